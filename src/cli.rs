@@ -1,0 +1,334 @@
+//! The command line: flags and environment variables, validated into a [`ServerConfig`].
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser};
+
+use crate::address::Address;
+use crate::config::{self, Origin, ServerConfig, Subprotocol, UpgradePath};
+use crate::logging::LogArgs;
+
+/// The longest duration that a flag takes: what is longer is as good as off.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The shortest duration that a flag takes, and the resolution of tokio's timer.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The largest message that a flag allows.
+const LARGEST_MESSAGE: ByteSize = ByteSize::gib(1);
+
+const EXAMPLES: &str = "\
+Examples:
+  echobeat                                   ws://127.0.0.1:8002/, for this machine alone
+  echobeat 0.0.0.0:9000 --heartbeat off      all interfaces, echo alone
+  echobeat --path /ws --subprotocol chat     one path, one subprotocol
+  echobeat -l 127.0.0.1:0 -l unix:echo.sock  any free port, and a Unix socket
+
+Durations are written 500ms, 3s, 2m; sizes 64KiB, 16MiB. Flags come before environment variables.";
+
+/// A WebSocket server to test against: it echoes every message, and sends `heart beat` every 3 s.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    serve: ServeArgs,
+
+    /// What is logged, and how
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct ServeArgs {
+    /// Where to listen: host:port, port 0 for any free one, or unix:PATH; may be repeated
+    /// [default: 127.0.0.1:8002]
+    #[arg(
+        short,
+        long,
+        env = "ECHOBEAT_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    listen: Vec<Address>,
+
+    /// The same as --listen
+    #[arg(value_name = "ADDR")]
+    addresses: Vec<Address>,
+
+    /// Path that upgrades to WebSocket, others answer 404; may be repeated [default: every path]
+    #[arg(long, env = "ECHOBEAT_PATH", value_delimiter = ',')]
+    path: Vec<UpgradePath>,
+
+    /// Interval of the heart beat, or off
+    #[arg(
+        long,
+        env = "ECHOBEAT_HEARTBEAT",
+        value_name = "DURATION",
+        default_value = "3s"
+    )]
+    #[arg(value_parser = interval)]
+    heartbeat: Interval,
+
+    /// Text of the heart beat
+    #[arg(
+        long,
+        env = "ECHOBEAT_HEARTBEAT_TEXT",
+        value_name = "TEXT",
+        default_value = "heart beat"
+    )]
+    heartbeat_text: String,
+
+    /// Subprotocol to select if the client offers it, first come first; may be repeated
+    /// [default: the client's first offer]
+    #[arg(
+        long,
+        env = "ECHOBEAT_SUBPROTOCOL",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    subprotocol: Vec<Subprotocol>,
+
+    /// Origin whose pages may connect, others get 403; may be repeated. Clients that send no Origin
+    /// are no browsers, and may connect always [default: any]
+    #[arg(
+        long,
+        env = "ECHOBEAT_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    allow_origin: Vec<Origin>,
+
+    /// Largest message, from 1 byte to 1GiB; a larger one closes with 1009
+    #[arg(
+        long,
+        env = "ECHOBEAT_MAX_MESSAGE_SIZE",
+        value_name = "SIZE",
+        default_value = "16MiB"
+    )]
+    #[arg(value_parser = message_size)]
+    max_message_size: usize,
+
+    /// Sessions at the same time; one more gets 503 [default: the open-file limit less 64]
+    #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// Time from accept until the request's head has arrived
+    #[arg(
+        long,
+        env = "ECHOBEAT_HANDSHAKE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    #[arg(value_parser = duration)]
+    handshake_timeout: Duration,
+
+    /// Silence after which the peer is sent a Ping, or off
+    #[arg(
+        long,
+        env = "ECHOBEAT_PING_INTERVAL",
+        value_name = "DURATION",
+        default_value = "25s"
+    )]
+    #[arg(value_parser = interval)]
+    ping_interval: Interval,
+
+    /// Silence after a Ping that makes the peer count as dead
+    #[arg(
+        long,
+        env = "ECHOBEAT_PING_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    #[arg(value_parser = duration)]
+    ping_timeout: Duration,
+
+    /// Time that a write may make no progress, before the peer is dropped
+    #[arg(
+        long,
+        env = "ECHOBEAT_SEND_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    #[arg(value_parser = duration)]
+    send_timeout: Duration,
+
+    /// Time that the peer has to answer a Close
+    #[arg(
+        long,
+        env = "ECHOBEAT_CLOSE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "5s"
+    )]
+    #[arg(value_parser = duration)]
+    close_timeout: Duration,
+
+    /// Time that sessions have to end on shutdown; their closes are spread over its first half
+    #[arg(
+        long,
+        env = "ECHOBEAT_DRAIN",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    #[arg(value_parser = duration)]
+    drain: Duration,
+
+    /// Threads to run on, up to 1024 [default: one a core]
+    #[arg(long, env = "ECHOBEAT_THREADS", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl Cli {
+    /// The number of worker threads asked for.
+    #[must_use]
+    pub fn threads(&self) -> Option<usize> {
+        self.serve.threads.map(usize::from)
+    }
+
+    /// The server that the command line describes.
+    #[must_use]
+    pub fn into_config(self) -> ServerConfig {
+        let args = self.serve;
+        let mut listen = args.listen;
+        listen.extend(args.addresses);
+        if listen.is_empty() {
+            listen.push(Address::default());
+        }
+        ServerConfig {
+            listen,
+            paths: args.path,
+            heartbeat: args.heartbeat.0,
+            heartbeat_text: args.heartbeat_text,
+            subprotocols: args.subprotocol,
+            allowed_origins: args.allow_origin,
+            max_message_size: args.max_message_size,
+            max_connections: args
+                .max_connections
+                .map_or_else(config::default_max_connections, NonZeroUsize::get),
+            handshake_timeout: args.handshake_timeout,
+            ping_interval: args.ping_interval.0,
+            ping_timeout: args.ping_timeout,
+            send_timeout: args.send_timeout,
+            close_timeout: args.close_timeout,
+            drain: args.drain,
+        }
+    }
+}
+
+/// A duration, or `off`. (A plain `Option` would mean to clap that the flag may be left out.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Interval(Option<Duration>);
+
+fn interval(text: &str) -> Result<Interval, String> {
+    match text {
+        "off" => Ok(Interval(None)),
+        _ => duration(text).map(|duration| Interval(Some(duration))),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (SHORTEST..=LONGEST).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("a duration is from 1ms to 30days".to_owned())
+    }
+}
+
+fn message_size(text: &str) -> Result<usize, String> {
+    let size: ByteSize = text.parse()?;
+    match usize::try_from(size.as_u64()) {
+        Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
+        _ => Err("a message is from 1 byte to 1GiB".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
+        Cli::try_parse_from([&["echobeat"], args].concat()).map(Cli::into_config)
+    }
+
+    #[test]
+    fn the_defaults_are_the_librarys() {
+        assert_eq!(parse(&[]).unwrap(), ServerConfig::default());
+    }
+
+    #[test]
+    fn every_flag_arrives() {
+        let config = parse(&[
+            "localhost:1",
+            "--listen=unix:a.sock",
+            "--path=/a",
+            "--path=/b",
+            "--heartbeat=off",
+            "--heartbeat-text=hi",
+            "--subprotocol=chat",
+            "--allow-origin=https://example.com",
+            "--max-message-size=64KiB",
+            "--max-connections=7",
+            "--handshake-timeout=1s",
+            "--ping-interval=2s",
+            "--ping-timeout=3s",
+            "--send-timeout=4s",
+            "--close-timeout=500ms",
+            "--drain=2m",
+        ]);
+        let expected = ServerConfig {
+            listen: ["unix:a.sock", "localhost:1"]
+                .map(|a| a.parse().unwrap())
+                .into(),
+            paths: ["/a", "/b"].map(|path| path.parse().unwrap()).into(),
+            heartbeat: None,
+            heartbeat_text: "hi".to_owned(),
+            subprotocols: vec!["chat".parse().unwrap()],
+            allowed_origins: vec!["https://example.com".parse().unwrap()],
+            max_message_size: 65_536,
+            max_connections: 7,
+            handshake_timeout: Duration::from_secs(1),
+            ping_interval: Some(Duration::from_secs(2)),
+            ping_timeout: Duration::from_secs(3),
+            send_timeout: Duration::from_secs(4),
+            close_timeout: Duration::from_millis(500),
+            drain: Duration::from_secs(120),
+        };
+        assert_eq!(config.unwrap(), expected);
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_name() {
+        for bad in [
+            "--listen=8002",
+            "--path=ws",
+            "--heartbeat=0s",
+            "--heartbeat=3",
+            "--heartbeat=1year",
+            "--ping-timeout=off",
+            "--subprotocol=a b",
+            "--allow-origin=example.com",
+            "--max-message-size=0",
+            "--max-message-size=2GiB",
+            "--max-message-size=16Mebi",
+            "--max-connections=0",
+            "--max-connections=-1",
+            "--threads=0",
+            "--threads=many",
+            "--log-format=xml",
+        ] {
+            let error = parse(&[bad]).unwrap_err();
+            let flag = bad.split('=').next().unwrap();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+            assert!(error.to_string().contains(flag), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_command_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

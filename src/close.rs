@@ -1,0 +1,194 @@
+//! How sessions end: one table from the end to the Close frame that goes out, to the word that the
+//! log has for it, and to the way in which TCP is left.
+
+use std::io;
+
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::wire::Endless;
+
+/// Why a session ended. Displayed, it is the reason that a Close frame of ours gives, and the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    /// The peer sent Close, with this code if it gave one.
+    #[error("peer sent Close")]
+    Closed(Option<CloseCode>),
+    /// The peer broke the protocol.
+    #[error("{0}")]
+    Protocol(ProtocolError),
+    /// The peer sent text, or a close reason, that is not UTF-8.
+    #[error("text must be UTF-8")]
+    NotUtf8,
+    /// The peer sent a message over this limit, in bytes.
+    #[error("message over {0} bytes")]
+    TooBig(usize),
+    /// The peer sent control frames, or fragments, without measure.
+    #[error("{0}")]
+    Flood(&'static str),
+    /// The peer began a message and did not go on with it.
+    #[error("message without progress")]
+    Stuck,
+    /// The server is draining.
+    #[error("server is shutting down")]
+    Drained,
+    /// The peer did not answer a Ping.
+    #[error("no answer to Ping")]
+    Dead,
+    /// The peer took nothing of what was sent.
+    #[error("peer does not read")]
+    Stalled,
+    /// The peer ended TCP without a Close.
+    #[error("peer ended TCP without Close")]
+    Eof,
+    /// The connection failed.
+    #[error("{0}")]
+    Lost(io::Error),
+}
+
+/// How to leave TCP once the last byte is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// Shut down the write side, and read on for a while: to drop a socket with unread input sends
+    /// a reset, which can destroy the Close on its way.
+    Linger,
+    /// Drop it: there is nobody to wait for.
+    Drop,
+    /// Reset it: what is unsent stays unsent.
+    Reset,
+}
+
+impl End {
+    /// The word for it in log and metrics.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Closed(_) => "closed",
+            Self::Protocol(_) => "protocol",
+            Self::NotUtf8 => "not-utf8",
+            Self::TooBig(_) => "too-big",
+            Self::Flood(_) => "flood",
+            Self::Stuck => "stuck",
+            Self::Drained => "drained",
+            Self::Dead => "dead",
+            Self::Stalled => "stalled",
+            Self::Eof => "eof",
+            Self::Lost(_) => "lost",
+        }
+    }
+
+    /// The Close frame that tells the peer, where it is for us to send one.
+    pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
+        let code = match self {
+            Self::Protocol(_) => CloseCode::Protocol,
+            Self::NotUtf8 => CloseCode::Invalid,
+            Self::TooBig(_) => CloseCode::Size,
+            Self::Flood(_) | Self::Stuck => CloseCode::Policy,
+            Self::Drained => CloseCode::Away,
+            Self::Dead => CloseCode::Error,
+            Self::Closed(_) | Self::Stalled | Self::Eof | Self::Lost(_) => return None,
+        };
+        let reason = self.to_string().into();
+        Some(CloseFrame { code, reason })
+    }
+
+    /// The code of the connection's close as RFC 6455, section 7.1.5 counts it: the peer's or ours,
+    /// 1005 for a Close without one, 1006 where there was no Close.
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            Self::Closed(code) => code.unwrap_or(CloseCode::Status).into(),
+            _ => self
+                .close_frame()
+                .map_or(CloseCode::Abnormal, |frame| frame.code)
+                .into(),
+        }
+    }
+
+    /// How to leave TCP.
+    pub(crate) fn parting(&self) -> Parting {
+        match self {
+            Self::Dead | Self::Lost(_) => Parting::Drop,
+            Self::Stalled => Parting::Reset,
+            _ => Parting::Linger,
+        }
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed(None),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Eof,
+            Error::Protocol(error) => Self::Protocol(error),
+            Error::Utf8(_) => Self::NotUtf8,
+            Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
+                Self::TooBig(max_size)
+            }
+            Error::Io(error) if is_endless(&error) => Self::Flood("fragments without end"),
+            Error::Io(error) => Self::Lost(error),
+            other => Self::Lost(io::Error::other(other)),
+        }
+    }
+}
+
+fn is_endless(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Endless>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_code_and_word() {
+        let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let endless = io::Error::other(Endless::default());
+        for (end, code, word) in [
+            (End::Closed(Some(CloseCode::Normal)), 1000, "closed"),
+            (End::Closed(None), 1005, "closed"),
+            (
+                Error::Protocol(ProtocolError::NonZeroReservedBits).into(),
+                1002,
+                "protocol",
+            ),
+            (Error::Utf8(String::new()).into(), 1007, "not-utf8"),
+            (
+                Error::Capacity(CapacityError::MessageTooLong {
+                    size: 2,
+                    max_size: 1,
+                })
+                .into(),
+                1009,
+                "too-big",
+            ),
+            (Error::Io(endless).into(), 1008, "flood"),
+            (End::Stuck, 1008, "stuck"),
+            (End::Drained, 1001, "drained"),
+            (End::Dead, 1011, "dead"),
+            (End::Stalled, 1006, "stalled"),
+            (
+                Error::Protocol(ProtocolError::ResetWithoutClosingHandshake).into(),
+                1006,
+                "eof",
+            ),
+            (Error::Io(lost()).into(), 1006, "lost"),
+        ] {
+            assert_eq!((end.code(), end.word()), (code, word), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_reasons_fit_a_control_frame() {
+        use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+        for end in [
+            End::Protocol(ProtocolError::ControlFrameTooBig),
+            End::Protocol(ProtocolError::ExpectedFragment(Data::Reserved(7))),
+            End::TooBig(usize::MAX),
+        ] {
+            let reason = end.close_frame().unwrap().reason;
+            // 125 bytes, two of which are the code (RFC 6455, section 5.5).
+            assert!(reason.len() <= 123, "{reason}");
+        }
+    }
+}

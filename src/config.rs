@@ -1,0 +1,217 @@
+//! What a server is told: every setting, validated, with its default.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hyper::Uri;
+
+use crate::address::Address;
+use crate::platform;
+
+/// File descriptors that [`ServerConfig::max_connections`] leaves free by default, for listeners,
+/// the runtime, and connections that are refused or have not upgraded yet.
+const SPARE_FILES: usize = 64;
+
+/// How a [`Server`](crate::Server) listens and behaves.
+///
+/// The defaults are those of the command line.
+///
+/// ```
+/// use echobeat::ServerConfig;
+///
+/// let config = ServerConfig {
+///     listen: vec!["127.0.0.1:0".parse().unwrap()],
+///     heartbeat: None,
+///     ..ServerConfig::default()
+/// };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where to listen; one server can listen on several addresses.
+    pub listen: Vec<Address>,
+    /// Paths that upgrade to WebSocket; empty: every path does.
+    pub paths: Vec<UpgradePath>,
+    /// Interval of the heart beat, counted from the upgrade; `None` turns it off.
+    pub heartbeat: Option<Duration>,
+    /// The text message that a heart beat is.
+    pub heartbeat_text: String,
+    /// Subprotocols to select from, in order of preference; empty: the client's first offer.
+    pub subprotocols: Vec<Subprotocol>,
+    /// Origins that may connect; empty: any. A request without `Origin` comes from no browser and
+    /// is always allowed.
+    pub allowed_origins: Vec<Origin>,
+    /// The largest message that is echoed, in bytes of payload; a larger one closes with 1009.
+    pub max_message_size: usize,
+    /// Sessions at the same time; one more is refused with 503.
+    pub max_connections: usize,
+    /// Time from accept until the request head has arrived whole.
+    pub handshake_timeout: Duration,
+    /// Silence after which the peer is sent a Ping; `None` turns keepalive off.
+    pub ping_interval: Option<Duration>,
+    /// Time after a Ping within which some byte must arrive, or else the peer counts as dead.
+    pub ping_timeout: Duration,
+    /// Time that a write may take without any progress.
+    pub send_timeout: Duration,
+    /// Time that the peer has to answer our Close.
+    pub close_timeout: Duration,
+    /// Time that sessions have to end on shutdown. Their closes are spread over its first half.
+    pub drain: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![Address::default()],
+            paths: Vec::new(),
+            heartbeat: Some(Duration::from_secs(3)),
+            heartbeat_text: "heart beat".to_owned(),
+            subprotocols: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_message_size: 16 << 20,
+            max_connections: default_max_connections(),
+            handshake_timeout: Duration::from_secs(10),
+            ping_interval: Some(Duration::from_secs(25)),
+            ping_timeout: Duration::from_secs(10),
+            send_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The open-file limit of this process less 64, and at least 1.
+pub(crate) fn default_max_connections() -> usize {
+    platform::open_file_limit()
+        .saturating_sub(SPARE_FILES)
+        .max(1)
+}
+
+/// A path that upgrades, such as `/ws`: absolute, as it stands in a request, without a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpgradePath(String);
+
+impl UpgradePath {
+    /// Whether a request for `path` asks for this one.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.0 == path
+    }
+}
+
+impl FromStr for UpgradePath {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        match text.parse::<Uri>() {
+            Ok(uri) if text.starts_with('/') && uri.path() == text => Ok(Self(text.to_owned())),
+            _ => Err(SettingError::Path),
+        }
+    }
+}
+
+impl fmt::Display for UpgradePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a subprotocol: a token (RFC 9110, section 5.6.2), compared with case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subprotocol(String);
+
+impl Subprotocol {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Subprotocol {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if !text.is_empty() && text.chars().all(token) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(SettingError::Subprotocol)
+        }
+    }
+}
+
+/// A web origin (RFC 6454): `scheme://host`, with `:port` where it is not the scheme's own, or
+/// `null`. Compared without case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// Whether `header`, the value of an `Origin` header, is this origin.
+    #[must_use]
+    pub fn matches(&self, header: &str) -> bool {
+        self.0.eq_ignore_ascii_case(header)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let plain = |authority: &str| {
+            !authority.is_empty() && !authority.contains(['/', '?', '#', '@', ' ', ','])
+        };
+        match text.split_once("://") {
+            Some((scheme, authority)) if !scheme.is_empty() && plain(authority) => {}
+            None if text == "null" => {}
+            _ => return Err(SettingError::Origin),
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Why a text is not the setting that it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// See [`UpgradePath`].
+    #[error("a path begins with / and has neither query nor spaces, such as /ws")]
+    Path,
+    /// See [`Subprotocol`].
+    #[error("a subprotocol is a token: letters, digits and !#$%&'*+-.^_`|~")]
+    Subprotocol,
+    /// See [`Origin`].
+    #[error("an origin is scheme://host or scheme://host:port without a path, or null")]
+    Origin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        for good in ["/", "/ws", "/a/b%20c", "/a,b"] {
+            assert!(good.parse::<UpgradePath>().is_ok(), "{good:?}");
+        }
+        for bad in ["", "ws", "/ws?x=1", "/a b", "http://host/ws", "*"] {
+            assert!(bad.parse::<UpgradePath>().is_err(), "{bad:?}");
+        }
+        for bad in ["", "a b", "a,b", "a;b", "grün", "a\r\n"] {
+            assert!(bad.parse::<Subprotocol>().is_err(), "{bad:?}");
+        }
+        for good in ["https://example.com", "http://[::1]:8080", "null"] {
+            assert!(good.parse::<Origin>().is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            "example.com",
+            "https://",
+            "https://a/",
+            "https://a b",
+            "*",
+        ] {
+            assert!(bad.parse::<Origin>().is_err(), "{bad:?}");
+        }
+    }
+}

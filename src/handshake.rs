@@ -1,0 +1,245 @@
+//! The upgrade handshake of RFC 6455, section 4.2, as a pure function: from a request to what the
+//! 101 says, or to the refusal.
+//!
+//! The checks are our own: tungstenite's read only the first `Connection` line, and want `Upgrade`
+//! to be exactly `websocket`.
+
+use std::borrow::Cow;
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::config::{ServerConfig, Subprotocol};
+
+/// Most header lines of a request.
+const MAX_HEADERS: usize = 64;
+
+/// Most bytes of a request's head: its first line, and every header line.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// A refusal of a request: a status, a sentence for whoever reads it, and perhaps a header that
+/// goes with the status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) sentence: Cow<'static, str>,
+    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            sentence: sentence.into(),
+            header: None,
+        }
+    }
+
+    pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
+        self
+    }
+}
+
+/// What an accepted handshake comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Handshake {
+    /// The value of `Sec-WebSocket-Accept`.
+    accept: String,
+    /// The subprotocol selected, if any.
+    pub(crate) subprotocol: Option<Subprotocol>,
+}
+
+impl Handshake {
+    /// The 101 response.
+    pub(crate) fn response<B: Default>(&self) -> Response<B> {
+        let mut response = Response::new(B::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        // Base64 and tokens are visible ASCII, so neither conversion fails.
+        if let Ok(accept) = HeaderValue::from_str(&self.accept) {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        if let Some(Ok(name)) = self.subprotocol.as_ref().map(|name| name.as_str().parse()) {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, name);
+        }
+        response
+    }
+}
+
+/// Whether a request asks to upgrade to WebSocket, rightly or not.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers.get_all(UPGRADE), "websocket")
+}
+
+/// Answers a request that [asks to upgrade](is_upgrade).
+pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<Handshake, Refusal> {
+    check_head(request)?;
+    check_upgrade(request)?;
+    check_version(request.headers())?;
+    let accept = accept_key(request.headers())?;
+    check_path(request.uri().path(), config)?;
+    check_origin(request.headers(), config)?;
+    Ok(Handshake {
+        accept,
+        subprotocol: select_subprotocol(request.headers(), &config.subprotocols),
+    })
+}
+
+/// Checks what holds for every request, upgrade or not: the head's size, and its `Host` (RFC 9112,
+/// section 3.2).
+pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let lines: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let first_line = request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len();
+    if headers.len() > MAX_HEADERS || first_line + lines > MAX_HEAD_BYTES {
+        return Err(Refusal::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "A request may have 64 header lines and 16 KiB of head; this one has more.",
+        ));
+    }
+    match headers.get_all(HOST).iter().count() {
+        1 => Ok(()),
+        0 if request.version() < Version::HTTP_11 => Ok(()),
+        0 => Err(bad_request("The Host header is missing.")),
+        _ => Err(bad_request("There must be one Host header, not several.")),
+    }
+}
+
+fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        let sentence = "A WebSocket handshake is a GET request.";
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
+            .with(hyper::header::ALLOW, "GET"));
+    }
+    if request.version() < Version::HTTP_11 {
+        return Err(Refusal::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "A WebSocket handshake takes HTTP/1.1.",
+        ));
+    }
+    let empty = headers.get_all(CONTENT_LENGTH).iter().all(|n| n == "0");
+    if !empty || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(bad_request("A WebSocket handshake has no body."));
+    }
+    if !has_token(headers.get_all(CONNECTION), "upgrade") {
+        return Err(bad_request(
+            "The Connection header must list Upgrade. Does a proxy in between drop it?",
+        ));
+    }
+    Ok(())
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    match only(headers.get_all(SEC_WEBSOCKET_VERSION)) {
+        Some("13") => Ok(()),
+        _ => Err(Refusal::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "The Sec-WebSocket-Version header must be 13 (RFC 6455).",
+        )
+        .with(SEC_WEBSOCKET_VERSION, "13")),
+    }
+}
+
+/// The `Sec-WebSocket-Accept` for the request's key. The key is checked for its form alone: the
+/// last digit of 16 bytes in base64 has four spare bits, and some clients fill them at random.
+fn accept_key(headers: &HeaderMap) -> Result<String, Refusal> {
+    let digit = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
+    match only(headers.get_all(SEC_WEBSOCKET_KEY)).map(str::as_bytes) {
+        Some(key @ [digits @ .., b'=', b'='])
+            if digits.len() == 22 && digits.iter().copied().all(digit) =>
+        {
+            Ok(derive_accept_key(key))
+        }
+        _ => Err(bad_request(
+            "There must be one Sec-WebSocket-Key header: 16 bytes in base64.",
+        )),
+    }
+}
+
+fn check_path(path: &str, config: &ServerConfig) -> Result<(), Refusal> {
+    if is_upgrade_path(path, config) {
+        return Ok(());
+    }
+    let paths: Vec<_> = config.paths.iter().map(ToString::to_string).collect();
+    let sentence = format!("No WebSocket here. Connect to {}.", paths.join(" or "));
+    Err(Refusal::new(StatusCode::NOT_FOUND, sentence))
+}
+
+/// Whether an upgrade on `path` is a session.
+pub(crate) fn is_upgrade_path(path: &str, config: &ServerConfig) -> bool {
+    config.paths.is_empty() || config.paths.iter().any(|known| known.matches(path))
+}
+
+/// Refuses pages of foreign origins. Who sends no `Origin` is no browser, and could forge it.
+fn check_origin(headers: &HeaderMap, config: &ServerConfig) -> Result<(), Refusal> {
+    let allowed = &config.allowed_origins;
+    let known = |value: &HeaderValue| {
+        let value = value.to_str().unwrap_or_default();
+        allowed.iter().any(|origin| origin.matches(value))
+    };
+    if allowed.is_empty() || headers.get_all(ORIGIN).iter().all(known) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "Pages of this origin may not connect here.",
+    ))
+}
+
+/// The first of the server's subprotocols that the client offers, or, where the server has none,
+/// the client's first valid offer: a browser fails a connection that offered some and got none.
+fn select_subprotocol(headers: &HeaderMap, ours: &[Subprotocol]) -> Option<Subprotocol> {
+    let mut offers = tokens(headers.get_all(SEC_WEBSOCKET_PROTOCOL))
+        .filter_map(|offer| offer.parse::<Subprotocol>().ok());
+    if ours.is_empty() {
+        return offers.next();
+    }
+    let offers: Vec<_> = offers.collect();
+    ours.iter().find(|name| offers.contains(name)).cloned()
+}
+
+fn bad_request(sentence: &'static str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, sentence)
+}
+
+/// The value of a header that must stand exactly once.
+fn only(values: GetAll<'_, HeaderValue>) -> Option<&str> {
+    let mut values = values.iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn has_token(values: GetAll<'_, HeaderValue>, wanted: &str) -> bool {
+    tokens(values).any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+/// The elements of a comma-separated list, which may be spread over several header lines (RFC
+/// 9110, section 5.3).
+fn tokens<'a>(values: GetAll<'a, HeaderValue>) -> impl Iterator<Item = &'a str> {
+    values
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests;

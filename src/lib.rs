@@ -1,0 +1,49 @@
+//! An async WebSocket echo and push server: every text and binary message comes back, and the text
+//! message `heart beat` arrives every three seconds.
+//!
+//! The binary is for people with a client, a proxy or a library to test; its manual is the README.
+//! The library is for tests in Rust: [`Server::bind`] on port 0, and [`Server::serve`] in a task.
+//!
+//! # The map
+//!
+//! A connection moves forward through these rooms, and never back:
+//!
+//! ```text
+//! accept ── HTTP head, route ── upgrade handshake ── session: reader ⇄ writer ── close
+//! server    http                handshake            session                      close
+//! ```
+//!
+//! | module | purpose |
+//! |---|---|
+//! | [`cli`] | the command line, validated into a [`ServerConfig`] |
+//! | [`logging`] | log lines to stderr |
+//! | `config`, `address` | what a server is told, and where it listens |
+//! | `server` | the accept loop, and the drain that ends it |
+//! | `listen` | listening sockets, which survive errors of `accept` |
+//! | `connection` | one connection from accept to close, and its two log lines |
+//! | `http` | routes and plain answers |
+//! | `handshake` | from a request to the 101 or the refusal, a pure function |
+//! | `session` | echo, heart beat, keepalive, backpressure |
+//! | `wire` | the bytes below tungstenite |
+//! | `close` | every end of a session: its close code, its word, its way out of TCP |
+//! | `shutdown` | the signal that begins the drain |
+//! | [`platform`] | all that differs between operating systems |
+
+mod address;
+pub mod cli;
+mod close;
+mod config;
+mod connection;
+mod handshake;
+mod http;
+mod listen;
+pub mod logging;
+pub mod platform;
+mod server;
+mod session;
+mod shutdown;
+mod wire;
+
+pub use address::{Address, AddressError, BindError, Endpoint};
+pub use config::{Origin, ServerConfig, SettingError, Subprotocol, UpgradePath};
+pub use server::Server;

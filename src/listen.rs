@@ -1,0 +1,226 @@
+//! Listening sockets, and the connections that they accept.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
+use tracing::{info, warn};
+
+use crate::address::{Address, BindError, Endpoint};
+use crate::platform::{LocalListener, LocalStream};
+
+/// Who connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Tcp(SocketAddr),
+    Local,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Local => f.write_str("unix"),
+        }
+    }
+}
+
+/// One listening socket, which survives errors of `accept`.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Socket,
+    endpoint: Endpoint,
+    pause: Option<Pause>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Local(LocalListener),
+}
+
+/// The time until `accept` is tried again.
+#[derive(Debug)]
+struct Pause {
+    timer: Pin<Box<Sleep>>,
+    length: Duration,
+}
+
+impl Pause {
+    const SHORTEST: Duration = Duration::from_millis(5);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// The pause to take after `previous` did not help.
+    fn after(previous: Option<&Self>) -> Self {
+        let length = previous.map_or(Self::SHORTEST, |p| (p.length * 2).min(Self::LONGEST));
+        Self {
+            timer: Box::pin(sleep(length)),
+            length,
+        }
+    }
+}
+
+impl Listener {
+    /// Binds, which for a host name means the first of its addresses that can be bound.
+    pub(crate) async fn bind(address: &Address) -> Result<Self, BindError> {
+        Self::try_bind(address).await.map_err(|source| BindError {
+            address: address.clone(),
+            source,
+        })
+    }
+
+    async fn try_bind(address: &Address) -> io::Result<Self> {
+        let (socket, endpoint) = match address {
+            Address::Tcp { host, port } => {
+                let listener = TcpListener::bind(format!("{host}:{port}")).await?;
+                let bound = listener.local_addr()?;
+                (Socket::Tcp(listener), Endpoint::Tcp(bound))
+            }
+            Address::Unix(path) => (
+                Socket::Local(LocalListener::bind(path)?),
+                Endpoint::Unix(path.clone()),
+            ),
+        };
+        Ok(Self {
+            socket,
+            endpoint,
+            pause: None,
+        })
+    }
+
+    /// Where this listens.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The next connection. Failure to accept, for want of file descriptors say, is logged once
+    /// and tried again, after 5 ms at first and 1 s at most.
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, Peer)> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.timer.as_mut().poll(cx));
+            }
+            match ready!(self.socket.poll_accept(cx)) {
+                Ok(accepted) => {
+                    if self.pause.take().is_some() {
+                        info!(listener = %self.endpoint.websocket_url(), "accepting again");
+                    }
+                    return Poll::Ready(accepted);
+                }
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    if self.pause.is_none() {
+                        let listener = self.endpoint.websocket_url();
+                        warn!(listener, %error, "cannot accept connections for now");
+                    }
+                    self.pause = Some(Pause::after(self.pause.as_ref()));
+                }
+            }
+        }
+    }
+}
+
+/// Errors of one connection that went away before it was accepted.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
+}
+
+impl Socket {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                // Fails only for a connection that is gone already, which its reader will see.
+                let _ = stream.set_nodelay(true);
+                (Stream::Tcp(stream), Peer::Tcp(peer))
+            }),
+            Self::Local(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|stream| (Stream::Local(stream), Peer::Local)),
+        }
+    }
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Local(LocalStream),
+}
+
+impl Stream {
+    /// Drops the connection with a reset, so that the kernel keeps no unsent data for a peer that
+    /// does not take it.
+    pub(crate) fn reset(self) {
+        if let Self::Tcp(stream) = self {
+            let _ = stream.set_zero_linger();
+        }
+    }
+}
+
+/// Calls a method of whichever stream it is.
+macro_rules! delegate {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Stream::Local(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Local(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_shutdown(cx))
+    }
+}

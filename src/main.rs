@@ -1,0 +1,76 @@
+//! The `echobeat` program: reads the command line, starts logging, serves until a signal says stop.
+
+use std::error::Error;
+use std::io::ErrorKind;
+use std::process::{self, ExitCode};
+
+use clap::error::ErrorKind as Usage;
+use clap::{CommandFactory, Parser};
+use echobeat::cli::Cli;
+use echobeat::platform::{self, Signals};
+use echobeat::{BindError, Server};
+use tokio::runtime;
+use tracing::{error, info};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = cli.log.install() {
+        let complaint = format!("invalid value for 'RUST_LOG': {error}");
+        Cli::command()
+            .error(Usage::ValueValidation, complaint)
+            .exit();
+    }
+    platform::raise_open_file_limit();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{failure}{}", advice(&*failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+    let mut runtime = runtime::Builder::new_multi_thread();
+    if let Some(threads) = cli.threads() {
+        runtime.worker_threads(threads);
+    }
+    runtime.enable_all().build()?.block_on(async {
+        let signals = Signals::new()?;
+        let server = Server::bind(cli.into_config()).await?;
+        for endpoint in server.endpoints() {
+            let (websocket, http) = (endpoint.websocket_url(), endpoint.http_url());
+            info!(websocket, http, "listening");
+        }
+        server.serve(shutdown(signals)).await;
+        info!("stopped");
+        Ok(())
+    })
+}
+
+/// Waits for the first signal to stop. A second one ends the process at once.
+async fn shutdown(mut signals: Signals) {
+    let first = signals.recv().await;
+    info!("{}: stopping; once more to stop at once", first.name);
+    tokio::spawn(async move {
+        let second = signals.recv().await;
+        process::exit(second.exit_code.into());
+    });
+}
+
+/// What to try when the server cannot start.
+fn advice(failure: &(dyn Error + 'static)) -> &'static str {
+    let bind = failure.downcast_ref::<BindError>();
+    match bind.map(|bind| bind.source.kind()) {
+        Some(ErrorKind::AddrInUse) => {
+            "; does another echobeat run there? Try another port, or port 0 for any free one"
+        }
+        Some(ErrorKind::AddrNotAvailable) => {
+            "; this address is not one of this machine's. Try 0.0.0.0 for all that are"
+        }
+        Some(ErrorKind::PermissionDenied) => {
+            "; ports below 1024 may need privileges. Try a higher one"
+        }
+        _ => "",
+    }
+}

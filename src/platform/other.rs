@@ -1,0 +1,92 @@
+//! Where there is no Unix: Ctrl-C, no known limit of open files, no Unix domain sockets.
+
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Signal;
+
+/// The signals that ask the process to stop.
+#[derive(Debug)]
+pub struct Signals(());
+
+impl Signals {
+    /// Starts to listen for Ctrl-C.
+    ///
+    /// # Errors
+    /// Never on this platform.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    /// Waits for the next signal.
+    pub async fn recv(&mut self) -> Signal {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Signal::INTERRUPT,
+            // Without a handler there is nothing to wait for: the system ends the process itself.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// How many files this process may have open: there is no limit to ask for.
+#[must_use]
+pub fn open_file_limit() -> usize {
+    1 << 16
+}
+
+/// Does nothing: there is no limit to raise.
+pub fn raise_open_file_limit() {}
+
+/// Unix domain sockets cannot be had: no value of this type exists.
+#[derive(Debug)]
+pub(crate) struct LocalListener(Infallible);
+
+impl LocalListener {
+    pub(crate) fn bind(_path: &Path) -> io::Result<Self> {
+        Err(io::Error::new(
+            ErrorKind::Unsupported,
+            "unix sockets are not supported on this platform",
+        ))
+    }
+
+    pub(crate) fn poll_accept(&self, _cx: &mut Context<'_>) -> Poll<io::Result<LocalStream>> {
+        match self.0 {}
+    }
+}
+
+/// A connection that no [`LocalListener`] accepts.
+#[derive(Debug)]
+pub(crate) struct LocalStream(Infallible);
+
+impl AsyncRead for LocalStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.0 {}
+    }
+}
+
+impl AsyncWrite for LocalStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.0 {}
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.0 {}
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.0 {}
+    }
+}

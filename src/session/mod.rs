@@ -1,0 +1,252 @@
+//! A WebSocket session, from the upgrade to the end of the close handshake: echoes, heart beats,
+//! keepalive.
+//!
+//! Data has one direction. The reader takes a message from the socket and hands it to the writer,
+//! which alone feeds the sink; messages that are at hand are fed one after another, and flushed
+//! together. While the sink is blocked, nothing is read.
+//!
+//! Reader and writer are two rooms of one task, not the halves of `StreamExt::split`: those share
+//! the socket through a lock, which would be taken for every message.
+
+mod flood;
+mod schedule;
+mod writer;
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
+use tracing::trace;
+
+use crate::close::{End, Parting};
+use crate::config::ServerConfig;
+use crate::shutdown::Drain;
+use flood::ControlBudget;
+use schedule::{Due, Line, Schedule};
+use writer::Writer;
+
+/// Messages that are fed to the sink before it is flushed, and before the clock is looked at.
+const BATCH: usize = 64;
+
+/// Characters of a message's text, or bytes of its data, that the trace shows.
+const PREVIEW: usize = 64;
+
+/// Text and binary messages of one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) messages: u64,
+    /// Bytes of payload.
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    fn count(&mut self, payload: usize) {
+        self.messages += 1;
+        self.bytes += payload as u64;
+    }
+}
+
+/// What is left of a session.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) end: End,
+    pub(crate) received: Traffic,
+    pub(crate) sent: Traffic,
+    pub(crate) lasted: Duration,
+    /// How to leave the stream that the session had.
+    pub(crate) parting: Parting,
+}
+
+/// Runs a session over `stream`, of which `early` has been read already, until its close handshake
+/// is over.
+pub(crate) async fn run<S>(
+    stream: &mut S,
+    early: Vec<u8>,
+    config: &ServerConfig,
+    drain: Drain,
+) -> Report
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let start = Instant::now();
+    let mut session = Session {
+        writer: Writer::new(stream, early, config).await,
+        schedule: Schedule::new(config, start, rand::random()),
+        controls: ControlBudget::new(start),
+        received: Traffic::default(),
+        heartbeat: Utf8Bytes::from(config.heartbeat_text.as_str()),
+        close_timeout: config.close_timeout,
+    };
+    let Err(end) = session.converse(drain).await;
+    let parting = session.close(&end).await;
+    Report {
+        end,
+        received: session.received,
+        sent: session.writer.sent(),
+        lasted: start.elapsed(),
+        parting,
+    }
+}
+
+struct Session<'a, S> {
+    writer: Writer<'a, S>,
+    schedule: Schedule,
+    controls: ControlBudget,
+    received: Traffic,
+    heartbeat: Utf8Bytes,
+    close_timeout: Duration,
+}
+
+impl<S> Session<'_, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Echoes, and keeps the clock, until something ends it.
+    async fn converse(&mut self, mut drain: Drain) -> Result<Infallible, End> {
+        let mut timer = pin!(sleep_until(self.schedule.next()));
+        let mut drain_begun = pin!(drain.begun());
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut timer => self.keep_time().await?,
+                window = &mut drain_begun, if !draining => {
+                    draining = true;
+                    self.schedule.leave(window, rand::random());
+                }
+                message = self.writer.stream().next() => {
+                    self.echo_batch(message).await?;
+                    continue;
+                }
+            }
+            timer.as_mut().reset(self.schedule.next());
+        }
+    }
+
+    /// Does whatever is due.
+    async fn keep_time(&mut self) -> Result<(), End> {
+        loop {
+            let line = self.line();
+            let Some(due) = self.schedule.due(Instant::now(), line) else {
+                return Ok(());
+            };
+            let message = match due {
+                Due::Beat => Message::Text(self.heartbeat.clone()),
+                Due::Ping => Message::Ping(Bytes::new()),
+                Due::Dead => return Err(End::Dead),
+                Due::Stuck => return Err(End::Stuck),
+                Due::Leave => return Err(End::Drained),
+            };
+            self.writer.feed(message).await?;
+            self.writer.flush().await?;
+        }
+    }
+
+    fn line(&mut self) -> Line {
+        Line {
+            heard_at: self.writer.heard_at(),
+            is_mid_message: self.writer.wire().is_mid_message(),
+        }
+    }
+
+    /// Echoes a message, and those that are at hand behind it, and flushes once.
+    async fn echo_batch(&mut self, first: Received) -> Result<(), End> {
+        let mut next = Some(first);
+        let mut room = BATCH;
+        while let Some(received) = next {
+            let message = received.ok_or(End::Closed(None))??;
+            if let Some(echo) = self.receive(message)? {
+                self.writer.feed(echo).await?;
+            }
+            room -= 1;
+            next = if room > 0 { self.at_hand().await } else { None };
+        }
+        self.writer.flush().await
+    }
+
+    /// What the reader can give without waiting.
+    async fn at_hand(&mut self) -> Option<Received> {
+        poll_fn(|cx| {
+            Poll::Ready(match self.writer.stream().poll_next_unpin(cx) {
+                Poll::Ready(received) => Some(received),
+                Poll::Pending => None,
+            })
+        })
+        .await
+    }
+
+    /// Takes note of a message, and gives back what to echo.
+    fn receive(&mut self, message: Message) -> Result<Option<Message>, End> {
+        trace!(message = %preview(&message), "received");
+        match message {
+            Message::Text(_) | Message::Binary(_) => {
+                self.received.count(message.len());
+                self.writer.wire().message_ended();
+                Ok(Some(message))
+            }
+            Message::Ping(payload) | Message::Pong(payload) => {
+                let wire = self.writer.wire();
+                wire.control_frame_ended(payload.len());
+                let now = wire.heard_at();
+                if self.controls.take(now) {
+                    Ok(None)
+                } else {
+                    Err(End::Flood("too many control frames"))
+                }
+            }
+            Message::Close(frame) => Err(End::Closed(frame.map(|frame| frame.code))),
+            Message::Frame(_) => Ok(None),
+        }
+    }
+
+    /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
+    async fn close(&mut self, end: &End) -> Parting {
+        let said = match end {
+            End::Dead => self.writer.try_close(end.close_frame()),
+            End::Stalled | End::Lost(_) => Ok(()),
+            _ => self.writer.close(end.close_frame()).await,
+        };
+        match (said, end) {
+            (Err(failed), _) => failed.parting(),
+            (Ok(()), End::Drained) => self.await_reply().await,
+            (Ok(()), _) => end.parting(),
+        }
+    }
+
+    /// Waits for the peer to answer our Close. What it had sent before it saw it is dropped.
+    async fn await_reply(&mut self) -> Parting {
+        let reply = async { while let Some(Ok(_)) = self.writer.stream().next().await {} };
+        match timeout(self.close_timeout, reply).await {
+            Ok(()) => Parting::Linger,
+            Err(_) => Parting::Drop,
+        }
+    }
+}
+
+/// What the reader gives: a message, an error, or the end.
+type Received = Option<tungstenite::Result<Message>>;
+
+/// The message cut short, for the trace.
+fn preview(message: &Message) -> String {
+    let kind = match message {
+        Message::Text(text) => {
+            let start: String = text.chars().take(PREVIEW).collect();
+            return format!("text of {} bytes: {start:?}", text.len());
+        }
+        Message::Binary(_) => "binary",
+        Message::Ping(_) => "Ping",
+        Message::Pong(_) => "Pong",
+        Message::Close(_) => "Close",
+        Message::Frame(_) => "frame",
+    };
+    format!("{kind} of {} bytes", message.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! What a session does by the clock: one timer stands for the heart beat, keepalive, the watch over
+//! unfinished messages, and the leave in a drain.
+//!
+//! Nothing is re-armed when a message arrives. The timer asks, when it fires, how long ago the last
+//! byte came.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::ServerConfig;
+use crate::shutdown::Window;
+
+/// Time that an unfinished frame or message may make no progress.
+pub(super) const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A tick later than this is a missed one. `tokio::time::Interval` draws the line here too.
+const PUNCTUAL: Duration = Duration::from_millis(5);
+
+/// Something that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Send a heart beat.
+    Beat,
+    /// Send a Ping.
+    Ping,
+    /// The Ping was not answered: give the peer up.
+    Dead,
+    /// An unfinished message makes no progress: close.
+    Stuck,
+    /// This session's turn in the drain: close.
+    Leave,
+}
+
+/// What the wire says when the clock asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    /// The peer's last sign of life.
+    pub(super) heard_at: Instant,
+    /// Whether part of a message has arrived.
+    pub(super) is_mid_message: bool,
+}
+
+/// A session's clock.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    beat: Option<Beat>,
+    keepalive: Option<Keepalive>,
+    progress_check: Instant,
+    leave: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Beat {
+    every: Duration,
+    at: Instant,
+}
+
+#[derive(Debug)]
+struct Keepalive {
+    interval: Duration,
+    timeout: Duration,
+    /// The silence after which the next Ping is due.
+    silence: Duration,
+    /// When the Ping went out that is not answered yet.
+    asked: Option<Instant>,
+    check: Instant,
+}
+
+impl Schedule {
+    /// Begins at `now`. `phase`, from 0 to 1, moves the first Ping to a point in the second half of
+    /// its interval, so that connections which came together do not ping together ever after.
+    pub(super) fn new(config: &ServerConfig, now: Instant, phase: f64) -> Self {
+        Self {
+            beat: config.heartbeat.map(|every| Beat {
+                every,
+                at: now + every,
+            }),
+            keepalive: config.ping_interval.map(|interval| {
+                let silence = interval.mul_f64(0.5 + phase / 2.0);
+                Keepalive {
+                    interval,
+                    timeout: config.ping_timeout,
+                    silence,
+                    asked: None,
+                    check: now + silence,
+                }
+            }),
+            progress_check: now + PROGRESS_TIMEOUT,
+            leave: None,
+        }
+    }
+
+    /// When to ask for what is [due](Self::due) again.
+    pub(super) fn next(&self) -> Instant {
+        let beat = self.beat.as_ref().map(|beat| beat.at);
+        let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.check);
+        [beat, keepalive, self.leave]
+            .into_iter()
+            .flatten()
+            .fold(self.progress_check, Instant::min)
+    }
+
+    /// The next thing that is due by `now`, if any. Ask until there is none.
+    pub(super) fn due(&mut self, now: Instant, line: Line) -> Option<Due> {
+        if self.leave.is_some_and(|at| at <= now) {
+            return Some(Due::Leave);
+        }
+        if self.progress_check <= now {
+            let patience = line.heard_at + PROGRESS_TIMEOUT;
+            match line.is_mid_message {
+                true if patience <= now => return Some(Due::Stuck),
+                true => self.progress_check = patience,
+                false => self.progress_check = now + PROGRESS_TIMEOUT,
+            }
+        }
+        let keepalive = self.keepalive.as_mut();
+        if let Some(due) = keepalive.and_then(|keepalive| keepalive.due(now, line.heard_at)) {
+            return Some(due);
+        }
+        self.beat.as_mut()?.due(now)
+    }
+
+    /// Takes this session's turn in the drain: `share` of the way through `window`.
+    pub(super) fn leave(&mut self, window: Window, share: f64) {
+        self.leave = Some(window.at(share));
+    }
+}
+
+impl Beat {
+    /// Keeps the pace of a punctual heart beat; a late one sets a new pace, and the beats that
+    /// were missed are not made up for.
+    fn due(&mut self, now: Instant) -> Option<Due> {
+        if self.at > now {
+            return None;
+        }
+        let pace_from = if now - self.at <= PUNCTUAL {
+            self.at
+        } else {
+            now
+        };
+        self.at = pace_from + self.every;
+        Some(Due::Beat)
+    }
+}
+
+impl Keepalive {
+    fn due(&mut self, now: Instant, heard_at: Instant) -> Option<Due> {
+        if self.check > now {
+            return None;
+        }
+        if self.asked.is_some_and(|asked| heard_at > asked) {
+            self.asked = None;
+            self.silence = self.interval;
+        }
+        let (deadline, due) = match self.asked {
+            Some(asked) => (asked + self.timeout, Due::Dead),
+            None => (heard_at + self.silence, Due::Ping),
+        };
+        if deadline > now {
+            self.check = deadline;
+            return None;
+        }
+        if due == Due::Ping {
+            self.asked = Some(now);
+            self.check = now + self.timeout;
+        }
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests;

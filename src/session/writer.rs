@@ -1,0 +1,152 @@
+//! The writer: the one owner of the socket. What it is fed is sent at the next flush, and a write
+//! that makes no progress ends the session.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::{Sink, SinkExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::{BATCH, Traffic};
+use crate::close::End;
+use crate::config::ServerConfig;
+use crate::wire::{self, Wire};
+
+/// Bytes that are read at once. tungstenite allocates them for every connection and fills them with
+/// zeros at every read: its default of 128 KiB costs 131 KiB of memory for an idle connection.
+const READ_BUFFER: usize = 4 << 10;
+
+/// Bytes that are gathered before a write, unless a flush comes first.
+const WRITE_BUFFER: usize = 64 << 10;
+
+/// The longest frame that we send without being asked: a Pong or a Close.
+const MAX_CONTROL_FRAME: usize = 2 + 125;
+
+type Socket<'a, S> = WebSocketStream<Wire<&'a mut S>>;
+
+/// A method of the sink's.
+type Poller<'a, S> = fn(Pin<&mut Socket<'a, S>>, &mut Context<'_>) -> Poll<tungstenite::Result<()>>;
+
+/// The socket, and what has gone out on it.
+pub(super) struct Writer<'a, S> {
+    socket: Socket<'a, S>,
+    sent: Traffic,
+    send_timeout: Duration,
+    /// When a blocked write last went on: a sign of life, for nothing was read meanwhile.
+    unblocked_at: Instant,
+}
+
+impl<'a, S> Writer<'a, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) async fn new(stream: &'a mut S, early: Vec<u8>, config: &ServerConfig) -> Self {
+        let limit = config.max_message_size;
+        let wire = Wire::new(stream, early.len(), wire::message_limit(limit));
+        // The largest echo fits behind a full buffer, and so do the Pongs of a batch of Pings:
+        // a Close that does not fit would be lost.
+        let max_write_buffer =
+            WRITE_BUFFER + limit + wire::MAX_FRAME_HEADER + BATCH * MAX_CONTROL_FRAME;
+        let settings = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_write_buffer_size(max_write_buffer)
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit));
+        Self {
+            socket: WebSocketStream::from_partially_read(wire, early, Role::Server, Some(settings))
+                .await,
+            sent: Traffic::default(),
+            send_timeout: config.send_timeout,
+            unblocked_at: Instant::now(),
+        }
+    }
+
+    /// What the reader reads from.
+    pub(super) fn stream(&mut self) -> &mut Socket<'a, S> {
+        &mut self.socket
+    }
+
+    pub(super) fn wire(&mut self) -> &mut Wire<&'a mut S> {
+        self.socket.get_mut()
+    }
+
+    /// The peer's last sign of life.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.socket.get_ref().heard_at().max(self.unblocked_at)
+    }
+
+    pub(super) fn sent(&self) -> Traffic {
+        self.sent
+    }
+
+    /// Takes a message to send at the next flush, once there is room for it.
+    pub(super) async fn feed(&mut self, message: Message) -> Result<(), End> {
+        self.progress(Socket::poll_ready).await?;
+        if message.is_text() || message.is_binary() {
+            self.sent.count(message.len());
+        }
+        Ok(self.socket.start_send_unpin(message)?)
+    }
+
+    /// Sends what was fed.
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
+        self.progress(Socket::poll_flush).await
+    }
+
+    /// Sends what was fed, and then Close, if there is one to send. The answer to a Close of the
+    /// peer's is waiting to be flushed already.
+    pub(super) async fn close(&mut self, frame: Option<CloseFrame>) -> Result<(), End> {
+        // Close goes last, but tungstenite would put a Pong that it still owes behind it.
+        self.flush().await?;
+        if let Some(frame) = frame {
+            self.feed(Message::Close(Some(frame))).await?;
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends Close as far as that takes no waiting.
+    pub(super) fn try_close(&mut self, frame: Option<CloseFrame>) -> Result<(), End> {
+        Ok(self.socket.start_send_unpin(Message::Close(frame))?)
+    }
+
+    /// Polls the sink until it is ready.
+    async fn progress(&mut self, poll: Poller<'a, S>) -> Result<(), End> {
+        let at_once = poll_fn(|cx| match poll(Pin::new(&mut self.socket), cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        match at_once.await {
+            Some(result) => Ok(result?),
+            None => self.unless_stalled(poll).await,
+        }
+    }
+
+    /// Polls the blocked sink until it is ready, or no byte has gone out for the send timeout.
+    async fn unless_stalled(&mut self, poll: Poller<'a, S>) -> Result<(), End> {
+        let mut patience = pin!(sleep(self.send_timeout));
+        let mut written = self.wire().written();
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = poll(Pin::new(&mut self.socket), cx) {
+                return Poll::Ready(result.map_err(End::from));
+            }
+            let progress = self.socket.get_ref().written();
+            if progress != written {
+                written = progress;
+                patience.as_mut().reset(Instant::now() + self.send_timeout);
+            }
+            ready!(patience.as_mut().poll(cx));
+            Poll::Ready(Err(End::Stalled))
+        })
+        .await?;
+        self.unblocked_at = Instant::now();
+        Ok(())
+    }
+}
