@@ -145,6 +145,9 @@ where
             };
             self.writer.feed(message).await?;
             self.writer.flush().await?;
+            if due == Due::Beat {
+                self.schedule.beat_sent(Instant::now());
+            }
         }
     }
 

@@ -118,7 +118,17 @@ impl Schedule {
         if let Some(due) = keepalive.and_then(|keepalive| keepalive.due(now, line.heard_at)) {
             return Some(due);
         }
-        self.beat.as_mut()?.due(now)
+        let beat = self.beat.as_ref()?;
+        (beat.at <= now).then_some(Due::Beat)
+    }
+
+    /// Notes that a heart beat has gone out. A punctual one keeps the pace; a late one sets a new
+    /// pace, and the beats that were missed are not made up for.
+    pub(super) fn beat_sent(&mut self, now: Instant) {
+        if let Some(Beat { every, at }) = &mut self.beat {
+            let pace_from = if now - *at <= PUNCTUAL { *at } else { now };
+            *at = pace_from + *every;
+        }
     }
 
     /// Takes this session's turn in the drain: `share` of the way through `window`.
@@ -127,29 +137,12 @@ impl Schedule {
     }
 }
 
-impl Beat {
-    /// Keeps the pace of a punctual heart beat; a late one sets a new pace, and the beats that
-    /// were missed are not made up for.
-    fn due(&mut self, now: Instant) -> Option<Due> {
-        if self.at > now {
-            return None;
-        }
-        let pace_from = if now - self.at <= PUNCTUAL {
-            self.at
-        } else {
-            now
-        };
-        self.at = pace_from + self.every;
-        Some(Due::Beat)
-    }
-}
-
 impl Keepalive {
     fn due(&mut self, now: Instant, heard_at: Instant) -> Option<Due> {
         if self.check > now {
             return None;
         }
-        if self.asked.is_some_and(|asked| heard_at > asked) {
+        if self.asked.is_some_and(|asked| heard_at >= asked) {
             self.asked = None;
             self.silence = self.interval;
         }

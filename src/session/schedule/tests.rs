@@ -1,1 +1,125 @@
+use super::*;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn secs(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// A schedule that began at `start`.
+fn schedule(start: Instant, phase: f64) -> Schedule {
+    Schedule::new(&ServerConfig::default(), start, phase)
+}
+
+fn quiet_since(heard_at: Instant) -> Line {
+    Line {
+        heard_at,
+        is_mid_message: false,
+    }
+}
+
+/// Lets the timer fire until `end`, against `line`, and lists what fell due and when.
+fn run(
+    schedule: &mut Schedule,
+    start: Instant,
+    end: Duration,
+    line: impl Fn(Duration) -> Line,
+) -> Vec<(Due, f64)> {
+    let mut happened = Vec::new();
+    while schedule.next() <= start + end {
+        let now = schedule.next();
+        while let Some(due) = schedule.due(now, line(now - start)) {
+            happened.push((due, (now - start).as_secs_f64()));
+            match due {
+                Due::Beat => schedule.beat_sent(now),
+                Due::Ping => {}
+                Due::Dead | Due::Stuck | Due::Leave => return happened,
+            }
+        }
+        assert!(schedule.next() > now, "the timer would spin");
+    }
+    happened
+}
+
+#[test]
+fn beats_keep_their_pace() {
+    let start = Instant::now();
+    let mut schedule = schedule(start, 0.0);
+    let beats = run(&mut schedule, start, secs(12.0), |now| {
+        quiet_since(start + now)
+    });
+    assert_eq!(beats, [3.0, 6.0, 9.0, 12.0].map(|at| (Due::Beat, at)));
+}
+
+#[test]
+fn a_late_beat_sets_a_new_pace_and_a_punctual_one_does_not() {
+    let start = Instant::now();
+    let mut schedule = schedule(start, 0.0);
+    schedule.beat_sent(start + secs(3.004));
+    assert_eq!(schedule.next(), start + secs(6.0));
+    schedule.beat_sent(start + secs(14.0));
+    assert_eq!(
+        schedule.beat.as_ref().map(|beat| beat.at),
+        Some(start + secs(17.0))
+    );
+}
+
+#[test]
+fn silence_is_pinged_in_the_second_half_of_the_interval_and_then_given_up() {
+    for (phase, ping) in [(0.0, 12.5), (0.5, 18.75), (1.0, 25.0)] {
+        let start = Instant::now();
+        let mut schedule = schedule(start, phase);
+        schedule.beat = None;
+        let happened = run(&mut schedule, start, HOUR, |_| quiet_since(start));
+        assert_eq!(happened, [(Due::Ping, ping), (Due::Dead, ping + 10.0)]);
+    }
+}
+
+#[test]
+fn an_answered_ping_is_followed_by_one_for_every_interval_of_silence() {
+    let start = Instant::now();
+    let mut schedule = schedule(start, 0.0);
+    schedule.beat = None;
+    // The peer answers each Ping a second later, and is silent otherwise.
+    let pongs = [13.5, 39.5, 65.5];
+    let happened = run(&mut schedule, start, secs(70.0), |now| {
+        let last = pongs.into_iter().map(secs).rfind(|pong| *pong <= now);
+        quiet_since(start + last.unwrap_or_default())
+    });
+    assert_eq!(happened, [12.5, 38.5, 64.5].map(|at| (Due::Ping, at)));
+}
+
+#[test]
+fn who_talks_is_not_pinged() {
+    let start = Instant::now();
+    let mut schedule = schedule(start, 0.5);
+    schedule.beat = None;
+    let talks = |now: Duration| quiet_since(start + Duration::from_secs(now.as_secs() / 7 * 7));
+    assert_eq!(run(&mut schedule, start, HOUR, talks), []);
+}
+
+#[test]
+fn half_a_message_has_thirty_seconds_from_its_last_byte() {
+    let start = Instant::now();
+    let mut schedule = schedule(start, 0.0);
+    schedule.beat = None;
+    schedule.keepalive = None;
+    let line = |now| Line {
+        heard_at: start + secs(40.0).min(now),
+        is_mid_message: now >= secs(40.0),
+    };
+    assert_eq!(run(&mut schedule, start, HOUR, line), [(Due::Stuck, 70.0)]);
+}
+
+#[test]
+fn a_session_leaves_at_its_share_of_the_window() {
+    let start = Instant::now();
+    let mut schedule = schedule(start, 0.0);
+    let window = Window {
+        start: start + secs(1.0),
+        length: secs(4.0),
+    };
+    schedule.leave(window, 0.25);
+    let happened = run(&mut schedule, start, HOUR, |now| quiet_since(start + now));
+    assert_eq!(happened, [(Due::Leave, 2.0)]);
+}

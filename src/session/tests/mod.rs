@@ -1,0 +1,176 @@
+//! Sessions over an in-memory stream, with a clock that moves on when everybody waits.
+
+mod close;
+mod echo;
+mod timing;
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
+
+use super::{Report, run};
+use crate::config::ServerConfig;
+use crate::shutdown::Shutdown;
+
+/// First bytes of frames: FIN and opcode.
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+/// The same without FIN, and the frame that ends what they began.
+const TEXT_BEGUN: u8 = 0x01;
+const BINARY_BEGUN: u8 = 0x02;
+const CONTINUED: u8 = 0x00;
+const CONTINUED_LAST: u8 = 0x80;
+
+/// Bytes that the stream holds in each direction, unless a test says otherwise.
+const PIPE: usize = 1 << 20;
+
+/// No test waits longer than this, by its own clock.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// A client that writes and reads bytes, and the session that it talks to.
+struct Client {
+    stream: DuplexStream,
+    session: JoinHandle<Report>,
+    shutdown: Shutdown,
+}
+
+/// A session without heart beats and Pings.
+fn quiet() -> ServerConfig {
+    ServerConfig {
+        heartbeat: None,
+        ping_interval: None,
+        ..ServerConfig::default()
+    }
+}
+
+impl Client {
+    fn start(config: ServerConfig) -> Self {
+        Self::start_over(config, PIPE)
+    }
+
+    fn start_over(config: ServerConfig, pipe: usize) -> Self {
+        let (stream, mut far_end) = duplex(pipe);
+        let shutdown = Shutdown::new();
+        let drain = shutdown.subscribe();
+        let session =
+            tokio::spawn(async move { run(&mut far_end, Vec::new(), &config, drain).await });
+        Self {
+            stream,
+            session,
+            shutdown,
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        let sent = timeout(PATIENCE, self.stream.write_all(bytes));
+        sent.await
+            .expect("the session reads")
+            .expect("the session runs");
+    }
+
+    /// The next frame: its first byte, and its payload.
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
+        timeout(PATIENCE, read_frame(&mut self.stream))
+            .await
+            .expect("a frame comes")
+    }
+
+    async fn expect(&mut self, first: u8, payload: &[u8]) {
+        let (got_first, got) = self.frame().await;
+        assert_eq!(
+            got_first,
+            first,
+            "payload {:?}",
+            String::from_utf8_lossy(&got)
+        );
+        assert!(
+            got == payload,
+            "{} bytes differ from {}",
+            got.len(),
+            payload.len()
+        );
+    }
+
+    /// Expects Close with `code`, and nothing behind it; gives back the session's report.
+    async fn expect_close(mut self, code: u16) -> Report {
+        let (first, payload) = self.frame().await;
+        assert_eq!(first, CLOSE);
+        assert_eq!(
+            payload.get(..2),
+            Some(&code.to_be_bytes()[..]),
+            "code {code}"
+        );
+        self.expect_end().await
+    }
+
+    /// Expects that the session writes nothing more, and ends.
+    async fn expect_end(mut self) -> Report {
+        let report = timeout(PATIENCE, self.session)
+            .await
+            .expect("the session ends");
+        let mut rest = Vec::new();
+        let read = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await;
+        read.expect("the stream ends")
+            .expect("the stream can be read");
+        assert!(rest.is_empty(), "after the end: {rest:?}");
+        report.expect("the session does not panic")
+    }
+}
+
+async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
+    let first = stream.read_u8().await.expect("a frame");
+    let length = match stream.read_u8().await.unwrap() {
+        126 => stream.read_u16().await.unwrap().into(),
+        127 => stream.read_u64().await.unwrap(),
+        short => short.into(),
+    };
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
+    stream
+        .read_exact(&mut payload)
+        .await
+        .expect("a whole frame");
+    (first, payload)
+}
+
+/// A client's frame: masked, its length in the shortest form.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = header(first, payload.len() as u64);
+    frame.extend(MASK);
+    frame.extend(
+        payload
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
+    frame
+}
+
+/// A client's frame header up to its mask.
+fn header(first: u8, length: u64) -> Vec<u8> {
+    let mut header = vec![first];
+    match length {
+        0..126 => header.push(0x80 | length as u8),
+        126..=0xffff => {
+            header.push(0x80 | 126);
+            header.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            header.push(0x80 | 127);
+            header.extend(length.to_be_bytes());
+        }
+    }
+    header
+}
+
+/// Lets the session take all that it was sent so far.
+async fn settle() {
+    for _ in 0..8 {
+        yield_now().await;
+    }
+}
