@@ -1,0 +1,237 @@
+use std::time::Duration;
+
+use echobeat::ServerConfig;
+
+use crate::support::{Raw, TestServer, UPGRADE, config, text_frame, upgrade_request};
+
+/// A request with the lines of a good upgrade, of which `without` is left out, and `with` added.
+fn request(first_line: &str, without: &str, with: &str) -> String {
+    let lines: String = UPGRADE
+        .split_inclusive("\r\n")
+        .filter(|line| without.is_empty() || !line.starts_with(without))
+        .collect();
+    format!("{first_line}\r\n{lines}{with}\r\n")
+}
+
+/// Expects that the server says no more, and closes in order.
+async fn expect_closed(raw: Raw) {
+    assert_eq!(String::from_utf8_lossy(&raw.rest().await), "");
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_status_and_a_sentence_and_closes() {
+    let get = "GET /wshandler HTTP/1.1";
+    let many = "X-Many: x\r\n".repeat(61);
+    let long = format!("X-Long: {}\r\n", "x".repeat(17 << 10));
+    let server = TestServer::start().await;
+    let mut control = server.connect().await;
+    for (status, request) in [
+        (405, request("POST /wshandler HTTP/1.1", "", "")),
+        (505, request("GET /wshandler HTTP/1.0", "", "")),
+        (400, request(get, "Host", "")),
+        (400, request(get, "", "Host: another\r\n")),
+        (400, request(get, "Connection", "")),
+        (
+            400,
+            request(get, "Connection", "Connection: keep-alive\r\n"),
+        ),
+        (426, request(get, "Sec-WebSocket-Version", "")),
+        (
+            426,
+            request(get, "Sec-WebSocket-Version", "Sec-WebSocket-Version: 8\r\n"),
+        ),
+        (400, request(get, "Sec-WebSocket-Key", "")),
+        (
+            400,
+            request(get, "", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"),
+        ),
+        (
+            400,
+            request(get, "Sec-WebSocket-Key", "Sec-WebSocket-Key: short==\r\n"),
+        ),
+        (400, request(get, "", "Content-Length: 5\r\n") + "hello"),
+        (
+            400,
+            request(get, "", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
+        ),
+        (431, request(get, "", &many)),
+        (431, request(get, "", &long)),
+    ] {
+        let mut raw = server.raw().await;
+        // A second request behind a refused one is never answered.
+        raw.send(request.clone() + "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        let response = raw.response().await;
+        assert_eq!(response.status, status, "{request}{response:?}");
+        assert!(
+            response.body.ends_with(".\n") || response.body.ends_with("?\n"),
+            "{response:?}"
+        );
+        assert_eq!(response.header("Connection"), Some("close"), "{response:?}");
+        match status {
+            405 => assert_eq!(response.header("Allow"), Some("GET")),
+            426 => assert_eq!(response.header("Sec-WebSocket-Version"), Some("13")),
+            _ => {}
+        }
+        expect_closed(raw).await;
+        control.echo("still here").await;
+    }
+}
+
+#[tokio::test]
+async fn heads_beyond_all_measure_are_refused_early() {
+    let server = TestServer::start().await;
+    for head in [
+        format!("X-Long: {}", "x".repeat(40 << 10)),
+        "X-Many: x\r\n".repeat(1_000),
+        "\0".to_owned(),
+    ] {
+        let response = server
+            .ask(format!("GET / HTTP/1.1\r\n{UPGRADE}{head}"))
+            .await;
+        assert!([400, 431].contains(&response.status), "{response:?}");
+    }
+}
+
+#[tokio::test]
+async fn lists_of_tokens_are_read_as_lists() {
+    let server = TestServer::start().await;
+    for (without, with) in [
+        (
+            "Connection",
+            "Connection: keep-alive\r\nConnection: Upgrade\r\n",
+        ),
+        ("Connection", "cOnNeCtIoN: Keep-Alive, UPGRADE\r\n"),
+        ("Upgrade", "Upgrade: foo, WebSocket\r\n"),
+    ] {
+        let response = server.ask(request("GET / HTTP/1.1", without, with)).await;
+        assert_eq!(response.status, 101, "{with}{response:?}");
+        let accept = response.header("Sec-WebSocket-Accept");
+        assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    }
+}
+
+#[tokio::test]
+async fn a_subprotocol_is_selected_and_is_never_a_new_header_line() {
+    let server = TestServer::start().await;
+    let selected = async |offer: &str| {
+        let offer = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+        let response = server.ask(request("GET / HTTP/1.1", "", &offer)).await;
+        assert!(!response.head.contains("Injected"), "{response:?}");
+        let protocol = response.header("Sec-WebSocket-Protocol").map(str::to_owned);
+        (response.status, protocol)
+    };
+    assert_eq!(
+        selected("chat, superchat").await,
+        (101, Some("chat".to_owned()))
+    );
+    assert_eq!(selected("b@d, good").await, (101, Some("good".to_owned())));
+    assert_eq!(selected("b@d").await, (101, None));
+    assert_eq!(selected("chat\rInjected: 1").await.0, 400);
+    assert_eq!(
+        selected("chat%0d%0aInjected: 1, ok").await,
+        (101, Some("ok".to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn origins_are_checked_where_some_are_allowed() {
+    let server = TestServer::start_with(ServerConfig {
+        allowed_origins: vec!["https://example.com".parse().unwrap()],
+        ..config()
+    })
+    .await;
+    let status = async |line: &str| server.ask(request("GET / HTTP/1.1", "", line)).await.status;
+    assert_eq!(status("").await, 101);
+    assert_eq!(status("Origin: https://example.com\r\n").await, 101);
+    assert_eq!(status("Origin: https://example.org\r\n").await, 403);
+}
+
+#[tokio::test]
+async fn paths_are_checked_where_some_are_given() {
+    let server = TestServer::start_with(ServerConfig {
+        paths: vec!["/ws".parse().unwrap()],
+        ..config()
+    })
+    .await;
+    assert_eq!(server.ask(upgrade_request("/ws?x=1")).await.status, 101);
+    assert_eq!(server.ask(upgrade_request("/")).await.status, 404);
+
+    let plain = server
+        .ask("GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(plain.status, 426);
+    assert_eq!(plain.header("Upgrade"), Some("websocket"));
+    assert!(plain.body.ends_with(".\n"), "{plain:?}");
+}
+
+#[tokio::test]
+async fn plain_requests_are_answered_plainly() {
+    let server = TestServer::start().await;
+    for (status, request_line) in [
+        (200, "GET /healthz"),
+        (405, "POST /healthz"),
+        (404, "GET /"),
+        (404, "GET /wshandler"),
+        (404, "POST /wshandler"),
+    ] {
+        let response = server
+            .ask(format!("{request_line} HTTP/1.1\r\nHost: here\r\n\r\n"))
+            .await;
+        assert_eq!(response.status, status, "{request_line}");
+        match status {
+            200 => assert_eq!(response.body, "ok\n"),
+            405 => assert_eq!(response.header("Allow"), Some("GET, HEAD")),
+            _ => assert!(response.body.contains("ws://here/"), "{response:?}"),
+        }
+    }
+    let head = server.raw().await;
+    let mut head = head;
+    head.send("HEAD /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        .await;
+    let response = head.head().await;
+    assert_eq!(
+        (response.status, response.header("Content-Length")),
+        (200, Some("3"))
+    );
+    expect_closed(head).await;
+    let no_host = server.ask("GET /healthz HTTP/1.1\r\n\r\n").await;
+    assert_eq!(no_host.status, 400);
+}
+
+#[tokio::test]
+async fn a_connection_can_ask_before_it_upgrades() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw().await;
+    for _ in 0..3 {
+        raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        assert_eq!(raw.response().await.status, 200);
+    }
+    raw.send(upgrade_request("/")).await;
+    assert_eq!(raw.head().await.status, 101);
+}
+
+#[tokio::test]
+async fn heads_that_do_not_arrive_in_time_are_given_up() {
+    let server = TestServer::start_with(ServerConfig {
+        handshake_timeout: Duration::from_millis(100),
+        ..config()
+    })
+    .await;
+    let silent = server.raw().await;
+    let mut half = server.raw().await;
+    half.send("GET / HTTP/1.1\r\nHost: loc").await;
+    let mut idle = server.raw().await;
+    idle.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(idle.response().await.status, 200);
+    for raw in [silent, half, idle] {
+        expect_closed(raw).await;
+    }
+    // The session that begins in time has nothing to do with that.
+    let mut raw = server.raw_session().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    raw.send(text_frame("hello")).await;
+    assert_eq!(raw.read(7).await[2..], *b"hello");
+}

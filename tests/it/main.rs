@@ -1,0 +1,11 @@
+//! The server over real sockets, and the program as a process.
+
+mod cli;
+mod close;
+mod echo;
+mod handshake;
+mod limits;
+mod shutdown;
+mod support;
+#[cfg(unix)]
+mod unix;

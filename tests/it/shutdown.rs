@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use echobeat::{Server, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::support::{TestServer, config, soon, upgrade_request};
+
+#[tokio::test]
+async fn every_session_is_closed_with_1001_and_then_serving_ends() {
+    let server = TestServer::start_with(ServerConfig {
+        drain: Duration::from_secs(2),
+        ..config()
+    })
+    .await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(server.connect().await);
+    }
+    let address = server.address;
+    let running = server.stop();
+    for client in clients {
+        let frame = client.expect_close().await.expect("a code");
+        assert_eq!(frame.code, CloseCode::Away);
+    }
+    soon(running).await.unwrap();
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
+}
+
+#[tokio::test]
+async fn a_draining_server_refuses_what_is_new() {
+    let server = TestServer::start_with(ServerConfig {
+        drain: Duration::from_secs(4),
+        ..config()
+    })
+    .await;
+    // It never answers the Close, and so keeps the server up.
+    let stubborn = server.raw_session().await;
+    let mut idle = server.raw().await;
+    idle.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(idle.response().await.status, 200);
+    let address = server.address;
+    let running = server.stop();
+
+    // A connection that waits for its next request is closed at once.
+    assert!(idle.rest().await.is_empty());
+    let mut late = crate::support::Raw {
+        stream: TcpStream::connect(address).await.unwrap(),
+    };
+    late.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let health = late.response().await;
+    assert_eq!((health.status, health.body.as_str()), (503, "draining\n"));
+    assert!(late.rest().await.is_empty());
+
+    let mut late = crate::support::Raw {
+        stream: TcpStream::connect(address).await.unwrap(),
+    };
+    late.send(upgrade_request("/")).await;
+    let refused = late.response().await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("Retry-After").is_some(), "{refused:?}");
+    drop(stubborn);
+    soon(running).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_dropped() {
+    let server = TestServer::start_with(ServerConfig {
+        drain: Duration::from_millis(300),
+        ..config()
+    })
+    .await;
+    let stubborn = server.raw_session().await;
+    let begun = Instant::now();
+    soon(server.stop()).await.unwrap();
+    let took = begun.elapsed();
+    assert!(
+        (Duration::from_millis(300)..Duration::from_secs(5)).contains(&took),
+        "{took:?}"
+    );
+    let close = stubborn.rest().await;
+    assert_eq!(close[..4], [0x88, close[1], 0x03, 0xe9]);
+}
+
+#[tokio::test]
+async fn a_dropped_server_drops_its_sessions() {
+    let server = Server::bind(config()).await.unwrap();
+    let address = server.endpoints()[0].socket_addr().unwrap();
+    let running = tokio::spawn(server.serve(std::future::pending()));
+    let mut raw = crate::support::Raw {
+        stream: TcpStream::connect(address).await.unwrap(),
+    };
+    raw.send(upgrade_request("/")).await;
+    assert_eq!(raw.head().await.status, 101);
+    running.abort();
+    assert!(raw.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_an_error_that_names_it() {
+    let server = TestServer::start().await;
+    let taken = Server::bind(ServerConfig {
+        listen: vec![server.address.to_string().parse().unwrap()],
+        ..config()
+    });
+    let error = taken.await.unwrap_err();
+    assert!(
+        error.to_string().contains(&server.address.to_string()),
+        "{error}"
+    );
+    assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
+}

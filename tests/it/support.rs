@@ -1,0 +1,243 @@
+//! The vocabulary of the tests: a server on a free port, good clients, and bad ones.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use echobeat::{Server, ServerConfig};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+/// Everything that a test waits for must come within this.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The header lines of a good upgrade, each with its end.
+pub const UPGRADE: &str = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A whole request with a good upgrade.
+pub fn upgrade_request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\n{UPGRADE}\r\n")
+}
+
+/// Waits, but not for ever.
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it happens in time")
+}
+
+/// A server on a free port of this machine, stopped with the test.
+pub struct TestServer {
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+/// The defaults, but without heart beats: tests that want them say so.
+pub fn config() -> ServerConfig {
+    ServerConfig {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        heartbeat: None,
+        ..ServerConfig::default()
+    }
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::start_with(config()).await
+    }
+
+    pub async fn start_with(config: ServerConfig) -> Self {
+        let server = Server::bind(config).await.expect("a free port");
+        let address = server.endpoints()[0].socket_addr().expect("TCP");
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.serve(async { drop(stopped.await) }));
+        Self {
+            address,
+            stop,
+            running,
+        }
+    }
+
+    /// A good client.
+    pub async fn connect(&self) -> Client {
+        self.try_connect().await.expect("the server upgrades")
+    }
+
+    pub async fn try_connect(&self) -> Result<Client, Error> {
+        let url = format!("ws://{}/wshandler", self.address);
+        let stream = self.raw().await.stream;
+        let (socket, _) = soon(tokio_tungstenite::client_async(url, stream)).await?;
+        Ok(Client { socket })
+    }
+
+    /// A client that says what it wants.
+    pub async fn raw(&self) -> Raw {
+        let stream = soon(TcpStream::connect(self.address))
+            .await
+            .expect("the server listens");
+        Raw { stream }
+    }
+
+    /// A client that says what it wants, with the 101 behind it.
+    pub async fn raw_session(&self) -> Raw {
+        let mut raw = self.raw().await;
+        raw.send(upgrade_request("/")).await;
+        assert_eq!(raw.head().await.status, 101);
+        raw
+    }
+
+    /// The answer to one request on a connection of its own.
+    pub async fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+        let mut raw = self.raw().await;
+        raw.send(request).await;
+        raw.response().await
+    }
+
+    /// Begins the drain.
+    pub fn stop(self) -> JoinHandle<()> {
+        drop(self.stop);
+        self.running
+    }
+}
+
+/// A good client: tokio-tungstenite's.
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+}
+
+impl Client {
+    pub async fn send(&mut self, message: impl Into<Message>) {
+        soon(self.socket.send(message.into()))
+            .await
+            .expect("the server reads");
+    }
+
+    pub async fn next(&mut self) -> Message {
+        let message = soon(self.socket.next()).await;
+        message
+            .expect("the session goes on")
+            .expect("the session is sound")
+    }
+
+    /// Sends a message, and expects it back.
+    pub async fn echo(&mut self, message: impl Into<Message>) {
+        let message = message.into();
+        self.send(message.clone()).await;
+        assert!(self.next().await == message, "the echo differs");
+    }
+
+    /// Expects Close, answers it, and expects the end of the stream.
+    pub async fn expect_close(mut self) -> Option<CloseFrame> {
+        let Message::Close(frame) = self.next().await else {
+            panic!("Close was expected");
+        };
+        let end = soon(self.socket.next()).await;
+        assert!(end.is_none(), "after Close: {end:?}");
+        frame
+    }
+
+    /// Closes, and expects the same code back.
+    pub async fn close(mut self, frame: CloseFrame) {
+        soon(self.socket.close(Some(frame.clone())))
+            .await
+            .expect("the server reads");
+        let answer = self.expect_close().await.expect("a code");
+        assert_eq!(answer.code, frame.code);
+    }
+}
+
+/// A client that sends bytes and reads bytes.
+pub struct Raw {
+    pub stream: TcpStream,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    /// The value of a header that stands once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+}
+
+impl Raw {
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        soon(self.stream.write_all(bytes.as_ref()))
+            .await
+            .expect("the server reads");
+    }
+
+    pub async fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        soon(self.stream.read_exact(&mut bytes))
+            .await
+            .expect("the server writes");
+        bytes
+    }
+
+    /// Reads to the end of the stream, and expects no reset there.
+    pub async fn rest(mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        soon(self.stream.read_to_end(&mut bytes))
+            .await
+            .expect("an orderly end");
+        bytes
+    }
+
+    /// Reads the head of a response.
+    pub async fn head(&mut self) -> Response {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(self.stream.read_u8()).await.expect("a response"));
+        }
+        let head = String::from_utf8(head).expect("ASCII");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        Response {
+            status: status.expect("a status"),
+            head,
+            body: String::new(),
+        }
+    }
+
+    /// Reads a response whose length is given.
+    pub async fn response(&mut self) -> Response {
+        let mut response = self.head().await;
+        if let Some(length) = response.header("Content-Length") {
+            let body = self.read(length.parse().expect("a length")).await;
+            response.body = String::from_utf8(body).expect("UTF-8");
+        }
+        response
+    }
+}
+
+/// A client's text frame of less than 126 bytes, masked with zeros.
+pub fn text_frame(text: &str) -> Vec<u8> {
+    [
+        &[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0],
+        text.as_bytes(),
+    ]
+    .concat()
+}
+
+/// The server's text frame of less than 126 bytes.
+pub fn text_echo(text: &str) -> Vec<u8> {
+    [&[0x81, text.len() as u8], text.as_bytes()].concat()
+}
