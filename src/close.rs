@@ -13,9 +13,12 @@ use crate::wire::Endless;
 /// Why a session ended. Displayed, it is the reason that a Close frame of ours gives, and the log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum End {
-    /// The peer sent Close, with this code if it gave one.
-    #[error("peer sent Close")]
-    Closed(Option<CloseCode>),
+    /// The peer sent Close, with a code and a reason if it gave any.
+    #[error("peer sent Close{}", said(.0.as_ref()))]
+    Closed(Option<CloseFrame>),
+    /// The peer sent Close with a code that may not be on the wire, and got 1002 for an answer.
+    #[error("illegal close code")]
+    IllegalCode,
     /// The peer broke the protocol.
     #[error("{0}")]
     Protocol(ProtocolError),
@@ -65,7 +68,7 @@ impl End {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Closed(_) => "closed",
-            Self::Protocol(_) => "protocol",
+            Self::Protocol(_) | Self::IllegalCode => "protocol",
             Self::NotUtf8 => "not-utf8",
             Self::TooBig(_) => "too-big",
             Self::Flood(_) => "flood",
@@ -78,6 +81,19 @@ impl End {
         }
     }
 
+    /// The end that the peer's Close is.
+    pub(crate) fn by_peer(frame: Option<CloseFrame>) -> Self {
+        // What tungstenite makes of a code that may not be on the wire, and answers with.
+        let illegal = |frame: &CloseFrame| {
+            frame.code == CloseCode::Protocol && frame.reason.as_str() == "Protocol violation"
+        };
+        if frame.as_ref().is_some_and(illegal) {
+            Self::IllegalCode
+        } else {
+            Self::Closed(frame)
+        }
+    }
+
     /// The Close frame that tells the peer, where it is for us to send one.
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
         let code = match self {
@@ -87,7 +103,8 @@ impl End {
             Self::Flood(_) | Self::Stuck => CloseCode::Policy,
             Self::Drained => CloseCode::Away,
             Self::Dead => CloseCode::Error,
-            Self::Closed(_) | Self::Stalled | Self::Eof | Self::Lost(_) => return None,
+            Self::Closed(_) | Self::IllegalCode => return None,
+            Self::Stalled | Self::Eof | Self::Lost(_) => return None,
         };
         let reason = self.to_string().into();
         Some(CloseFrame { code, reason })
@@ -96,13 +113,15 @@ impl End {
     /// The code of the connection's close as RFC 6455, section 7.1.5 counts it: the peer's or ours,
     /// 1005 for a Close without one, 1006 where there was no Close.
     pub(crate) fn code(&self) -> u16 {
-        match self {
-            Self::Closed(code) => code.unwrap_or(CloseCode::Status).into(),
+        let code = match self {
+            Self::Closed(Some(frame)) => frame.code,
+            Self::Closed(None) => CloseCode::Status,
+            Self::IllegalCode => CloseCode::Protocol,
             _ => self
                 .close_frame()
-                .map_or(CloseCode::Abnormal, |frame| frame.code)
-                .into(),
-        }
+                .map_or(CloseCode::Abnormal, |frame| frame.code),
+        };
+        code.into()
     }
 
     /// How to leave TCP.
@@ -132,6 +151,14 @@ impl From<Error> for End {
     }
 }
 
+/// The reason of a peer's Close, quoted: it may contain anything.
+fn said(frame: Option<&CloseFrame>) -> String {
+    match frame.map(|frame| frame.reason.as_str()) {
+        None | Some("") => String::new(),
+        Some(reason) => format!(": {reason:?}"),
+    }
+}
+
 fn is_endless(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Endless>())
 }
@@ -142,11 +169,21 @@ mod tests {
 
     #[test]
     fn every_end_has_its_code_and_word() {
+        let frame = |code: u16, reason: &'static str| CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        };
         let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
         let endless = io::Error::other(Endless::default());
         for (end, code, word) in [
-            (End::Closed(Some(CloseCode::Normal)), 1000, "closed"),
-            (End::Closed(None), 1005, "closed"),
+            (End::by_peer(Some(frame(1000, "so long"))), 1000, "closed"),
+            (End::by_peer(Some(frame(1002, "no"))), 1002, "closed"),
+            (
+                End::by_peer(Some(frame(1002, "Protocol violation"))),
+                1002,
+                "protocol",
+            ),
+            (End::by_peer(None), 1005, "closed"),
             (
                 Error::Protocol(ProtocolError::NonZeroReservedBits).into(),
                 1002,
@@ -176,6 +213,15 @@ mod tests {
         ] {
             assert_eq!((end.code(), end.word()), (code, word), "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_peers_reason_cannot_break_a_log_line() {
+        let end = End::by_peer(Some(CloseFrame {
+            code: CloseCode::Normal,
+            reason: "a\nb\x1b[0m".into(),
+        }));
+        assert_eq!(end.to_string(), r#"peer sent Close: "a\nb\u{1b}[0m""#);
     }
 
     #[test]

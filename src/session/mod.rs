@@ -203,7 +203,7 @@ where
                     Err(End::Flood("too many control frames"))
                 }
             }
-            Message::Close(frame) => Err(End::Closed(frame.map(|frame| frame.code))),
+            Message::Close(frame) => Err(End::by_peer(frame)),
             Message::Frame(_) => Ok(None),
         }
     }
