@@ -39,6 +39,9 @@ impl FromStr for Address {
                 path => Ok(Self::Unix(path.into())),
             };
         }
+        if text.contains("://") {
+            return Err(AddressError::Scheme);
+        }
         let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
         let bracketed = host.starts_with('[') && host.ends_with(']');
         match host {
@@ -77,6 +80,9 @@ pub enum AddressError {
     /// An IPv6 address without its brackets.
     #[error("write an IPv6 address in brackets, such as [::1]:8002")]
     Unbracketed,
+    /// A URL.
+    #[error("write host:port alone, without a scheme such as ws://")]
+    Scheme,
     /// Nothing follows `unix:`.
     #[error("a path is missing after unix:")]
     NoPath,
@@ -111,23 +117,34 @@ impl Endpoint {
         }
     }
 
-    /// What to connect a WebSocket client on this machine to: `ws://127.0.0.1:8002/`, or
-    /// `unix:PATH`.
+    /// What to connect a WebSocket client on this machine to, for `path`, which begins with `/`:
+    /// `ws://127.0.0.1:8002/path`, or `unix:` and the socket's own path.
     #[must_use]
-    pub fn websocket_url(&self) -> String {
-        self.url("ws")
+    pub fn websocket_url(&self, path: &str) -> String {
+        self.url("ws", path)
     }
 
-    /// What to open in a browser on this machine: `http://127.0.0.1:8002/`, or `unix:PATH`.
+    /// What to open in a browser on this machine: `http://127.0.0.1:8002/`, or `unix:` and the
+    /// socket's path.
     #[must_use]
     pub fn http_url(&self) -> String {
-        self.url("http")
+        self.url("http", "/")
     }
 
-    fn url(&self, scheme: &str) -> String {
+    fn url(&self, scheme: &str, path: &str) -> String {
         match self {
-            Self::Tcp(address) => format!("{scheme}://{}/", reachable(*address)),
-            Self::Unix(path) => format!("unix:{}", path.display()),
+            Self::Tcp(address) => format!("{scheme}://{}{path}", reachable(*address)),
+            Self::Unix(_) => self.to_string(),
+        }
+    }
+}
+
+/// The address as it is listened on, which for all interfaces is `0.0.0.0:8002` or `[::]:8002`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -166,6 +183,7 @@ mod tests {
             ("localhost", AddressError::NoPort),
             (":8002", AddressError::NoHost),
             ("::1:8002", AddressError::Unbracketed),
+            ("ws://127.0.0.1:8002", AddressError::Scheme),
             ("127.0.0.1:", AddressError::BadPort),
             ("127.0.0.1:65536", AddressError::BadPort),
             ("127.0.0.1:http", AddressError::BadPort),
@@ -177,9 +195,9 @@ mod tests {
 
     #[test]
     fn urls_of_all_interfaces_name_one_that_can_be_reached() {
-        let url = |address: &str| Endpoint::Tcp(address.parse().unwrap()).websocket_url();
-        assert_eq!(url("0.0.0.0:80"), "ws://127.0.0.1:80/");
-        assert_eq!(url("[::]:80"), "ws://[::1]:80/");
-        assert_eq!(url("192.0.2.1:80"), "ws://192.0.2.1:80/");
+        let url = |address: &str| Endpoint::Tcp(address.parse().unwrap()).websocket_url("/ws");
+        assert_eq!(url("0.0.0.0:80"), "ws://127.0.0.1:80/ws");
+        assert_eq!(url("[::]:80"), "ws://[::1]:80/ws");
+        assert_eq!(url("192.0.2.1:80"), "ws://192.0.2.1:80/ws");
     }
 }

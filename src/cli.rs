@@ -1,6 +1,5 @@
 //! The command line: flags and environment variables, validated into a [`ServerConfig`].
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -26,7 +25,8 @@ Examples:
   echobeat --path /ws --subprotocol chat     one path, one subprotocol
   echobeat -l 127.0.0.1:0 -l unix:echo.sock  any free port, and a Unix socket
 
-Durations are written 500ms, 3s, 2m; sizes 64KiB, 16MiB. Flags come before environment variables.";
+Durations are written 500ms, 3s, 2m, and are from 1ms to 30days; sizes 64KiB, 16MiB. What may be
+repeated may also be a list with commas. Flags override environment variables.";
 
 /// A WebSocket server to test against: it echoes every message, and sends `heart beat` every 3 s.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -112,7 +112,8 @@ struct ServeArgs {
 
     /// Sessions at the same time; one more gets 503 [default: the open-file limit less 64]
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N")]
-    max_connections: Option<NonZeroUsize>,
+    #[arg(value_parser = connections)]
+    max_connections: Option<usize>,
 
     /// Time from accept until the request's head has arrived
     #[arg(
@@ -124,7 +125,7 @@ struct ServeArgs {
     #[arg(value_parser = duration)]
     handshake_timeout: Duration,
 
-    /// Silence after which the peer is sent a Ping, or off
+    /// Silence after which the peer is sent a Ping, or off; the first comes somewhat earlier
     #[arg(
         long,
         env = "ECHOBEAT_PING_INTERVAL",
@@ -176,15 +177,15 @@ struct ServeArgs {
 
     /// Threads to run on, up to 1024 [default: one a core]
     #[arg(long, env = "ECHOBEAT_THREADS", value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[arg(value_parser = threads)]
+    threads: Option<usize>,
 }
 
 impl Cli {
     /// The number of worker threads asked for.
     #[must_use]
     pub fn threads(&self) -> Option<usize> {
-        self.serve.threads.map(usize::from)
+        self.serve.threads
     }
 
     /// The server that the command line describes.
@@ -206,7 +207,7 @@ impl Cli {
             max_message_size: args.max_message_size,
             max_connections: args
                 .max_connections
-                .map_or_else(config::default_max_connections, NonZeroUsize::get),
+                .unwrap_or_else(config::default_max_connections),
             handshake_timeout: args.handshake_timeout,
             ping_interval: args.ping_interval.0,
             ping_timeout: args.ping_timeout,
@@ -222,18 +223,34 @@ impl Cli {
 struct Interval(Option<Duration>);
 
 fn interval(text: &str) -> Result<Interval, String> {
-    match text {
-        "off" => Ok(Interval(None)),
-        _ => duration(text).map(|duration| Interval(Some(duration))),
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(Interval(None));
+    }
+    match duration(text) {
+        Ok(duration) => Ok(Interval(Some(duration))),
+        Err(hint) => Err(format!("{hint}, or off")),
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (SHORTEST..=LONGEST).contains(&duration) {
-        Ok(duration)
-    } else {
-        Err("a duration is from 1ms to 30days".to_owned())
+    match humantime::parse_duration(text) {
+        Ok(duration) if (SHORTEST..=LONGEST).contains(&duration) => Ok(duration),
+        Ok(_) => Err("a duration is from 1ms to 30days".to_owned()),
+        Err(_) => Err("write a duration as 500ms, 3s, or 2m".to_owned()),
+    }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("write a number from 1".to_owned()),
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1024) => Ok(number),
+        _ => Err("write a number from 1 to 1024".to_owned()),
     }
 }
 

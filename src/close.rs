@@ -44,7 +44,7 @@ pub(crate) enum End {
     #[error("peer does not read")]
     Stalled,
     /// The peer ended TCP without a Close.
-    #[error("peer ended TCP without Close")]
+    #[error("peer hung up without Close")]
     Eof,
     /// The connection failed.
     #[error("{0}")]

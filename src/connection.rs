@@ -10,17 +10,22 @@ use tokio::time::timeout;
 use tracing::{Span, info, info_span};
 
 use crate::close::Parting;
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, Subprotocol};
 use crate::http::{self, Outcome, Routes, Upgrade};
 use crate::listen::{Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 
-/// Time for a peer to read our last bytes and close.
-const LINGER: Duration = Duration::from_secs(2);
+/// Silence that ends the wait for a peer to read our last bytes and close.
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
 
-/// Bytes of unread input that a lingering connection discards.
-const LINGER_BYTES: u64 = 256 << 10;
+/// Time that a peer has in all to stop sending, once it has been told.
+const LINGER_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of unread input that are discarded in that time. A browser or Node sends a message to its
+/// end before it reads our Close: with 256 KiB here, Node's `ws` saw 1006 in 17 of 20 tries of a
+/// 17 MiB message, where it was sent 1009.
+const LINGER_BYTES: usize = 256 << 20;
 
 /// Serves WebSocket connections: what every connection of one server shares.
 #[derive(Debug)]
@@ -70,8 +75,10 @@ impl EchoService {
             Outcome::Done => linger(stream).await,
             Outcome::Session(upgrade) => {
                 drop(opening);
-                let parting = self.run_session(&mut stream, *upgrade, drain, span).await;
-                match parting {
+                let (early, _place) = begin(*upgrade, &span);
+                let report = session::run(&mut stream, early, &self.config, drain, &span).await;
+                log_end(&span, &report);
+                match report.parting {
                     Parting::Linger => linger(stream).await,
                     Parting::Drop => {}
                     Parting::Reset => stream.reset(),
@@ -79,47 +86,45 @@ impl EchoService {
             }
         }
     }
-
-    async fn run_session(
-        &self,
-        stream: &mut Stream,
-        upgrade: Upgrade,
-        drain: Drain,
-        span: Span,
-    ) -> Parting {
-        let Upgrade {
-            path,
-            handshake,
-            early,
-            place,
-        } = upgrade;
-        let subprotocol = handshake.subprotocol.as_ref().map(|name| name.as_str());
-        span.in_scope(|| info!(path, subprotocol, "open"));
-        drop((path, handshake));
-        let report = session::run(stream, early, &self.config, drain).await;
-        drop(place);
-        span.in_scope(|| log_end(&report));
-        report.parting
-    }
 }
 
-fn log_end(report: &Report) {
+/// Logs that a session begins, and keeps what it needs for as long as it lasts.
+fn begin(upgrade: Upgrade, span: &Span) -> (Vec<u8>, OwnedSemaphorePermit) {
+    let Upgrade {
+        path,
+        handshake,
+        early,
+        place,
+    } = upgrade;
+    let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
+    match &handshake.passed_over {
+        None => info!(parent: span, path, subprotocol, "open"),
+        // A browser fails such a connection, and does not say why.
+        Some(offered) => info!(parent: span, path, offered, "open, without a subprotocol"),
+    }
+    (early, place)
+}
+
+fn log_end(span: &Span, report: &Report) {
     let Report {
         end,
+        clean,
         received,
         sent,
         lasted,
         ..
     } = report;
     info!(
+        parent: span,
         why = end.word(),
         code = end.code(),
-        reason = %end,
+        clean,
+        reason = end.to_string(),
         messages_in = received.messages,
         bytes_in = received.bytes,
         messages_out = sent.messages,
         bytes_out = sent.bytes,
-        seconds = lasted.as_secs_f64(),
+        seconds = lasted.as_millis() as f64 / 1e3,
         "end",
     );
 }
@@ -128,10 +133,17 @@ fn log_end(report: &Report) {
 /// input sends a reset, which can destroy our last bytes on their way.
 async fn linger(mut stream: Stream) {
     let farewell = async {
-        if stream.shutdown().await.is_ok() {
-            let mut rest = stream.take(LINGER_BYTES);
-            let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut discarded = 0;
+        let mut buffer = vec![0; 16 << 10];
+        while discarded < LINGER_BYTES {
+            match timeout(LINGER_SILENCE, stream.read(&mut buffer)).await {
+                Ok(Ok(read @ 1..)) => discarded += read,
+                _ => break,
+            }
         }
     };
-    let _ = timeout(LINGER, farewell).await;
+    let _ = timeout(LINGER_TIME, farewell).await;
 }

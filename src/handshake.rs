@@ -22,13 +22,13 @@ const MAX_HEADERS: usize = 64;
 /// Most bytes of a request's head: its first line, and every header line.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// A refusal of a request: a status, a sentence for whoever reads it, and perhaps a header that
-/// goes with the status.
+/// A refusal of a request: a status, a sentence for whoever reads it, and the headers that go with
+/// the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) sentence: Cow<'static, str>,
-    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -36,12 +36,12 @@ impl Refusal {
         Self {
             status,
             sentence: sentence.into(),
-            header: None,
+            headers: Vec::new(),
         }
     }
 
     pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
 }
@@ -53,6 +53,8 @@ pub(crate) struct Handshake {
     accept: String,
     /// The subprotocol selected, if any.
     pub(crate) subprotocol: Option<Subprotocol>,
+    /// The client's offers, if there were some and none was selected.
+    pub(crate) passed_over: Option<String>,
 }
 
 impl Handshake {
@@ -87,9 +89,12 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
     let accept = accept_key(request.headers())?;
     check_path(request.uri().path(), config)?;
     check_origin(request.headers(), config)?;
+    let subprotocol = select_subprotocol(request.headers(), &config.subprotocols);
+    let offers: Vec<_> = offers(request.headers()).collect();
     Ok(Handshake {
         accept,
-        subprotocol: select_subprotocol(request.headers(), &config.subprotocols),
+        passed_over: (subprotocol.is_none() && !offers.is_empty()).then(|| offers.join(", ")),
+        subprotocol,
     })
 }
 
@@ -152,6 +157,7 @@ fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
             StatusCode::UPGRADE_REQUIRED,
             "The Sec-WebSocket-Version header must be 13 (RFC 6455).",
         )
+        .with(UPGRADE, "websocket")
         .with(SEC_WEBSOCKET_VERSION, "13")),
     }
 }
@@ -205,13 +211,17 @@ fn check_origin(headers: &HeaderMap, config: &ServerConfig) -> Result<(), Refusa
 /// The first of the server's subprotocols that the client offers, or, where the server has none,
 /// the client's first valid offer: a browser fails a connection that offered some and got none.
 fn select_subprotocol(headers: &HeaderMap, ours: &[Subprotocol]) -> Option<Subprotocol> {
-    let mut offers = tokens(headers.get_all(SEC_WEBSOCKET_PROTOCOL))
-        .filter_map(|offer| offer.parse::<Subprotocol>().ok());
+    let mut offers = offers(headers).filter_map(|offer| offer.parse::<Subprotocol>().ok());
     if ours.is_empty() {
         return offers.next();
     }
     let offers: Vec<_> = offers.collect();
     ours.iter().find(|name| offers.contains(name)).cloned()
+}
+
+/// The subprotocols that the client offers, valid or not.
+fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    tokens(headers.get_all(SEC_WEBSOCKET_PROTOCOL)).filter(|offer| !offer.is_empty())
 }
 
 fn bad_request(sentence: &'static str) -> Refusal {

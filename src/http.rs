@@ -28,7 +28,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
-use tracing::{Span, info};
+use tracing::{Span, debug, info};
 
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake, Refusal};
@@ -71,7 +71,6 @@ where
     let mut connection = http1::Builder::new()
         .max_header_size(READ_LIMIT)
         .max_buf_size(READ_LIMIT)
-        .half_close(true)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), &routes);
     let mut deadline = pin!(sleep(patience));
@@ -99,14 +98,21 @@ where
     };
     let parts = connection.into_parts();
     let outcome = match (ended, routes.take_accepted()) {
-        (None, _) => Outcome::TimedOut,
+        (None, _) => {
+            debug!(parent: &routes.span, "no request in time");
+            Outcome::TimedOut
+        }
         (Some(Ok(())), Some(mut upgrade)) => {
             // Copied, for as it is it would keep hyper's whole buffer alive.
             upgrade.early = parts.read_buf.to_vec();
             Outcome::Session(upgrade)
         }
-        // An error here is the peer's, and hyper has sent what answer there is to it.
-        (Some(_), _) => Outcome::Done,
+        (Some(Ok(())), None) => Outcome::Done,
+        (Some(Err(error)), _) => {
+            // The peer's, and hyper has sent what answer there is to it.
+            debug!(parent: &routes.span, %error, "bad request");
+            Outcome::Done
+        }
     };
     (parts.io.into_inner(), outcome)
 }
@@ -162,15 +168,18 @@ impl Routes {
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Answer {
+        let (method, path) = (request.method(), request.uri().path());
         if !handshake::is_upgrade(request.headers()) {
-            return self
+            let answer = self
                 .plain(request)
                 .unwrap_or_else(|refusal| refuse(&refusal));
+            let status = answer.status().as_u16();
+            debug!(parent: &self.span, %method, path, status, "answered");
+            return answer;
         }
         self.upgrade(request).unwrap_or_else(|refusal| {
-            let (path, status) = (request.uri().path(), refusal.status.as_u16());
-            self.span
-                .in_scope(|| info!(path, status, why = %refusal.sentence, "refused"));
+            let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
+            info!(parent: &self.span, %method, path, status, reason, "refused");
             let mut answer = refuse(&refusal);
             close_after(&mut answer);
             answer
@@ -273,7 +282,7 @@ fn upgrade_required() -> Answer {
 
 fn refuse(refusal: &Refusal) -> Answer {
     let mut answer = text(refusal.status, &refusal.sentence);
-    if let Some((name, value)) = &refusal.header {
+    for (name, value) in &refusal.headers {
         answer.headers_mut().insert(name, value.clone());
     }
     answer
@@ -294,5 +303,10 @@ fn text(status: StatusCode, line: &str) -> Answer {
 /// Makes this the connection's last answer.
 fn close_after(answer: &mut Answer) {
     let headers = answer.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    // Upgrade counts only where Connection names it (RFC 9110, section 7.8).
+    let options = match headers.contains_key(UPGRADE) {
+        true => "Upgrade, close",
+        false => "close",
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(options));
 }

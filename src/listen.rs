@@ -109,15 +109,15 @@ impl Listener {
             match ready!(self.socket.poll_accept(cx)) {
                 Ok(accepted) => {
                     if self.pause.take().is_some() {
-                        info!(listener = %self.endpoint.websocket_url(), "accepting again");
+                        info!(address = %self.endpoint, "accepting again");
                     }
                     return Poll::Ready(accepted);
                 }
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
                     if self.pause.is_none() {
-                        let listener = self.endpoint.websocket_url();
-                        warn!(listener, %error, "cannot accept connections for now");
+                        let address = &self.endpoint;
+                        warn!(%address, %error, "cannot accept connections for now");
                     }
                     self.pause = Some(Pause::after(self.pause.as_ref()));
                 }

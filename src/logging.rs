@@ -69,9 +69,17 @@ impl LogArgs {
             .with_ansi(colours)
             .with_target(false);
         let lines = match self.log_format {
-            Format::Pretty => lines.pretty().boxed(),
+            Format::Pretty => lines
+                .pretty()
+                .with_file(false)
+                .with_line_number(false)
+                .boxed(),
             Format::Compact => lines.compact().boxed(),
-            Format::Json => lines.json().flatten_event(true).boxed(),
+            Format::Json => lines
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .boxed(),
         };
         tracing_subscriber::registry()
             .with(lines.with_filter(filter))

@@ -8,9 +8,9 @@ use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser};
 use echobeat::cli::Cli;
 use echobeat::platform::{self, Signals};
-use echobeat::{BindError, Server};
+use echobeat::{Address, BindError, Server, UpgradePath};
 use tokio::runtime;
-use tracing::{error, info};
+use tracing::{debug, error, info, warn};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -37,10 +37,16 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     }
     runtime.enable_all().build()?.block_on(async {
         let signals = Signals::new()?;
-        let server = Server::bind(cli.into_config()).await?;
+        let config = cli.into_config();
+        debug!(?config, "starting");
+        let path = config
+            .paths
+            .first()
+            .map_or("/".to_owned(), UpgradePath::to_string);
+        let server = Server::bind(config).await?;
         for endpoint in server.endpoints() {
-            let (websocket, http) = (endpoint.websocket_url(), endpoint.http_url());
-            info!(websocket, http, "listening");
+            let (websocket, http) = (endpoint.websocket_url(&path), endpoint.http_url());
+            info!(address = %endpoint, websocket, http, "listening");
         }
         server.serve(shutdown(signals)).await;
         info!("stopped");
@@ -54,6 +60,7 @@ async fn shutdown(mut signals: Signals) {
     info!("{}: stopping; once more to stop at once", first.name);
     tokio::spawn(async move {
         let second = signals.recv().await;
+        warn!("{}: stopped at once", second.name);
         process::exit(second.exit_code.into());
     });
 }
@@ -61,14 +68,15 @@ async fn shutdown(mut signals: Signals) {
 /// What to try when the server cannot start.
 fn advice(failure: &(dyn Error + 'static)) -> &'static str {
     let bind = failure.downcast_ref::<BindError>();
-    match bind.map(|bind| bind.source.kind()) {
-        Some(ErrorKind::AddrInUse) => {
+    match bind.map(|bind| (&bind.address, bind.source.kind())) {
+        Some((Address::Unix(_), _)) | None => "",
+        Some((_, ErrorKind::AddrInUse)) => {
             "; does another echobeat run there? Try another port, or port 0 for any free one"
         }
-        Some(ErrorKind::AddrNotAvailable) => {
+        Some((_, ErrorKind::AddrNotAvailable)) => {
             "; this address is not one of this machine's. Try 0.0.0.0 for all that are"
         }
-        Some(ErrorKind::PermissionDenied) => {
+        Some((_, ErrorKind::PermissionDenied)) => {
             "; ports below 1024 may need privileges. Try a higher one"
         }
         _ => "",

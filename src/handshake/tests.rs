@@ -127,11 +127,13 @@ fn what_is_wrong_is_refused_with_its_status() {
 
 #[test]
 fn a_refused_version_names_ours() {
-    let header = refused(&[("Sec-WebSocket-Version", "8")]).header;
-    assert_eq!(
-        header,
-        Some((SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")))
-    );
+    let headers = refused(&[("Sec-WebSocket-Version", "8")]).headers;
+    let value = HeaderValue::from_static;
+    let expected = [
+        (UPGRADE, value("websocket")),
+        (SEC_WEBSOCKET_VERSION, value("13")),
+    ];
+    assert_eq!(headers, expected);
 }
 
 #[test]
@@ -141,8 +143,8 @@ fn methods_and_versions_of_http_are_checked() {
     let refusal = answer(&post, &ServerConfig::default()).unwrap_err();
     assert_eq!(refusal.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(
-        refusal.header,
-        Some((hyper::header::ALLOW, HeaderValue::from_static("GET")))
+        refusal.headers,
+        [(hyper::header::ALLOW, HeaderValue::from_static("GET"))]
     );
 
     let mut old = request(&[]);

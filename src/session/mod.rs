@@ -22,7 +22,7 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
-use tracing::trace;
+use tracing::Span;
 
 use crate::close::{End, Parting};
 use crate::config::ServerConfig;
@@ -33,9 +33,6 @@ use writer::Writer;
 
 /// Messages that are fed to the sink before it is flushed, and before the clock is looked at.
 const BATCH: usize = 64;
-
-/// Characters of a message's text, or bytes of its data, that the trace shows.
-const PREVIEW: usize = 64;
 
 /// Text and binary messages of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,6 +53,8 @@ impl Traffic {
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) end: End,
+    /// Whether both sides sent Close.
+    pub(crate) clean: bool,
     pub(crate) received: Traffic,
     pub(crate) sent: Traffic,
     pub(crate) lasted: Duration,
@@ -70,13 +69,14 @@ pub(crate) async fn run<S>(
     early: Vec<u8>,
     config: &ServerConfig,
     drain: Drain,
+    span: &Span,
 ) -> Report
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let start = Instant::now();
     let mut session = Session {
-        writer: Writer::new(stream, early, config).await,
+        writer: Writer::new(stream, early, config, span).await,
         schedule: Schedule::new(config, start, rand::random()),
         controls: ControlBudget::new(start),
         received: Traffic::default(),
@@ -84,9 +84,10 @@ where
         close_timeout: config.close_timeout,
     };
     let Err(end) = session.converse(drain).await;
-    let parting = session.close(&end).await;
+    let Farewell { clean, parting } = session.close(&end).await;
     Report {
         end,
+        clean,
         received: session.received,
         sent: session.writer.sent(),
         lasted: start.elapsed(),
@@ -186,7 +187,7 @@ where
 
     /// Takes note of a message, and gives back what to echo.
     fn receive(&mut self, message: Message) -> Result<Option<Message>, End> {
-        trace!(message = %preview(&message), "received");
+        self.writer.trace("received", &message);
         match message {
             Message::Text(_) | Message::Binary(_) => {
                 self.received.count(message.len());
@@ -209,47 +210,50 @@ where
     }
 
     /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
-    async fn close(&mut self, end: &End) -> Parting {
+    async fn close(&mut self, end: &End) -> Farewell {
         let said = match end {
             End::Dead => self.writer.try_close(end.close_frame()),
             End::Stalled | End::Lost(_) => Ok(()),
             _ => self.writer.close(end.close_frame()).await,
         };
         match (said, end) {
-            (Err(failed), _) => failed.parting(),
+            (Err(failed), _) => Farewell {
+                clean: false,
+                parting: failed.parting(),
+            },
             (Ok(()), End::Drained) => self.await_reply().await,
-            (Ok(()), _) => end.parting(),
+            (Ok(()), _) => Farewell {
+                clean: matches!(end, End::Closed(_) | End::IllegalCode),
+                parting: end.parting(),
+            },
         }
     }
 
     /// Waits for the peer to answer our Close. What it had sent before it saw it is dropped.
-    async fn await_reply(&mut self) -> Parting {
-        let reply = async { while let Some(Ok(_)) = self.writer.stream().next().await {} };
-        match timeout(self.close_timeout, reply).await {
-            Ok(()) => Parting::Linger,
-            Err(_) => Parting::Drop,
+    async fn await_reply(&mut self) -> Farewell {
+        let reply = async {
+            let mut clean = false;
+            while let Some(Ok(message)) = self.writer.stream().next().await {
+                clean |= message.is_close();
+            }
+            clean
+        };
+        let reply = timeout(self.close_timeout, reply).await;
+        Farewell {
+            clean: reply == Ok(true),
+            parting: reply.map_or(Parting::Drop, |_| Parting::Linger),
         }
     }
 }
 
+/// What the end of a session came to.
+struct Farewell {
+    clean: bool,
+    parting: Parting,
+}
+
 /// What the reader gives: a message, an error, or the end.
 type Received = Option<tungstenite::Result<Message>>;
-
-/// The message cut short, for the trace.
-fn preview(message: &Message) -> String {
-    let kind = match message {
-        Message::Text(text) => {
-            let start: String = text.chars().take(PREVIEW).collect();
-            return format!("text of {} bytes: {start:?}", text.len());
-        }
-        Message::Binary(_) => "binary",
-        Message::Ping(_) => "Ping",
-        Message::Pong(_) => "Pong",
-        Message::Close(_) => "Close",
-        Message::Frame(_) => "frame",
-    };
-    format!("{kind} of {} bytes", message.len())
-}
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use tracing::{Span, trace};
+
 use super::{BATCH, Traffic};
 use crate::close::End;
 use crate::config::ServerConfig;
@@ -33,6 +35,9 @@ type Socket<'a, S> = WebSocketStream<Wire<&'a mut S>>;
 /// A method of the sink's.
 type Poller<'a, S> = fn(Pin<&mut Socket<'a, S>>, &mut Context<'_>) -> Poll<tungstenite::Result<()>>;
 
+/// Characters of a message's text that the trace shows.
+const PREVIEW: usize = 64;
+
 /// The socket, and what has gone out on it.
 pub(super) struct Writer<'a, S> {
     socket: Socket<'a, S>,
@@ -40,13 +45,20 @@ pub(super) struct Writer<'a, S> {
     send_timeout: Duration,
     /// When a blocked write last went on: a sign of life, for nothing was read meanwhile.
     unblocked_at: Instant,
+    /// The connection's, for log lines.
+    span: &'a Span,
 }
 
 impl<'a, S> Writer<'a, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    pub(super) async fn new(stream: &'a mut S, early: Vec<u8>, config: &ServerConfig) -> Self {
+    pub(super) async fn new(
+        stream: &'a mut S,
+        early: Vec<u8>,
+        config: &ServerConfig,
+        span: &'a Span,
+    ) -> Self {
         let limit = config.max_message_size;
         let wire = Wire::new(stream, early.len(), wire::message_limit(limit));
         // The largest echo fits behind a full buffer, and so do the Pongs of a batch of Pings:
@@ -65,6 +77,7 @@ where
             sent: Traffic::default(),
             send_timeout: config.send_timeout,
             unblocked_at: Instant::now(),
+            span,
         }
     }
 
@@ -89,6 +102,7 @@ where
     /// Takes a message to send at the next flush, once there is room for it.
     pub(super) async fn feed(&mut self, message: Message) -> Result<(), End> {
         self.progress(Socket::poll_ready).await?;
+        self.trace("sent", &message);
         if message.is_text() || message.is_binary() {
             self.sent.count(message.len());
         }
@@ -115,6 +129,11 @@ where
     /// Sends Close as far as that takes no waiting.
     pub(super) fn try_close(&mut self, frame: Option<CloseFrame>) -> Result<(), End> {
         Ok(self.socket.start_send_unpin(Message::Close(frame))?)
+    }
+
+    /// Shows a message, cut short, to those who log at trace.
+    pub(super) fn trace(&self, direction: &'static str, message: &Message) {
+        trace!(parent: self.span, message = preview(message), "{direction}");
     }
 
     /// Polls the sink until it is ready.
@@ -148,5 +167,22 @@ where
         .await?;
         self.unblocked_at = Instant::now();
         Ok(())
+    }
+}
+
+/// A message in few words.
+fn preview(message: &Message) -> String {
+    let bytes = message.len();
+    match message {
+        Message::Text(text) => {
+            let start: String = text.chars().take(PREVIEW).collect();
+            format!("text of {bytes} bytes: {start:?}")
+        }
+        Message::Close(Some(frame)) => format!("Close {}: {:?}", frame.code, &*frame.reason),
+        Message::Close(None) => "Close".to_owned(),
+        Message::Binary(_) => format!("binary of {bytes} bytes"),
+        Message::Ping(_) => format!("Ping of {bytes} bytes"),
+        Message::Pong(_) => format!("Pong of {bytes} bytes"),
+        Message::Frame(_) => format!("frame of {bytes} bytes"),
     }
 }

@@ -26,7 +26,7 @@ async fn our_close_arrives_whole_though_the_peer_goes_on_sending() {
     ] {
         let mut raw = server.raw_session().await;
         raw.send(bytes).await;
-        raw.send(vec![0; 100 << 10]).await;
+        raw.send(vec![0; 8 << 20]).await;
         let rest = raw.rest().await;
         assert_eq!(rest[0], 0x88);
         assert_eq!(rest.len(), 2 + usize::from(rest[1]), "{rest:?}");

@@ -109,7 +109,7 @@ async fn one_server_listens_on_several_addresses() {
         let stream = tokio::net::TcpStream::connect(endpoint.socket_addr().unwrap())
             .await
             .unwrap();
-        let url = endpoint.websocket_url();
+        let url = endpoint.websocket_url("/");
         soon(tokio_tungstenite::client_async(url, stream))
             .await
             .expect("it upgrades");

@@ -108,7 +108,7 @@ async fn what_was_read_with_the_head_is_echoed() {
     let (early, late) = (frame(TEXT, b"early"), frame(TEXT, b"split"));
     let early = [&early[..], &late[..3]].concat();
     let drain = shutdown.subscribe();
-    tokio::spawn(async move { run(&mut far_end, early, &quiet(), drain).await });
+    tokio::spawn(async move { run(&mut far_end, early, &quiet(), drain, &Span::none()).await });
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"early".to_vec()));
     stream.write_all(&late[3..]).await.unwrap();
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"split".to_vec()));

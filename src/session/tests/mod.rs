@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
+use tracing::Span;
 
 use super::{Report, run};
 use crate::config::ServerConfig;
@@ -57,8 +58,9 @@ impl Client {
         let (stream, mut far_end) = duplex(pipe);
         let shutdown = Shutdown::new();
         let drain = shutdown.subscribe();
-        let session =
-            tokio::spawn(async move { run(&mut far_end, Vec::new(), &config, drain).await });
+        let session = tokio::spawn(async move {
+            run(&mut far_end, Vec::new(), &config, drain, &Span::none()).await
+        });
         Self {
             stream,
             session,
