@@ -1,7 +1,7 @@
 //! Addresses: what a user writes, and where a server then really listens.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -25,6 +25,25 @@ impl Default for Address {
         Self::Tcp {
             host: Ipv4Addr::LOCALHOST.to_string(),
             port: 8002,
+        }
+    }
+}
+
+impl Address {
+    /// What to try where this cannot be listened on.
+    fn advice(&self, failure: ErrorKind) -> &'static str {
+        match (self, failure) {
+            (Self::Unix(_), _) => "",
+            (_, ErrorKind::AddrInUse) => {
+                "; does another echobeat run there? Try another port, or port 0 for any free one"
+            }
+            (_, ErrorKind::AddrNotAvailable) => {
+                "; this address is not one of this machine's. Try 0.0.0.0 for all that are"
+            }
+            (_, ErrorKind::PermissionDenied) => {
+                "; ports below 1024 may need privileges. Try a higher one"
+            }
+            _ => "",
         }
     }
 }
@@ -90,7 +109,7 @@ pub enum AddressError {
 
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}: {source}{}", .address.advice(.source.kind()))]
 pub struct BindError {
     /// The address that was asked for.
     pub address: Address,

@@ -1,14 +1,13 @@
 //! The `echobeat` program: reads the command line, starts logging, serves until a signal says stop.
 
 use std::error::Error;
-use std::io::ErrorKind;
 use std::process::{self, ExitCode};
 
 use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser};
 use echobeat::cli::Cli;
 use echobeat::platform::{self, Signals};
-use echobeat::{Address, BindError, Server, UpgradePath};
+use echobeat::{Server, UpgradePath};
 use tokio::runtime;
 use tracing::{debug, error, info, warn};
 
@@ -24,7 +23,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            error!("{failure}{}", advice(&*failure));
+            error!("{failure}");
             ExitCode::FAILURE
         }
     }
@@ -63,22 +62,4 @@ async fn shutdown(mut signals: Signals) {
         warn!("{}: stopped at once", second.name);
         process::exit(second.exit_code.into());
     });
-}
-
-/// What to try when the server cannot start.
-fn advice(failure: &(dyn Error + 'static)) -> &'static str {
-    let bind = failure.downcast_ref::<BindError>();
-    match bind.map(|bind| (&bind.address, bind.source.kind())) {
-        Some((Address::Unix(_), _)) | None => "",
-        Some((_, ErrorKind::AddrInUse)) => {
-            "; does another echobeat run there? Try another port, or port 0 for any free one"
-        }
-        Some((_, ErrorKind::AddrNotAvailable)) => {
-            "; this address is not one of this machine's. Try 0.0.0.0 for all that are"
-        }
-        Some((_, ErrorKind::PermissionDenied)) => {
-            "; ports below 1024 may need privileges. Try a higher one"
-        }
-        _ => "",
-    }
 }
