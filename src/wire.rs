@@ -1,7 +1,7 @@
 //! The byte layer below tungstenite: it counts what is read since the last whole message, and
 //! remembers the last sign of life. It parses nothing.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -105,6 +105,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
         self.written += written as u64;
         Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        self.written += written as u64;
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -29,7 +29,7 @@ use crate::config::ServerConfig;
 use crate::shutdown::Drain;
 use flood::ControlBudget;
 use schedule::{Due, Line, Schedule};
-use writer::Writer;
+use writer::{LARGE, Writer};
 
 /// Messages that are fed to the sink before it is flushed, and before the clock is looked at.
 const BATCH: usize = 64;
@@ -82,6 +82,7 @@ where
         received: Traffic::default(),
         heartbeat: Utf8Bytes::from(config.heartbeat_text.as_str()),
         close_timeout: config.close_timeout,
+        at_hand: None,
     };
     let Err(end) = session.converse(drain).await;
     let Farewell { clean, parting } = session.close(&end).await;
@@ -102,6 +103,8 @@ struct Session<'a, S> {
     received: Traffic,
     heartbeat: Utf8Bytes,
     close_timeout: Duration,
+    /// What the reader gave when the batch before was full.
+    at_hand: Option<Received>,
 }
 
 impl<S> Session<'_, S>
@@ -121,7 +124,7 @@ where
                     draining = true;
                     self.schedule.leave(window, rand::random());
                 }
-                message = self.writer.stream().next() => {
+                message = self.next() => {
                     self.echo_batch(message).await?;
                     continue;
                 }
@@ -159,23 +162,34 @@ where
         }
     }
 
+    async fn next(&mut self) -> Received {
+        match self.at_hand.take() {
+            Some(received) => received,
+            None => self.writer.stream().next().await,
+        }
+    }
+
     /// Echoes a message, and those that are at hand behind it, and flushes once.
     async fn echo_batch(&mut self, first: Received) -> Result<(), End> {
-        let mut next = Some(first);
-        let mut room = BATCH;
-        while let Some(received) = next {
+        self.at_hand = Some(first);
+        for _ in 0..BATCH {
+            let Some(received) = self.at_hand.take() else {
+                break;
+            };
             let message = received.ok_or(End::Closed(None))??;
+            // tungstenite reads on in the memory of the last message, if that is free by then, and
+            // an idle connection would keep a large one for good.
+            let _large = (message.len() >= LARGE).then(|| message.clone());
             if let Some(echo) = self.receive(message)? {
                 self.writer.feed(echo).await?;
             }
-            room -= 1;
-            next = if room > 0 { self.at_hand().await } else { None };
+            self.at_hand = self.poll_reader().await;
         }
         self.writer.flush().await
     }
 
     /// What the reader can give without waiting.
-    async fn at_hand(&mut self) -> Option<Received> {
+    async fn poll_reader(&mut self) -> Option<Received> {
         poll_fn(|cx| {
             Poll::Ready(match self.writer.stream().poll_next_unpin(cx) {
                 Poll::Ready(received) => Some(received),

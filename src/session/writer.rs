@@ -2,17 +2,20 @@
 //! that makes no progress ends the session.
 
 use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{Sink, SinkExt};
+use bytes::{Buf, Bytes};
+use futures_util::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
-
 use tracing::{Span, trace};
 
 use super::{BATCH, Traffic};
@@ -32,8 +35,9 @@ const MAX_CONTROL_FRAME: usize = 2 + 125;
 
 type Socket<'a, S> = WebSocketStream<Wire<&'a mut S>>;
 
-/// A method of the sink's.
-type Poller<'a, S> = fn(Pin<&mut Socket<'a, S>>, &mut Context<'_>) -> Poll<tungstenite::Result<()>>;
+/// A message of this size or more is written straight from the memory that it was received in:
+/// tungstenite would copy it to a buffer that it never gives back.
+pub(super) const LARGE: usize = 16 << 10;
 
 /// Characters of a message's text that the trace shows.
 const PREVIEW: usize = 64;
@@ -61,10 +65,10 @@ where
     ) -> Self {
         let limit = config.max_message_size;
         let wire = Wire::new(stream, early.len(), wire::message_limit(limit));
-        // The largest echo fits behind a full buffer, and so do the Pongs of a batch of Pings:
-        // a Close that does not fit would be lost.
+        // The largest message fits behind a full buffer, and so do the Pongs of a batch of Pings:
+        // a Close that did not fit would be lost.
         let max_write_buffer =
-            WRITE_BUFFER + limit + wire::MAX_FRAME_HEADER + BATCH * MAX_CONTROL_FRAME;
+            WRITE_BUFFER + LARGE + wire::MAX_FRAME_HEADER + BATCH * MAX_CONTROL_FRAME;
         let settings = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
@@ -101,17 +105,51 @@ where
 
     /// Takes a message to send at the next flush, once there is room for it.
     pub(super) async fn feed(&mut self, message: Message) -> Result<(), End> {
-        self.progress(Socket::poll_ready).await?;
         self.trace("sent", &message);
         if message.is_text() || message.is_binary() {
             self.sent.count(message.len());
         }
-        Ok(self.socket.start_send_unpin(message)?)
+        match message {
+            Message::Text(text) if text.len() >= LARGE => {
+                self.write_through(Data::Text, text.into()).await
+            }
+            Message::Binary(data) if data.len() >= LARGE => {
+                self.write_through(Data::Binary, data).await
+            }
+            message => {
+                self.progress(|socket, cx| socket.poll_ready_unpin(cx))
+                    .await?;
+                Ok(self.socket.start_send_unpin(message)?)
+            }
+        }
+    }
+
+    /// Writes a message behind what was fed, without a copy of it.
+    async fn write_through(&mut self, kind: Data, payload: Bytes) -> Result<(), End> {
+        self.flush().await?;
+        let mut header = Vec::with_capacity(wire::MAX_FRAME_HEADER);
+        let form = FrameHeader {
+            opcode: OpCode::Data(kind),
+            ..FrameHeader::default()
+        };
+        form.format(payload.len() as u64, &mut header)?;
+        let mut frame = header.as_slice().chain(payload);
+        self.progress(|socket, cx| {
+            while frame.has_remaining() {
+                let wire = Pin::new(socket.get_mut());
+                if ready!(poll_write_buf(wire, cx, &mut frame))? == 0 {
+                    return Poll::Ready(Err(io::Error::from(ErrorKind::WriteZero).into()));
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     /// Sends what was fed.
     pub(super) async fn flush(&mut self) -> Result<(), End> {
-        self.progress(Socket::poll_flush).await
+        self.progress(|socket, cx| socket.poll_flush_unpin(cx))
+            .await
     }
 
     /// Sends what was fed, and then Close, if there is one to send. The answer to a Close of the
@@ -136,9 +174,12 @@ where
         trace!(parent: self.span, message = preview(message), "{direction}");
     }
 
-    /// Polls the sink until it is ready.
-    async fn progress(&mut self, poll: Poller<'a, S>) -> Result<(), End> {
-        let at_once = poll_fn(|cx| match poll(Pin::new(&mut self.socket), cx) {
+    /// Polls the socket until it is ready.
+    async fn progress<F>(&mut self, mut poll: F) -> Result<(), End>
+    where
+        F: FnMut(&mut Socket<'a, S>, &mut Context<'_>) -> Poll<tungstenite::Result<()>>,
+    {
+        let at_once = poll_fn(|cx| match poll(&mut self.socket, cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending => Poll::Ready(None),
         });
@@ -148,12 +189,15 @@ where
         }
     }
 
-    /// Polls the blocked sink until it is ready, or no byte has gone out for the send timeout.
-    async fn unless_stalled(&mut self, poll: Poller<'a, S>) -> Result<(), End> {
+    /// Polls the blocked socket until it is ready, or no byte has gone out for the send timeout.
+    async fn unless_stalled<F>(&mut self, mut poll: F) -> Result<(), End>
+    where
+        F: FnMut(&mut Socket<'a, S>, &mut Context<'_>) -> Poll<tungstenite::Result<()>>,
+    {
         let mut patience = pin!(sleep(self.send_timeout));
         let mut written = self.wire().written();
         poll_fn(|cx| {
-            if let Poll::Ready(result) = poll(Pin::new(&mut self.socket), cx) {
+            if let Poll::Ready(result) = poll(&mut self.socket, cx) {
                 return Poll::Ready(result.map_err(End::from));
             }
             let progress = self.socket.get_ref().written();
@@ -168,6 +212,19 @@ where
         self.unblocked_at = Instant::now();
         Ok(())
     }
+}
+
+/// Writes from the front of `frame`, both its parts in one go.
+fn poll_write_buf(
+    wire: Pin<&mut (impl AsyncWrite + Unpin)>,
+    cx: &mut Context<'_>,
+    frame: &mut impl Buf,
+) -> Poll<io::Result<usize>> {
+    let mut parts = [IoSlice::new(&[]); 2];
+    let count = frame.chunks_vectored(&mut parts);
+    let written = ready!(wire.poll_write_vectored(cx, &parts[..count]))?;
+    frame.advance(written);
+    Poll::Ready(Ok(written))
 }
 
 /// A message in few words.
