@@ -2,6 +2,7 @@
 
 mod close;
 mod echo;
+mod properties;
 mod timing;
 
 use std::time::Duration;

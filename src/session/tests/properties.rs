@@ -1,0 +1,256 @@
+//! Properties of sessions, over a stream that cuts what is read and written wherever a case says.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tokio::io::{AsyncWrite, ReadBuf};
+use tokio::runtime::{Builder, Runtime};
+
+use super::*;
+use crate::session::writer::LARGE;
+
+/// A stream that reads `input` to its end and keeps what is written, both in pieces of the sizes
+/// given, over and over. A size of 0 means: not now.
+struct CutStream {
+    input: io::Cursor<Vec<u8>>,
+    output: Arc<Mutex<Vec<u8>>>,
+    reads: std::iter::Cycle<std::vec::IntoIter<usize>>,
+    writes: std::iter::Cycle<std::vec::IntoIter<usize>>,
+}
+
+impl AsyncRead for CutStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let size = self.reads.next().unwrap_or(usize::MAX);
+        if size == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let at = self.input.position() as usize;
+        let rest = &self.input.get_ref()[at..];
+        let piece = rest.len().min(size).min(buf.remaining());
+        buf.put_slice(&rest[..piece]);
+        self.input.set_position((at + piece) as u64);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for CutStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let size = self.writes.next().unwrap_or(usize::MAX);
+        if size == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = bytes.len().min(size);
+        self.output.lock().unwrap().extend(&bytes[..piece]);
+        Poll::Ready(Ok(piece))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The sizes of pieces. Not all are 0, so that there is progress.
+fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    let size = prop_oneof![Just(0), 1..20_usize, 1..5_000_usize, Just(usize::MAX)];
+    vec(size, 0..8).prop_map(|mut sizes| {
+        sizes.push(4096);
+        sizes
+    })
+}
+
+/// What a session writes until it ends, and its report.
+fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, Report) {
+    thread_local! {
+        static RUNTIME: RefCell<Runtime> = RefCell::new(
+            Builder::new_current_thread().enable_time().start_paused(true).build().unwrap(),
+        );
+    }
+    let output = Arc::new(Mutex::new(Vec::new()));
+    let mut stream = CutStream {
+        input: io::Cursor::new(input),
+        output: Arc::clone(&output),
+        reads: reads.into_iter().cycle(),
+        writes: writes.into_iter().cycle(),
+    };
+    let config = ServerConfig {
+        max_message_size: 4 * LARGE,
+        ..quiet()
+    };
+    let drain = Shutdown::new().subscribe();
+    let span = Span::none();
+    let session = async {
+        let session = run(&mut stream, Vec::new(), &config, drain, &span);
+        timeout(PATIENCE, session).await.expect("the session ends")
+    };
+    let report = RUNTIME.with_borrow(|runtime| runtime.block_on(session));
+    let written = std::mem::take(&mut *output.lock().unwrap());
+    (written, report)
+}
+
+/// Takes whole server frames from `bytes`: first bytes and payloads. `None` if that cannot be.
+fn frames(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
+    let mut frames = Vec::new();
+    while let [first, length, rest @ ..] = bytes {
+        let (length, rest) = match length {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u16::from_be_bytes(*length).into(), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (usize::try_from(u64::from_be_bytes(*length)).ok()?, rest)
+            }
+            short @ 0..126 => (usize::from(*short), rest),
+            _masked => return None,
+        };
+        let (payload, rest) = rest.split_at_checked(length)?;
+        frames.push((*first, payload.to_vec()));
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(frames)
+}
+
+/// A message, where it is cut into fragments, and the control frame that stands before each.
+#[derive(Debug, Clone)]
+struct Sent {
+    text: bool,
+    payload: Vec<u8>,
+    cuts: Vec<Index>,
+    control: Option<(u8, Vec<u8>)>,
+}
+
+impl Sent {
+    fn whole(&self) -> u8 {
+        if self.text { TEXT } else { BINARY }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut at: Vec<_> = self
+            .cuts
+            .iter()
+            .map(|cut| cut.index(self.payload.len() + 1))
+            .collect();
+        at.extend([0, self.payload.len()]);
+        at.sort_unstable();
+        let mut bytes = Vec::new();
+        for (n, cut) in at.windows(2).enumerate() {
+            let last = n + 2 == at.len();
+            let opcode = if n == 0 {
+                self.whole() & 0x0f
+            } else {
+                CONTINUED
+            };
+            let fin = if last { 0x80 } else { 0 };
+            if let Some((first, payload)) = &self.control {
+                bytes.extend(frame(*first, payload));
+            }
+            bytes.extend(frame(fin | opcode, &self.payload[cut[0]..cut[1]]));
+        }
+        bytes
+    }
+}
+
+fn message() -> impl Strategy<Value = Sent> {
+    let payload = prop_oneof![
+        8 => "\\PC{0,60}".prop_map(|text| (true, text.into_bytes())),
+        8 => vec(any::<u8>(), 0..200).prop_map(|data| (false, data)),
+        1 => (any::<bool>(), LARGE - 2..4 * LARGE).prop_map(|(text, size)| (text, vec![b'x'; size])),
+    ];
+    let control = (
+        prop_oneof![Just(PING), Just(PONG)],
+        vec(any::<u8>(), 0..=125),
+    );
+    (
+        payload,
+        vec(any::<Index>(), 0..4),
+        proptest::option::of(control),
+    )
+        .prop_map(|((text, payload), cuts, control)| Sent {
+            text,
+            payload,
+            cuts,
+            control,
+        })
+}
+
+/// Bytes that are frames for the most part, with some that are not.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => message().prop_map(|message| message.bytes()),
+        2 => (any::<u8>(), vec(any::<u8>(), 0..130)).prop_map(|(first, data)| frame(first, &data)),
+        2 => (any::<u8>(), any::<u64>()).prop_map(|(first, length)| header(first, length)),
+        1 => vec(any::<u8>(), 0..40),
+        1 => vec(any::<u8>(), 0..125).prop_map(|payload| frame(CLOSE, &payload)),
+    ];
+    vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn valid_messages_come_back_however_they_are_cut(
+        messages in vec(message(), 0..10),
+        reads in cuts(),
+        writes in cuts(),
+        closes in any::<bool>(),
+    ) {
+        let mut input: Vec<u8> = messages.iter().flat_map(Sent::bytes).collect();
+        if closes {
+            input.extend(frame(CLOSE, &1000_u16.to_be_bytes()));
+        }
+        let (written, report) = converse(input, reads, writes);
+        let frames = frames(&written).expect("whole frames");
+        let (controls, echoes): (Vec<_>, Vec<_>) =
+            frames.into_iter().partition(|(first, _)| *first >= CLOSE);
+
+        let expected: Vec<_> = messages.iter().map(|m| (m.whole(), m.payload.clone())).collect();
+        prop_assert!(echoes == expected, "{} echoes for {}", echoes.len(), expected.len());
+        prop_assert_eq!(report.end.word(), if closes { "closed" } else { "eof" });
+        let pongs = messages.iter().flat_map(|message| {
+            let ping = message.control.iter().filter(|(first, _)| *first == PING);
+            let pong = ping.map(|(_, payload)| (PONG, payload.clone()));
+            pong.cycle().take(message.cuts.len() + 1)
+        });
+        let close = closes.then(|| (CLOSE, 1000_u16.to_be_bytes().to_vec()));
+        let expected: Vec<_> = pongs.chain(close).collect();
+        prop_assert_eq!(controls, expected);
+    }
+
+    #[test]
+    fn whatever_comes_the_session_ends_and_writes_whole_frames(
+        input in noise(),
+        reads in cuts(),
+        writes in cuts(),
+    ) {
+        let (written, _report) = converse(input, reads, writes);
+        let frames = frames(&written).expect("whole frames");
+        let close = frames.iter().position(|(first, _)| *first == CLOSE);
+        prop_assert!(close.is_none_or(|at| at + 1 == frames.len()), "{frames:?}");
+        for (first, payload) in frames {
+            prop_assert!([TEXT, BINARY, CLOSE, PONG].contains(&first), "{first:#x}");
+            prop_assert!(first != TEXT || std::str::from_utf8(&payload).is_ok());
+            prop_assert!(first < CLOSE || payload.len() <= 125);
+        }
+    }
+}
