@@ -29,6 +29,8 @@ pub(crate) struct Endless(usize);
 pub(crate) struct Wire<S> {
     io: S,
     unfinished: usize,
+    /// Bytes read that no message accounts for; headers of fragments stay among them.
+    unaccounted: usize,
     limit: usize,
     heard_at: Instant,
     written: u64,
@@ -41,6 +43,7 @@ impl<S> Wire<S> {
         Self {
             io,
             unfinished: early,
+            unaccounted: early,
             limit,
             heard_at: Instant::now(),
             written: 0,
@@ -63,17 +66,34 @@ impl<S> Wire<S> {
         self.written
     }
 
-    /// Starts to count anew, after a whole text or binary message.
-    pub(crate) fn message_ended(&mut self) {
-        self.unfinished = 0;
+    /// Whether tungstenite holds nothing of what was read. Never wrongly true: a message takes at
+    /// least one frame with the shortest header. After fragments, though, it stays false.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.unaccounted == 0
     }
 
-    /// Takes a control frame with `payload` bytes out of the count: it may stand between fragments,
+    /// Starts to count anew, after a whole text or binary message of `payload` bytes.
+    pub(crate) fn message_ended(&mut self, payload: usize) {
+        self.unfinished = 0;
+        self.unaccounted = self.unaccounted.saturating_sub(frame_size(payload));
+    }
+
+    /// Takes a control frame of `payload` bytes out of the count: it may stand between fragments,
     /// and ends no message.
     pub(crate) fn control_frame_ended(&mut self, payload: usize) {
-        const HEADER: usize = 2 + 4;
-        self.unfinished = self.unfinished.saturating_sub(HEADER + payload);
+        self.unfinished = self.unfinished.saturating_sub(frame_size(payload));
+        self.unaccounted = self.unaccounted.saturating_sub(frame_size(payload));
     }
+}
+
+/// The bytes of a client's frame with the shortest header that its payload allows.
+fn frame_size(payload: usize) -> usize {
+    let length = match payload {
+        0..=125 => 0,
+        126..=0xffff => 2,
+        _ => 8,
+    };
+    2 + length + 4 + payload
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
@@ -88,6 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         if read > 0 {
             self.heard_at = Instant::now();
             self.unfinished += read;
+            self.unaccounted += read;
             if self.unfinished > self.limit {
                 return Poll::Ready(Err(io::Error::other(Endless(self.unfinished))));
             }

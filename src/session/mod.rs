@@ -12,7 +12,6 @@ mod flood;
 mod schedule;
 mod writer;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -29,7 +28,7 @@ use crate::config::ServerConfig;
 use crate::shutdown::Drain;
 use flood::ControlBudget;
 use schedule::{Due, Line, Schedule};
-use writer::{LARGE, Writer};
+use writer::Writer;
 
 /// Messages that are fed to the sink before it is flushed, and before the clock is looked at.
 const BATCH: usize = 64;
@@ -68,7 +67,7 @@ pub(crate) async fn run<S>(
     stream: &mut S,
     early: Vec<u8>,
     config: &ServerConfig,
-    drain: Drain,
+    mut drain: Drain,
     span: &Span,
 ) -> Report
 where
@@ -82,9 +81,13 @@ where
         received: Traffic::default(),
         heartbeat: Utf8Bytes::from(config.heartbeat_text.as_str()),
         close_timeout: config.close_timeout,
-        at_hand: None,
     };
-    let Err(end) = session.converse(drain).await;
+    let end = loop {
+        match session.converse(&mut drain).await {
+            Ok(Heavy) => session.writer = session.writer.shed().await,
+            Err(end) => break end,
+        }
+    };
     let Farewell { clean, parting } = session.close(&end).await;
     Report {
         end,
@@ -103,16 +106,14 @@ struct Session<'a, S> {
     received: Traffic,
     heartbeat: Utf8Bytes,
     close_timeout: Duration,
-    /// What the reader gave when the batch before was full.
-    at_hand: Option<Received>,
 }
 
 impl<S> Session<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Echoes, and keeps the clock, until something ends it.
-    async fn converse(&mut self, mut drain: Drain) -> Result<Infallible, End> {
+    /// Echoes, and keeps the clock, until something ends it or it has grown heavy.
+    async fn converse(&mut self, drain: &mut Drain) -> Result<Heavy, End> {
         let mut timer = pin!(sleep_until(self.schedule.next()));
         let mut drain_begun = pin!(drain.begun());
         let mut draining = false;
@@ -124,8 +125,11 @@ where
                     draining = true;
                     self.schedule.leave(window, rand::random());
                 }
-                message = self.next() => {
+                message = self.writer.stream().next() => {
                     self.echo_batch(message).await?;
+                    if self.writer.is_heavy() {
+                        return Ok(Heavy);
+                    }
                     continue;
                 }
             }
@@ -162,34 +166,23 @@ where
         }
     }
 
-    async fn next(&mut self) -> Received {
-        match self.at_hand.take() {
-            Some(received) => received,
-            None => self.writer.stream().next().await,
-        }
-    }
-
     /// Echoes a message, and those that are at hand behind it, and flushes once.
     async fn echo_batch(&mut self, first: Received) -> Result<(), End> {
-        self.at_hand = Some(first);
-        for _ in 0..BATCH {
-            let Some(received) = self.at_hand.take() else {
-                break;
-            };
+        let mut next = Some(first);
+        let mut room = BATCH;
+        while let Some(received) = next {
             let message = received.ok_or(End::Closed(None))??;
-            // tungstenite reads on in the memory of the last message, if that is free by then, and
-            // an idle connection would keep a large one for good.
-            let _large = (message.len() >= LARGE).then(|| message.clone());
             if let Some(echo) = self.receive(message)? {
                 self.writer.feed(echo).await?;
             }
-            self.at_hand = self.poll_reader().await;
+            room -= 1;
+            next = if room > 0 { self.at_hand().await } else { None };
         }
         self.writer.flush().await
     }
 
     /// What the reader can give without waiting.
-    async fn poll_reader(&mut self) -> Option<Received> {
+    async fn at_hand(&mut self) -> Option<Received> {
         poll_fn(|cx| {
             Poll::Ready(match self.writer.stream().poll_next_unpin(cx) {
                 Poll::Ready(received) => Some(received),
@@ -205,7 +198,7 @@ where
         match message {
             Message::Text(_) | Message::Binary(_) => {
                 self.received.count(message.len());
-                self.writer.wire().message_ended();
+                self.writer.wire().message_ended(message.len());
                 Ok(Some(message))
             }
             Message::Ping(payload) | Message::Pong(payload) => {
@@ -259,6 +252,9 @@ where
         }
     }
 }
+
+/// A session that holds the memory of a large message.
+struct Heavy;
 
 /// What the end of a session came to.
 struct Farewell {

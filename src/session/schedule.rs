@@ -131,9 +131,9 @@ impl Schedule {
         }
     }
 
-    /// Takes this session's turn in the drain: `share` of the way through `window`.
+    /// Takes this session's turn in the drain, once: `share` of the way through `window`.
     pub(super) fn leave(&mut self, window: Window, share: f64) {
-        self.leave = Some(window.at(share));
+        self.leave.get_or_insert(window.at(share));
     }
 }
 

@@ -35,9 +35,10 @@ const MAX_CONTROL_FRAME: usize = 2 + 125;
 
 type Socket<'a, S> = WebSocketStream<Wire<&'a mut S>>;
 
-/// A message of this size or more is written straight from the memory that it was received in:
-/// tungstenite would copy it to a buffer that it never gives back.
-pub(super) const LARGE: usize = 16 << 10;
+/// A message of this size or more is large: it is written straight from the memory that it was
+/// received in, for tungstenite would copy it to a buffer that it keeps. What it was received in,
+/// tungstenite keeps too, until we [shed](Writer::shed) it.
+pub(super) const LARGE: usize = 32 << 10;
 
 /// Characters of a message's text that the trace shows.
 const PREVIEW: usize = 64;
@@ -49,6 +50,8 @@ pub(super) struct Writer<'a, S> {
     send_timeout: Duration,
     /// When a blocked write last went on: a sign of life, for nothing was read meanwhile.
     unblocked_at: Instant,
+    /// Whether a large message went through since the socket was new.
+    grown: bool,
     /// The connection's, for log lines.
     span: &'a Span,
 }
@@ -81,7 +84,25 @@ where
             sent: Traffic::default(),
             send_timeout: config.send_timeout,
             unblocked_at: Instant::now(),
+            grown: false,
             span,
+        }
+    }
+
+    /// Whether there is memory to [shed](Self::shed). To be asked after a flush.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.grown && self.socket.get_ref().is_drained()
+    }
+
+    /// Gives the memory of large messages back, which tungstenite keeps for as long as it lives: a
+    /// new one takes over, which is as good where nothing is [left](Wire::is_drained) in the old.
+    pub(super) async fn shed(self) -> Self {
+        let settings = *self.socket.get_config();
+        let wire = self.socket.into_inner();
+        Self {
+            socket: WebSocketStream::from_raw_socket(wire, Role::Server, Some(settings)).await,
+            grown: false,
+            ..self
         }
     }
 
@@ -126,6 +147,7 @@ where
 
     /// Writes a message behind what was fed, without a copy of it.
     async fn write_through(&mut self, kind: Data, payload: Bytes) -> Result<(), End> {
+        self.grown = true;
         self.flush().await?;
         let mut header = Vec::with_capacity(wire::MAX_FRAME_HEADER);
         let form = FrameHeader {

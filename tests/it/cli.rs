@@ -1,5 +1,6 @@
 //! The program as a process: what it prints, and how it ends.
 
+use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -53,9 +54,10 @@ impl Running {
         wait_for(&mut self.log, text).await
     }
 
-    /// `host:port` of the URL.
-    pub fn authority(&self) -> &str {
-        self.url.trim_start_matches("ws://").trim_end_matches('/')
+    /// The TCP address of the URL.
+    pub fn address(&self) -> SocketAddr {
+        let authority = self.url.trim_start_matches("ws://").trim_end_matches('/');
+        authority.parse().expect("an IP address and a port")
     }
 }
 
@@ -175,7 +177,7 @@ async fn variables_are_read_and_flags_come_first() {
         .env("ECHOBEAT_HEARTBEAT", "20ms")
         .env("ECHOBEAT_HEARTBEAT_TEXT", "variable");
     let running = Running::start(command).await;
-    let stream = tokio::net::TcpStream::connect(running.authority())
+    let stream = tokio::net::TcpStream::connect(running.address())
         .await
         .unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async(&running.url, stream)

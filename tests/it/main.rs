@@ -3,8 +3,8 @@
 mod cli;
 mod close;
 mod echo;
-mod handshake;
-mod limits;
+mod faults;
+mod http;
 mod shutdown;
 mod support;
 #[cfg(unix)]

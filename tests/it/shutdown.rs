@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::support::{TestServer, config, soon, upgrade_request};
+use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 
 #[tokio::test]
 async fn every_session_is_closed_with_1001_and_then_serving_ends() {
@@ -56,18 +56,14 @@ async fn a_draining_server_refuses_what_is_new() {
 
     // A connection that waits for its next request is closed at once.
     assert!(idle.rest().await.is_empty());
-    let mut late = crate::support::Raw {
-        stream: TcpStream::connect(address).await.unwrap(),
-    };
+    let mut late = Raw::connect(address).await;
     late.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     let health = late.response().await;
     assert_eq!((health.status, health.body.as_str()), (503, "draining\n"));
     assert!(late.rest().await.is_empty());
 
-    let mut late = crate::support::Raw {
-        stream: TcpStream::connect(address).await.unwrap(),
-    };
+    let mut late = Raw::connect(address).await;
     late.send(upgrade_request("/")).await;
     let refused = late.response().await;
     assert_eq!(refused.status, 503);
@@ -100,11 +96,7 @@ async fn a_dropped_server_drops_its_sessions() {
     let server = Server::bind(config()).await.unwrap();
     let address = server.endpoints()[0].socket_addr().unwrap();
     let running = tokio::spawn(server.serve(std::future::pending()));
-    let mut raw = crate::support::Raw {
-        stream: TcpStream::connect(address).await.unwrap(),
-    };
-    raw.send(upgrade_request("/")).await;
-    assert_eq!(raw.head().await.status, 101);
+    let raw = Raw::session(address).await;
     running.abort();
     assert!(raw.rest().await.is_empty());
 }

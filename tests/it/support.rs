@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -78,18 +78,17 @@ impl TestServer {
 
     /// A client that says what it wants.
     pub async fn raw(&self) -> Raw {
-        let stream = soon(TcpStream::connect(self.address))
-            .await
-            .expect("the server listens");
-        Raw { stream }
+        Raw::connect(self.address).await
     }
 
     /// A client that says what it wants, with the 101 behind it.
     pub async fn raw_session(&self) -> Raw {
-        let mut raw = self.raw().await;
-        raw.send(upgrade_request("/")).await;
-        assert_eq!(raw.head().await.status, 101);
-        raw
+        Raw::session(self.address).await
+    }
+
+    /// A connection that echoes all the while.
+    pub async fn control(&self) -> Control {
+        Control::start(self.address).await
     }
 
     /// The answer to one request on a connection of its own.
@@ -152,6 +151,45 @@ impl Client {
     }
 }
 
+/// A connection that echoes for as long as something else goes wrong.
+pub struct Control {
+    stop: oneshot::Sender<()>,
+    echoing: JoinHandle<Duration>,
+}
+
+impl Control {
+    /// Echoes over a connection of its own to `address`.
+    pub async fn start(address: SocketAddr) -> Self {
+        let mut raw = Raw::connect(address).await;
+        raw.send(upgrade_request("/control")).await;
+        assert_eq!(raw.head().await.status, 101);
+        let (stop, mut stopped) = oneshot::channel();
+        let echoing = tokio::spawn(async move {
+            let mut slowest = Duration::ZERO;
+            while stopped.try_recv().is_err() {
+                let begun = Instant::now();
+                raw.send(text_frame("control")).await;
+                assert_eq!(raw.read(9).await, text_echo("control"));
+                slowest = slowest.max(begun.elapsed());
+                sleep(Duration::from_millis(1)).await;
+            }
+            slowest
+        });
+        Self { stop, echoing }
+    }
+
+    /// Expects that it still echoes, and says how long the slowest echo took.
+    pub async fn finish(self, fault: &str) {
+        self.stop
+            .send(())
+            .expect("the control connection still echoes");
+        let slowest = soon(self.echoing)
+            .await
+            .expect("the control connection echoed");
+        println!("{fault}: slowest echo of the control connection {slowest:?}");
+    }
+}
+
 /// A client that sends bytes and reads bytes.
 pub struct Raw {
     pub stream: TcpStream,
@@ -176,6 +214,21 @@ impl Response {
 }
 
 impl Raw {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = soon(TcpStream::connect(address))
+            .await
+            .expect("the server listens");
+        Self { stream }
+    }
+
+    /// A session, whose 101 has been read.
+    pub async fn session(address: SocketAddr) -> Self {
+        let mut raw = Self::connect(address).await;
+        raw.send(upgrade_request("/")).await;
+        assert_eq!(raw.head().await.status, 101);
+        raw
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         soon(self.stream.write_all(bytes.as_ref()))
             .await
@@ -197,6 +250,17 @@ impl Raw {
             .await
             .expect("an orderly end");
         bytes
+    }
+
+    /// Expects Close with `code` and a reason, whole, and then an orderly end: nothing else.
+    pub async fn expect_close(self, code: u16) {
+        let rest = self.rest().await;
+        let [0x88, length, high, low, reason @ ..] = &rest[..] else {
+            panic!("Close {code} was expected, not {rest:x?}");
+        };
+        assert_eq!(u16::from_be_bytes([*high, *low]), code, "{rest:x?}");
+        assert_eq!(usize::from(*length), 2 + reason.len(), "{rest:x?}");
+        std::str::from_utf8(reason).expect("a reason in UTF-8");
     }
 
     /// Reads the head of a response.
@@ -228,13 +292,33 @@ impl Raw {
     }
 }
 
-/// A client's text frame of less than 126 bytes, masked with zeros.
+/// A client's frame, masked with zeros; `first` is FIN, the reserved bits, and the opcode.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&header(first, payload.len() as u64)[..], payload].concat()
+}
+
+/// The header of a client's frame that declares `length` bytes of payload.
+pub fn header(first: u8, length: u64) -> Vec<u8> {
+    const MASKED: u8 = 0x80;
+    let mut header = vec![first];
+    match length {
+        0..126 => header.push(MASKED | length as u8),
+        126..=0xffff => {
+            header.push(MASKED | 126);
+            header.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            header.push(MASKED | 127);
+            header.extend(length.to_be_bytes());
+        }
+    }
+    header.extend([0; 4]);
+    header
+}
+
+/// A client's text frame.
 pub fn text_frame(text: &str) -> Vec<u8> {
-    [
-        &[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0],
-        text.as_bytes(),
-    ]
-    .concat()
+    frame(0x81, text.as_bytes())
 }
 
 /// The server's text frame of less than 126 bytes.

@@ -11,9 +11,9 @@ use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::cli::{Running, echobeat};
-use crate::support::{Raw, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, soon, text_echo, text_frame};
 
-async fn kill(signal: &str, running: &Running) {
+pub async fn kill(signal: &str, running: &Running) {
     let pid = running.child.id().expect("it runs").to_string();
     let status = Command::new("kill").args([signal, &pid]).status().await;
     assert!(status.expect("kill runs").success());
@@ -34,7 +34,7 @@ fn listen_on(path: &std::path::Path) -> String {
 async fn a_signal_closes_every_session_and_exits_with_0() {
     for signal in ["-INT", "-TERM"] {
         let mut running = Running::start(echobeat(&["127.0.0.1:0", "--drain=1s"])).await;
-        let stream = TcpStream::connect(running.authority()).await.unwrap();
+        let stream = TcpStream::connect(running.address()).await.unwrap();
         let (mut socket, _) = tokio_tungstenite::client_async(&running.url, stream)
             .await
             .unwrap();
@@ -58,11 +58,7 @@ async fn a_signal_closes_every_session_and_exits_with_0() {
 #[tokio::test]
 async fn a_second_signal_exits_at_once() {
     let mut running = Running::start(echobeat(&["127.0.0.1:0", "--drain=1h"])).await;
-    let mut stubborn = Raw {
-        stream: TcpStream::connect(running.authority()).await.unwrap(),
-    };
-    stubborn.send(upgrade_request("/")).await;
-    assert_eq!(stubborn.head().await.status, 101);
+    let _stubborn = Raw::session(running.address()).await;
     kill("-INT", &running).await;
     running.logs("draining sessions=1").await;
     kill("-TERM", &running).await;
@@ -74,11 +70,7 @@ async fn what_is_dropped_after_the_drain_is_counted_once() {
     let mut running = Running::start(echobeat(&["127.0.0.1:0", "--drain=200ms"])).await;
     let mut stubborn = Vec::new();
     for _ in 0..3 {
-        let mut raw = Raw {
-            stream: TcpStream::connect(running.authority()).await.unwrap(),
-        };
-        raw.send(upgrade_request("/")).await;
-        assert_eq!(raw.head().await.status, 101);
+        let raw = Raw::session(running.address()).await;
         stubborn.push(raw);
     }
     kill("-TERM", &running).await;
@@ -135,11 +127,11 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
         .args(["-c", limited, program, "127.0.0.1:0", "--threads=1"])
         .kill_on_drop(true);
     let mut running = Running::start(shell).await;
-    let address = running.authority().to_owned();
+    let address = running.address();
 
     let mut crowd = Vec::new();
     for _ in 0..60 {
-        crowd.push(TcpStream::connect(&address).await.unwrap());
+        crowd.push(TcpStream::connect(address).await.unwrap());
     }
     let warning = running.logs("WARN").await;
     assert!(warning.contains("cannot accept"), "{warning}");
@@ -149,11 +141,7 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
     let next = running.logs("accept").await;
     assert!(next.contains("accepting again"), "one warning, then {next}");
 
-    let mut raw = Raw {
-        stream: TcpStream::connect(&address).await.unwrap(),
-    };
-    raw.send(upgrade_request("/")).await;
-    assert_eq!(raw.head().await.status, 101);
+    let mut raw = Raw::session(address).await;
     raw.send(text_frame("hello")).await;
     assert_eq!(raw.read(7).await, text_echo("hello"));
 }

@@ -1,0 +1,170 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+
+use crate::support::{Raw, TestServer, frame, header, soon, text_echo, text_frame};
+
+fn close(code: u16, reason: &[u8]) -> Vec<u8> {
+    frame(0x88, &[&code.to_be_bytes(), reason].concat())
+}
+
+#[tokio::test]
+async fn every_broken_frame_is_answered_with_its_close() {
+    let server = TestServer::start().await;
+    let control = server.control().await;
+    for (code, bytes) in [
+        // Reserved bits, reserved opcodes, no mask.
+        (1002, frame(0xc1, b"rsv1")),
+        (1002, frame(0xa1, b"rsv2")),
+        (1002, frame(0x91, b"rsv3")),
+        (1002, frame(0x83, b"")),
+        (1002, frame(0x8f, b"")),
+        (1002, vec![0x81, 2, b'h', b'i']),
+        // Control frames that are too long, or fragmented.
+        (1002, frame(0x89, &[0; 126])),
+        (1002, frame(0x09, b"")),
+        (1002, frame(0x08, b"")),
+        // Continuations out of place.
+        (1002, frame(0x80, b"")),
+        (1002, frame(0x00, b"")),
+        (1002, [frame(0x01, b"a"), frame(0x81, b"b")].concat()),
+        (1002, [frame(0x02, b"a"), frame(0x01, b"b")].concat()),
+        // Text that is not UTF-8: in one frame, over fragments, cut short at the end.
+        (1007, frame(0x81, b"\xc3\x28")),
+        (
+            1007,
+            [frame(0x01, b"\xf0\x9f"), frame(0x80, b"\x28\x8c")].concat(),
+        ),
+        (1007, frame(0x81, b"\xf0\x9f\x92")),
+        // Lengths beyond all memory.
+        (1009, header(0x82, (1 << 63) - 1)),
+        (1009, header(0x82, 1 << 63)),
+        (1009, header(0x82, u64::MAX)),
+        // Closes with codes that may not be sent, half a code, or a reason that is not UTF-8.
+        (1002, close(0, b"")),
+        (1002, close(999, b"")),
+        (1002, close(1004, b"")),
+        (1002, close(1005, b"")),
+        (1002, close(1006, b"")),
+        (1002, close(1015, b"")),
+        (1002, close(5000, b"")),
+        (1002, frame(0x88, b"\x03")),
+        (1007, close(1000, b"\xc3\x28")),
+    ] {
+        let mut raw = server.raw_session().await;
+        raw.send([text_frame("before"), bytes].concat()).await;
+        assert_eq!(raw.read(8).await, text_echo("before"));
+        raw.expect_close(code).await;
+    }
+    control.finish("broken frames").await;
+}
+
+#[tokio::test]
+async fn valid_text_may_be_cut_anywhere() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw_session().await;
+    let text = "aé💓".as_bytes();
+    for cut in 0..=text.len() {
+        raw.send([frame(0x01, &text[..cut]), frame(0x80, &text[cut..])].concat())
+            .await;
+        assert_eq!(raw.read(2 + text.len()).await[2..], *text);
+    }
+}
+
+#[tokio::test]
+async fn too_big_is_said_to_a_peer_that_goes_on_sending() {
+    const TRIES: usize = 100;
+    let server = TestServer::start().await;
+    let control = server.control().await;
+    let mut tries = JoinSet::new();
+    let mut arrived = 0;
+    for _ in 0..TRIES {
+        tries.spawn(keep_sending(server.raw_session().await));
+        if tries.len() == 4 {
+            arrived += usize::from(soon(tries.join_next()).await.unwrap().unwrap());
+        }
+    }
+    for close in soon(tries.join_all()).await {
+        arrived += usize::from(close);
+    }
+    assert!(arrived >= TRIES - 1, "{arrived} of {TRIES}");
+    control.finish("a message over the limit").await;
+}
+
+/// Sends 100 MB of a message that is over the limit, and says whether Close 1009 came.
+async fn keep_sending(raw: Raw) -> bool {
+    let (mut reader, mut writer) = raw.stream.into_split();
+    let sending = tokio::spawn(async move {
+        let piece = vec![0; 1_000_000];
+        let _ = writer.write_all(&header(0x82, 100_000_000)).await;
+        for _ in 0..100 {
+            if writer.write_all(&piece).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut close = [0; 4];
+    let read = soon(reader.read_exact(&mut close)).await;
+    // It ends by itself: the server reads on, or resets.
+    soon(sending).await.unwrap();
+    read.is_ok() && close[0] == 0x88 && close[2..] == 1009_u16.to_be_bytes()
+}
+
+#[tokio::test]
+async fn empty_fragments_without_end_are_closed_with_1008() {
+    for payload in [&b""[..], b"x"] {
+        let server = TestServer::start().await;
+        let control = server.control().await;
+        let raw = server.raw_session().await;
+        let (mut reader, mut writer) = raw.stream.into_split();
+        let sending = tokio::spawn(async move {
+            let round = frame(0x00, payload).repeat(10_000);
+            let _ = writer.write_all(&frame(0x02, b"")).await;
+            for _ in 0..1_000 {
+                if writer.write_all(&round).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let mut close = [0; 4];
+        soon(reader.read_exact(&mut close)).await.expect("Close");
+        assert_eq!((close[0], &close[2..]), (0x88, &1008_u16.to_be_bytes()[..]));
+        sending.abort();
+        control.finish("empty fragments").await;
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn endless_fragments_are_closed_with_1009_in_bounded_memory() {
+    let running = super::process::serve(&[]).await;
+    let control = running.control().await;
+    let raw = Raw::session(running.address()).await;
+    let (mut reader, mut writer) = raw.stream.into_split();
+    let sending = tokio::spawn(async move {
+        let fragment = frame(0x00, &[0; 60_000]);
+        let _ = writer.write_all(&frame(0x02, b"")).await;
+        while writer.write_all(&fragment).await.is_ok() {}
+    });
+    let mut close = [0; 4];
+    soon(reader.read_exact(&mut close)).await.expect("Close");
+    assert_eq!((close[0], &close[2..]), (0x88, &1009_u16.to_be_bytes()[..]));
+    sending.abort();
+    // The message, a copy while its buffer grows, and the program.
+    assert!(
+        running.peak_memory() < 80 << 10,
+        "{} KiB",
+        running.peak_memory()
+    );
+    control.finish("endless fragments").await;
+}
+
+#[tokio::test]
+async fn what_follows_a_close_is_ignored() {
+    let server = TestServer::start().await;
+    let control = server.control().await;
+    let mut raw = server.raw_session().await;
+    raw.send(close(1000, b"bye")).await;
+    raw.send(text_frame("too late").repeat(1_000)).await;
+    raw.expect_close(1000).await;
+    control.finish("data after Close").await;
+}

@@ -1,0 +1,47 @@
+use crate::support::{TestServer, upgrade_request};
+
+#[tokio::test]
+async fn plain_requests_are_answered_plainly() {
+    let server = TestServer::start().await;
+    for (status, request_line) in [
+        (200, "GET /healthz"),
+        (405, "POST /healthz"),
+        (404, "GET /"),
+        (404, "GET /wshandler"),
+        (404, "POST /wshandler"),
+    ] {
+        let response = server
+            .ask(format!("{request_line} HTTP/1.1\r\nHost: here\r\n\r\n"))
+            .await;
+        assert_eq!(response.status, status, "{request_line}");
+        match status {
+            200 => assert_eq!(response.body, "ok\n"),
+            405 => assert_eq!(response.header("Allow"), Some("GET, HEAD")),
+            _ => assert!(response.body.contains("ws://here/"), "{response:?}"),
+        }
+    }
+    let mut head = server.raw().await;
+    head.send("HEAD /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        .await;
+    let response = head.head().await;
+    assert_eq!(
+        (response.status, response.header("Content-Length")),
+        (200, Some("3"))
+    );
+    assert!(head.rest().await.is_empty());
+    let no_host = server.ask("GET /healthz HTTP/1.1\r\n\r\n").await;
+    assert_eq!(no_host.status, 400);
+}
+
+#[tokio::test]
+async fn a_connection_can_ask_before_it_upgrades() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw().await;
+    for _ in 0..3 {
+        raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        assert_eq!(raw.response().await.status, 200);
+    }
+    raw.send(upgrade_request("/")).await;
+    assert_eq!(raw.head().await.status, 101);
+}
