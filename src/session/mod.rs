@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 use tracing::Span;
@@ -30,7 +31,7 @@ use flood::ControlBudget;
 use schedule::{Due, Line, Schedule};
 use writer::Writer;
 
-/// Messages that are fed to the sink before it is flushed, and before the clock is looked at.
+/// Messages that are fed to the sink before it is flushed, and other sessions have their turn.
 const BATCH: usize = 64;
 
 /// Text and binary messages of one direction.
@@ -178,7 +179,12 @@ where
             room -= 1;
             next = if room > 0 { self.at_hand().await } else { None };
         }
-        self.writer.flush().await
+        self.writer.flush().await?;
+        if room == 0 {
+            // There is more, but it is the turn of others.
+            yield_now().await;
+        }
+        Ok(())
     }
 
     /// What the reader can give without waiting.
