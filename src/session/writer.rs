@@ -89,7 +89,8 @@ where
         }
     }
 
-    /// Whether there is memory to [shed](Self::shed). To be asked after a flush.
+    /// Whether there is memory that can be [shed](Self::shed), provided that all is flushed. After
+    /// a message in fragments it never can, for nobody knows what their headers took.
     pub(super) fn is_heavy(&self) -> bool {
         self.grown && self.socket.get_ref().is_drained()
     }
