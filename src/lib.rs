@@ -28,12 +28,16 @@
 //! | `close` | every end of a session: its close code, its word, its way out of TCP |
 //! | `shutdown` | the signal that begins the drain |
 //! | [`platform`] | all that differs between operating systems |
+//! | `fuzzing` | what the fuzz targets reach of all this, under `--cfg fuzzing` |
 
 mod address;
 pub mod cli;
 mod close;
 mod config;
 mod connection;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod http;
 mod listen;

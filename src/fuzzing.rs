@@ -1,0 +1,80 @@
+//! What the fuzz targets in `fuzz/` reach of the internals. No interface: it is built under
+//! `--cfg fuzzing` alone.
+
+use std::future::pending;
+use std::time::Duration;
+
+use hyper::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
+use tracing::Span;
+
+use crate::close::Parting;
+use crate::config::ServerConfig;
+use crate::handshake;
+use crate::session::{self, Report};
+use crate::shutdown::Shutdown;
+
+/// Answers a request that asks to upgrade; a refusal has its sentence for a body.
+#[must_use]
+pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<String>> {
+    handshake::is_upgrade(request.headers()).then(|| match handshake::answer(request, config) {
+        Ok(handshake) => handshake.response(),
+        Err(refusal) => {
+            let mut response = Response::new(refusal.sentence.into_owned());
+            *response.status_mut() = refusal.status;
+            response.headers_mut().extend(refusal.headers);
+            response
+        }
+    })
+}
+
+/// What a session came to.
+#[derive(Debug)]
+pub struct Ending {
+    /// The close code, as the log has it.
+    pub code: u16,
+    /// The reason, as the log has it.
+    pub reason: String,
+    /// Whether it parts in good order, with all that it had to say written.
+    pub lingers: bool,
+    /// Text and binary messages received.
+    pub received: u64,
+    /// Text and binary messages sent.
+    pub sent: u64,
+}
+
+/// Runs a session, with a drain that begins after some time if it is given one.
+pub async fn session<S>(
+    stream: &mut S,
+    early: Vec<u8>,
+    config: &ServerConfig,
+    drain_after: Option<Duration>,
+) -> Ending
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let shutdown = Shutdown::new();
+    let drain = async {
+        if let Some(time) = drain_after {
+            sleep(time).await;
+            shutdown.begin(config.drain);
+        }
+        pending().await
+    };
+    let span = Span::none();
+    let report = tokio::select! {
+        // Else the order would be random, and one input two sessions.
+        biased;
+        report = session::run(stream, early, config, shutdown.subscribe(), &span) => report,
+        report = drain => report,
+    };
+    let Report { end, parting, .. } = &report;
+    Ending {
+        code: end.code(),
+        reason: end.to_string(),
+        lingers: *parting == Parting::Linger,
+        received: report.received.messages,
+        sent: report.sent.messages,
+    }
+}
