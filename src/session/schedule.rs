@@ -114,9 +114,13 @@ impl Schedule {
                 false => self.progress_check = now + PROGRESS_TIMEOUT,
             }
         }
-        let keepalive = self.keepalive.as_mut();
-        if let Some(due) = keepalive.and_then(|keepalive| keepalive.due(now, line.heard_at)) {
-            return Some(due);
+        if let Some(keepalive) = &mut self.keepalive {
+            if line.is_mid_message {
+                // In the middle of a frame no Ping can be answered.
+                keepalive.check = keepalive.check.max(line.heard_at + PROGRESS_TIMEOUT);
+            } else if let Some(due) = keepalive.due(now, line.heard_at) {
+                return Some(due);
+            }
         }
         let beat = self.beat.as_ref()?;
         (beat.at <= now).then_some(Due::Beat)

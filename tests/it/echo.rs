@@ -45,6 +45,7 @@ async fn many_clients_are_served_at_once() {
 #[tokio::test]
 async fn frames_in_the_segment_of_the_head_are_echoed() {
     let server = TestServer::start().await;
+    let control = server.control().await;
     let frame = text_frame("early");
     for cut in 0..=frame.len() {
         let mut raw = server.raw().await;
@@ -54,11 +55,13 @@ async fn frames_in_the_segment_of_the_head_are_echoed() {
         raw.send(&frame[cut..]).await;
         assert_eq!(raw.read(7).await, text_echo("early"));
     }
+    control.finish("frames with the head").await;
 }
 
 #[tokio::test]
 async fn a_client_that_half_closes_with_its_head_still_gets_its_echoes() {
     let server = TestServer::start().await;
+    let control = server.control().await;
     let mut raw = server.raw().await;
     raw.send(
         [
@@ -71,6 +74,7 @@ async fn a_client_that_half_closes_with_its_head_still_gets_its_echoes() {
     raw.stream.shutdown().await.unwrap();
     assert_eq!(raw.head().await.status, 101);
     assert_eq!(raw.rest().await, text_echo("bye").repeat(1_000));
+    control.finish("half-close").await;
 }
 
 #[tokio::test]

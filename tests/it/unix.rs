@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::cli::{Running, echobeat};
-use crate::support::{Raw, soon, text_echo, text_frame};
+use crate::support::{Control, Raw, soon, text_echo, text_frame};
 
 pub async fn kill(signal: &str, running: &Running) {
     let pid = running.child.id().expect("it runs").to_string();
@@ -124,10 +124,19 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
     let mut shell = Command::new("sh");
     let limited = "ulimit -n 40 && exec \"$0\" \"$@\"";
     shell
-        .args(["-c", limited, program, "127.0.0.1:0", "--threads=1"])
+        .args([
+            "-c",
+            limited,
+            program,
+            "127.0.0.1:0",
+            "--threads=1",
+            "--heartbeat=off",
+            "--max-connections=30",
+        ])
         .kill_on_drop(true);
     let mut running = Running::start(shell).await;
     let address = running.address();
+    let control = Control::start(address).await;
 
     let mut crowd = Vec::new();
     for _ in 0..60 {
@@ -144,4 +153,5 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
     let mut raw = Raw::session(address).await;
     raw.send(text_frame("hello")).await;
     assert_eq!(raw.read(7).await, text_echo("hello"));
+    control.finish("no more files").await;
 }

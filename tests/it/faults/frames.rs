@@ -1,7 +1,10 @@
 use echobeat::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use crate::support::{Raw, TestServer, config, frame, header, soon, text_echo, text_frame};
+use crate::support::{
+    PATIENCE, Raw, TestServer, config, frame, header, soon, text_echo, text_frame,
+};
 
 fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(0x88, &[&code.to_be_bytes(), reason].concat())
@@ -163,6 +166,25 @@ async fn endless_fragments_are_closed_with_1009_in_bounded_memory() {
         running.peak_memory()
     );
     control.finish("endless fragments").await;
+}
+
+#[tokio::test]
+#[ignore = "waits 30 s"]
+async fn half_a_frame_and_then_silence_is_closed_with_1008() {
+    let server = TestServer::start().await;
+    let control = server.control().await;
+    let mut raw = server.raw_session().await;
+    raw.send(&text_frame("half a frame")[..9]).await;
+    let (mut reader, _writer) = raw.stream.into_split();
+    let mut rest = Vec::new();
+    let read = timeout(2 * PATIENCE, reader.read_to_end(&mut rest)).await;
+    read.expect("it ends in time").expect("an orderly end");
+    assert_eq!(
+        (rest[0], &rest[2..4]),
+        (0x88, &1008_u16.to_be_bytes()[..]),
+        "{rest:x?}"
+    );
+    control.finish("half a frame").await;
 }
 
 #[tokio::test]

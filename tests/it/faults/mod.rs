@@ -15,7 +15,7 @@
 //! | 14–16, 21 | broken frames, text and Closes; lengths of 2^63 | 1002, 1007, 1009 | `frames::every_broken_frame_…` |
 //! | 17 | a message over the limit, 100 MB more behind it | 1009 arrives | `frames::too_big_is_said_…` |
 //! | 18, 19 | fragments without end, empty or not | 1008, 1009, bounded memory | `frames::empty_…`, `endless_…` |
-//! | 20 | half a frame, then silence | 1008 | `session::tests::timing` |
+//! | 20 | half a frame, then silence | 1008 | `frames::half_a_frame_…`; by a paused clock in `session::tests::timing` |
 //! | 22 | data after Close | ignored | `frames::what_follows_a_close_…` |
 //! | 23, 24 | never reads, and sends messages or Pings | dropped, bounded memory | `flow::who_never_reads_…` |
 //! | 25 | Pings without measure, read | 1008 | `flow::a_flood_of_pings_…` |
