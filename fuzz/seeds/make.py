@@ -50,7 +50,7 @@ HANDSHAKES = {
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 TEXT_BEGUN, CONTINUED, CONTINUED_LAST = 0x01, 0x00, 0x80
 NO_BEAT, NO_PING, SMALL, DRAIN_NOW, DRAIN_5_MS, DRAIN_5_S = 0x01, 0x02, 0x04, 0x08, 0x10, 0x18
-YIELD, WAIT_1_S, WAIT_11_S, WAIT_31_S, FAIL = 0x00, 0xF4, 0xFE, 0xF7, 0xFF
+YIELD, MOVE_4_K, WAIT_1_S, WAIT_11_S, WAIT_31_S, FAIL = 0x00, 0x8F, 0xF4, 0xFE, 0xF7, 0xFF
 
 
 def frame(first, payload=b"", mask=b"\0\0\0\0"):
@@ -85,6 +85,7 @@ SESSIONS = {
     "heart-beat-from-the-client": session(frame(TEXT, b"heart beat"), BYE, settings=NO_PING, reads=[YIELD, WAIT_11_S]),
     "large-message-behind-text": session(HELLO, HELLO, BYE, large_at=len(HELLO)),
     "large-message-behind-ping": session(frame(PING, b"owed"), HELLO, BYE, large_at=10, writes=[0x80, YIELD, WAIT_1_S, 0x83, 3]),
+    "large-message-alone-at-first": session(HELLO, BYE, large_at=0, reads=[MOVE_4_K] * 8 + [8, WAIT_1_S]),
     "over-the-limit": session(frame(BINARY, bytes(201)), settings=SMALL),
     "oversized-length": session(bytes([BINARY, 0xFF]) + b"\x7f" + b"\xff" * 7 + bytes(4)),
     "ping-pong": session(frame(PING, b"ping"), frame(PONG, b"pong"), frame(PING)),
