@@ -1,0 +1,167 @@
+//! The command line of the benchmark.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::Failure;
+use crate::peers::Peer;
+use crate::servers::{Contender, Program};
+
+/// Measures what a message costs echobeat and its peers.
+#[derive(Debug, Parser)]
+#[command(override_usage = "cargo bench -- [OPTIONS]", max_term_width = 100)]
+pub struct Args {
+    /// Measure for less than two minutes, less exactly
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Measure only the cases whose name contains TEXT; spaces do not count, and x is as good as ×
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+
+    /// Compare echobeat only with this server; may be repeated
+    #[arg(long, value_name = "NAME", value_enum)]
+    server: Vec<Peer>,
+
+    /// Rounds to take medians of [default: 7, or 3 with --quick]
+    #[arg(long, value_name = "N", value_parser = rounds)]
+    rounds: Option<usize>,
+
+    /// Measure this echobeat too, as the server "other"
+    #[arg(long, value_name = "PATH")]
+    echobeat: Option<PathBuf>,
+
+    /// Measure a WebSocket echo server that runs already, too; may be repeated
+    #[arg(long, value_name = "NAME=ADDR,PID")]
+    external: Vec<External>,
+
+    /// What cargo says to a benchmark that is to measure
+    #[arg(long, hide = true)]
+    bench: bool,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the benchmark starts itself for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve as one of the peers
+    #[command(hide = true)]
+    Serve {
+        /// Which
+        peer: Peer,
+        /// Threads to serve on
+        threads: usize,
+    },
+}
+
+/// How long is measured, and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How often each server has its turn.
+    pub rounds: usize,
+    /// Load before what is measured.
+    pub warm_up: Duration,
+    /// Load that is measured.
+    pub measured: Duration,
+}
+
+impl Args {
+    /// How long is measured, and how often.
+    pub fn timing(&self) -> Timing {
+        let (rounds, warm_up, measured) = if self.quick {
+            (3, 80, 250)
+        } else {
+            (7, 300, 1000)
+        };
+        Timing {
+            rounds: self.rounds.unwrap_or(rounds),
+            warm_up: Duration::from_millis(warm_up),
+            measured: Duration::from_millis(measured),
+        }
+    }
+
+    /// Whether the case is among those asked for.
+    pub fn wants(&self, case: &str) -> bool {
+        let only = self.only.as_deref().unwrap_or_default();
+        plain(case).contains(&plain(only))
+    }
+
+    /// The servers asked for. The first is the echobeat that was built with the benchmark.
+    pub fn contenders(&self) -> Result<Vec<Contender>, Failure> {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
+        let mut contenders = vec![Contender::new("echobeat", Program::Echobeat(built))];
+        if let Some(other) = &self.echobeat {
+            contenders.push(Contender::new("other", Program::Echobeat(other.clone())));
+        }
+        let asked = |peer: &Peer| self.server.is_empty() || self.server.contains(peer);
+        for peer in Peer::ALL.into_iter().filter(asked) {
+            contenders.push(Contender::new(peer.name(), Program::Peer(peer)));
+        }
+        for External { name, address, pid } in &self.external {
+            contenders.push(Contender::new(name, Program::Runs(*address, *pid)));
+        }
+        Ok(contenders)
+    }
+}
+
+/// A name as it is compared: so that nobody needs to type a ×.
+fn plain(name: &str) -> String {
+    let name = name.to_lowercase().replace('×', "x");
+    name.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1000) => Ok(number),
+        _ => Err("write a number from 1 to 1000".to_owned()),
+    }
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rounds,
+            warm_up,
+            measured,
+        } = self;
+        let one = if *rounds == 1 {
+            "1 round".to_owned()
+        } else {
+            format!("{rounds} rounds")
+        };
+        write!(
+            f,
+            "{one} of {measured:?} each, after {warm_up:?} to warm up."
+        )
+    }
+}
+
+/// A server that the benchmark did not start.
+#[derive(Debug, Clone)]
+struct External {
+    name: String,
+    address: SocketAddr,
+    pid: u32,
+}
+
+impl FromStr for External {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const HINT: &str = "write it as NAME=127.0.0.1:9001,4711, with the id of its process";
+        let (name, rest) = text.split_once('=').ok_or(HINT)?;
+        let (address, pid) = rest.split_once(',').ok_or(HINT)?;
+        Ok(Self {
+            name: name.to_owned(),
+            address: address.parse().map_err(|_| HINT)?,
+            pid: pid.parse().map_err(|_| HINT)?,
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! The servers that are measured: how each is started, found, and stopped.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use crate::Failure;
+use crate::peers::Peer;
+use crate::traffic::Wire;
+
+/// A server that can be started.
+#[derive(Debug)]
+pub struct Contender {
+    pub name: String,
+    program: Program,
+}
+
+/// What a server is.
+#[derive(Debug)]
+pub enum Program {
+    /// An echobeat, by its path.
+    Echobeat(PathBuf),
+    /// A peer, as which the benchmark starts itself.
+    Peer(Peer),
+    /// One that runs already: its address, and the id of its process.
+    Runs(SocketAddr, u32),
+}
+
+/// A server that runs, until this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    pub name: String,
+    pub address: SocketAddr,
+    pub pid: u32,
+    pub wire: Wire,
+    pub role: Role,
+    child: Option<Child>,
+}
+
+/// What a server is to the comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Echobeat,
+    /// Another echobeat, compared with no peer.
+    Other,
+    Peer,
+    /// The floor: no WebSocket at all.
+    Floor,
+}
+
+impl Contender {
+    pub fn new(name: &str, program: Program) -> Self {
+        Self {
+            name: name.to_owned(),
+            program,
+        }
+    }
+
+    /// Starts the server, and waits until it listens.
+    pub fn start(&self, threads: usize) -> Result<Running, Failure> {
+        let (address, pid, child) = match &self.program {
+            Program::Echobeat(path) => start_echobeat(path, threads)?,
+            Program::Peer(peer) => start_peer(*peer, threads)?,
+            Program::Runs(address, pid) => (*address, *pid, None),
+        };
+        Ok(Running {
+            name: self.name.clone(),
+            address,
+            pid,
+            wire: self.wire(),
+            role: self.role(),
+            child,
+        })
+    }
+
+    fn wire(&self) -> Wire {
+        match self.program {
+            Program::Peer(Peer::Floor) => Wire::Tcp,
+            _ => Wire::WebSocket,
+        }
+    }
+
+    fn role(&self) -> Role {
+        match self.program {
+            Program::Echobeat(_) if self.name == "echobeat" => Role::Echobeat,
+            Program::Echobeat(_) => Role::Other,
+            Program::Peer(Peer::Floor) => Role::Floor,
+            Program::Peer(_) | Program::Runs(..) => Role::Peer,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+type Started = (SocketAddr, u32, Option<Child>);
+
+/// Starts an echobeat as its users have it: its settings are the defaults, its log is read.
+fn start_echobeat(path: &Path, threads: usize) -> Result<Started, Failure> {
+    let mut command = Command::new(path);
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("ECHOBEAT_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.args(["--listen", "127.0.0.1:0", "--threads", &threads.to_string()]);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (line, log) = first_line(child.stderr.take());
+    thread::spawn(move || io::copy(&mut { log }, &mut io::sink()));
+    let address = line.split("address=").nth(1).unwrap_or_default();
+    listening(address, child)
+}
+
+/// Starts a peer, whose first line is its address.
+fn start_peer(peer: Peer, threads: usize) -> Result<Started, Failure> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["--bench", "serve", peer.name(), &threads.to_string()]);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let (line, _) = first_line(child.stdout.take());
+    listening(&line, child)
+}
+
+fn first_line<R: Read>(output: Option<R>) -> (String, BufReader<R>) {
+    let mut output = BufReader::new(output.expect("the output is piped"));
+    let mut line = String::new();
+    // A server that cannot be read from says no address, and fails for that.
+    let _ = output.read_line(&mut line);
+    (line, output)
+}
+
+fn listening(address: &str, mut child: Child) -> Result<Started, Failure> {
+    let address = address.split_whitespace().next().unwrap_or_default();
+    match address.parse() {
+        Ok(address) => Ok((address, child.id(), Some(child))),
+        Err(_) => {
+            let _ = child.kill();
+            Err(format!("it does not say where it listens ({})", child.wait()?).into())
+        }
+    }
+}

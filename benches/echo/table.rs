@@ -1,0 +1,173 @@
+//! The report: tables in Markdown, with columns aligned to be read as they are.
+
+use crate::results::{CaseResults, Row};
+
+/// What stands where nothing could be measured.
+const NOTHING: &str = "–";
+
+/// Everything about the message cases.
+pub fn loads(results: &[CaseResults]) -> String {
+    let mut table = Table::new(
+        2,
+        &[
+            "message × in flight × connections",
+            "server",
+            "CPU µs/message (min–max)",
+            "÷ echobeat",
+            "÷ floor",
+            "messages/s",
+            "MB/s",
+            "p50 µs",
+            "p99 µs",
+            "p99.9 µs",
+            "resident MiB",
+        ],
+    );
+    for case in results {
+        for row in &case.rows {
+            table.add(load_row(case, row));
+        }
+    }
+    table.render("Messages")
+}
+
+fn load_row(case: &CaseResults, row: &Row) -> Vec<String> {
+    let bytes = row
+        .per_second()
+        .map(|rate| rate * case.load.size as f64 / 1e6);
+    vec![
+        case.load.name(),
+        row.server.clone(),
+        cpu_with_range(row),
+        ratio(row.cpu(), case.echobeat()),
+        ratio(row.cpu(), case.floor()),
+        number(row.per_second()),
+        number(bytes),
+        number(row.latency(0.5)),
+        number(row.latency(0.99)),
+        number(row.latency(0.999)),
+        number(row.resident().map(|bytes| bytes / f64::from(1 << 20))),
+    ]
+}
+
+/// One line a case, one column a server.
+pub fn summary(results: &[CaseResults]) -> String {
+    let Some(first) = results.first() else {
+        return String::new();
+    };
+    let servers = first.rows.iter().map(|row| row.server.as_str());
+    let mut columns = vec!["CPU µs per message"];
+    columns.extend(servers);
+    columns.extend(["echobeat ÷ best peer", "echobeat ÷ floor"]);
+    let mut table = Table::new(1, &columns);
+    for case in results {
+        let mut cells = vec![case.load.name()];
+        cells.extend(case.rows.iter().map(|row| number(row.cpu())));
+        cells.push(ratio(case.echobeat(), case.best_peer()));
+        cells.push(ratio(case.echobeat(), case.floor()));
+        table.add(cells);
+    }
+    table.render("Summary")
+}
+
+fn cpu_with_range(row: &Row) -> String {
+    let Some((least, most)) = row.cpu_range() else {
+        return NOTHING.to_owned();
+    };
+    format!(
+        "{} ({}–{})",
+        number(row.cpu()),
+        number(Some(least)),
+        number(Some(most))
+    )
+}
+
+fn ratio(a: Option<f64>, b: Option<f64>) -> String {
+    match (a, b) {
+        (Some(a), Some(b)) if b > 0.0 => format!("{:.2}", a / b),
+        _ => NOTHING.to_owned(),
+    }
+}
+
+/// A number with about three digits that say something.
+fn number(value: Option<f64>) -> String {
+    match value {
+        None => NOTHING.to_owned(),
+        Some(value) if value < 1.0 => format!("{value:.3}"),
+        Some(value) if value < 10.0 => format!("{value:.2}"),
+        Some(value) if value < 100.0 => format!("{value:.1}"),
+        Some(value) => grouped(value.round() as u64),
+    }
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
+    }
+}
+
+/// A table in Markdown.
+struct Table {
+    rows: Vec<Vec<String>>,
+    /// Columns of words, which stand to the left; the others are numbers.
+    words: usize,
+}
+
+impl Table {
+    fn new(words: usize, columns: &[&str]) -> Self {
+        Self {
+            rows: vec![columns.iter().map(|&column| column.to_owned()).collect()],
+            words,
+        }
+    }
+
+    fn add(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The table under its title, or nothing if it has no rows.
+    fn render(&self, title: &str) -> String {
+        let [head, body @ ..] = &self.rows[..] else {
+            return String::new();
+        };
+        if body.is_empty() {
+            return String::new();
+        }
+        let widths: Vec<usize> = (0..head.len()).map(|column| self.width(column)).collect();
+        let mut lines = vec![
+            format!("### {title}\n"),
+            self.line(head, &widths),
+            self.rule(&widths),
+        ];
+        lines.extend(body.iter().map(|row| self.line(row, &widths)));
+        lines.join("\n") + "\n\n"
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    }
+
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+        let cells = cells.iter().zip(widths).enumerate();
+        let padded = cells.map(|(column, (cell, width))| match column < self.words {
+            true => format!(" {cell:<width$} |"),
+            false => format!(" {cell:>width$} |"),
+        });
+        "|".to_owned() + &padded.collect::<String>()
+    }
+
+    /// The line below the head, which says to Markdown where the cells stand.
+    fn rule(&self, widths: &[usize]) -> String {
+        let dashes = widths
+            .iter()
+            .enumerate()
+            .map(|(column, width)| match column < self.words {
+                true => "-".repeat(*width),
+                false => "-".repeat(width - 1) + ":",
+            });
+        self.line(&dashes.collect::<Vec<_>>(), widths)
+    }
+}

@@ -1,0 +1,139 @@
+//! The frames that are sent, and the bytes that must come back for them.
+
+use std::ops::Range;
+
+use crate::cases::{Content, Load};
+
+/// What the frames' payloads are masked with. Not zero: unmasking must have something to do.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// How a server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    WebSocket,
+    /// Plain TCP, where the frames come back as they are.
+    Tcp,
+}
+
+/// Messages that differ, sent one after another and then from the start again. There are at least
+/// as many as are in flight at the same time.
+#[derive(Debug)]
+pub struct Traffic {
+    /// Bytes of a frame as it is sent.
+    pub frame: usize,
+    /// Bytes of its echo, of which the first `head` are the header.
+    pub echo: usize,
+    pub head: usize,
+    messages: usize,
+    /// All frames, twice: so that as many as are in flight can be written at once from anywhere.
+    frames: Vec<u8>,
+    /// All echoes, once.
+    echoes: Vec<u8>,
+}
+
+impl Traffic {
+    pub fn new(load: &Load, wire: Wire) -> Self {
+        let first = match load.content {
+            Content::Binary => 0x82,
+            Content::Text | Content::Utf8 => 0x81,
+        };
+        let messages = load.in_flight.max(2);
+        let (mut frames, mut echoes) = (Vec::new(), Vec::new());
+        for number in 0..messages {
+            let payload = payload(load, number);
+            frames.extend(header(first, payload.len(), true));
+            frames.extend(MASK);
+            frames.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
+            echoes.extend(header(first, payload.len(), false));
+            echoes.extend(payload);
+        }
+        if wire == Wire::Tcp {
+            echoes.clone_from(&frames);
+        }
+        let echo = echoes.len() / messages;
+        Self {
+            frame: frames.len() / messages,
+            echo,
+            head: match wire {
+                Wire::WebSocket => echo - load.size,
+                Wire::Tcp => 0,
+            },
+            messages,
+            frames: frames.repeat(2),
+            echoes,
+        }
+    }
+
+    /// The bytes after which the frames begin again.
+    pub fn turn(&self) -> usize {
+        self.frames.len() / 2
+    }
+
+    /// Frames, or pieces of them.
+    pub fn frames(&self, range: Range<usize>) -> &[u8] {
+        &self.frames[range]
+    }
+
+    /// What must come back for the message of this number.
+    pub fn echo_of(&self, number: usize) -> &[u8] {
+        let start = number % self.messages * self.echo;
+        &self.echoes[start..start + self.echo]
+    }
+
+    /// The header that every echo has.
+    pub fn header(&self) -> &[u8] {
+        &self.echoes[..self.head]
+    }
+}
+
+/// A payload that is no other message's.
+fn payload(load: &Load, number: usize) -> Vec<u8> {
+    // Multiplying by an odd number makes neighbours differ in many bits.
+    let bytes = (0..load.size).map(|i| ((i + number * 31).wrapping_mul(0x9e37_79b1) >> 9) as u8);
+    match load.content {
+        Content::Binary => bytes.collect(),
+        Content::Text => bytes.map(|byte| b' ' + byte % 95).collect(),
+        Content::Utf8 => utf8(load.size, number),
+    }
+}
+
+/// Text of exactly `size` bytes, with characters of one to four bytes.
+fn utf8(size: usize, number: usize) -> Vec<u8> {
+    let pangram = "Zwölf Boxkämpfer jagen Виктора — 敏捷的棕色狐狸 😀 ";
+    let characters = pangram.chars().cycle().skip(number);
+    let mut text = String::with_capacity(size);
+    for character in characters {
+        if text.len() + character.len_utf8() > size {
+            break;
+        }
+        text.push(character);
+    }
+    text.extend(std::iter::repeat_n('.', size - text.len()));
+    text.into_bytes()
+}
+
+/// A frame's header, without its mask.
+pub fn header(first: u8, length: usize, masked: bool) -> Vec<u8> {
+    let mask = if masked { 0x80 } else { 0 };
+    let mut header = vec![first];
+    match length {
+        0..126 => header.push(mask | length as u8),
+        126..=0xffff => {
+            header.push(mask | 126);
+            header.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            header.push(mask | 127);
+            header.extend((length as u64).to_be_bytes());
+        }
+    }
+    header
+}
+
+/// A masked control frame of at most 125 bytes.
+pub fn control(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = header(first, payload.len(), true);
+    frame.extend(MASK);
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
+    frame
+}
