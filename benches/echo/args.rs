@@ -36,6 +36,10 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     echobeat: Option<PathBuf>,
 
+    /// Draw the CPU times as an SVG picture
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+
     /// Measure a WebSocket echo server that runs already, too; may be repeated
     #[arg(long, value_name = "NAME=ADDR,PID")]
     external: Vec<External>,
@@ -85,6 +89,16 @@ impl Args {
             warm_up: Duration::from_millis(warm_up),
             measured: Duration::from_millis(measured),
         }
+    }
+
+    /// Connections that each server opens and closes in a round.
+    pub fn opened(&self) -> usize {
+        if self.quick { 304 } else { 1000 }
+    }
+
+    /// Connections that are idle, and the heart beats that each of them is to get.
+    pub fn idle(&self) -> (usize, u32) {
+        if self.quick { (1000, 1) } else { (10_000, 3) }
     }
 
     /// Whether the case is among those asked for.

@@ -1,8 +1,16 @@
 //! What is measured.
 
+/// The name of the case of connections that come and go.
+pub const OPENING: &str = "open, upgrade, close";
+
+/// The name of the case of connections that say nothing.
+pub const IDLE: &str = "idle";
+
 /// Messages of one kind, echoed over and over.
 #[derive(Debug, Clone)]
 pub struct Load {
+    /// The case in a few words: the message, how many are in flight, on how many connections.
+    pub name: String,
     pub content: Content,
     /// Bytes of payload in a message.
     pub size: usize,
@@ -24,8 +32,14 @@ pub enum Content {
 }
 
 impl Load {
-    const fn new(content: Content, size: usize, in_flight: usize, connections: usize) -> Self {
+    fn new(content: Content, size: usize, in_flight: usize, connections: usize) -> Self {
+        let kind = match content {
+            Content::Binary => "",
+            Content::Text => " text",
+            Content::Utf8 => " UTF-8",
+        };
         Self {
+            name: format!("{}{kind} × {in_flight} × {connections}", bytes(size)),
             content,
             size,
             in_flight,
@@ -33,27 +47,9 @@ impl Load {
             threads: 1,
         }
     }
-
-    /// The case in a few words: the message, how many are in flight, on how many connections.
-    pub fn name(&self) -> String {
-        let size = match self.size {
-            size if size >= 1 << 20 => format!("{} MiB", size >> 20),
-            size if size >= 1 << 10 => format!("{} KiB", size >> 10),
-            size => format!("{size} B"),
-        };
-        let content = match self.content {
-            Content::Binary => "",
-            Content::Text => " text",
-            Content::Utf8 => " UTF-8",
-        };
-        format!(
-            "{size}{content} × {} × {}",
-            self.in_flight, self.connections
-        )
-    }
 }
 
-/// The cases that are measured on one thread.
+/// The loads that are measured on one thread.
 pub fn loads() -> Vec<Load> {
     use Content::{Binary, Text, Utf8};
     vec![
@@ -68,4 +64,25 @@ pub fn loads() -> Vec<Load> {
         Load::new(Binary, 1 << 20, 1, 4),
         Load::new(Text, 1 << 20, 1, 4),
     ]
+}
+
+/// One load on ever more threads: 1, 2, 4, and so on to as many as there are cores.
+pub fn threads(cores: usize) -> Vec<Load> {
+    let doubled = (0..)
+        .map(|power| 1 << power)
+        .take_while(|&threads| threads < cores);
+    let on = |threads: usize| Load {
+        name: format!("threads: {threads}"),
+        threads,
+        ..Load::new(Content::Binary, 20, 16, 100)
+    };
+    doubled.chain([cores]).map(on).collect()
+}
+
+fn bytes(size: usize) -> String {
+    match size {
+        0x10_0000.. => format!("{} MiB", size >> 20),
+        0x400.. => format!("{} KiB", size >> 10),
+        _ => format!("{size} B"),
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -14,15 +13,12 @@ use crate::cases::Load;
 use crate::client::{self, PATIENCE};
 use crate::echoes::Echoes;
 use crate::process;
-use crate::results::Sample;
+use crate::results::{self, Latencies, Sample};
 use crate::servers::Running;
 use crate::traffic::{Traffic, control};
 
 /// One buffer is read into for all connections: so the generator's reads are few.
 const READ_BUFFER: usize = 256 << 10;
-
-/// The longest latency that is told from longer ones.
-const MAX_LATENCY: Duration = Duration::from_secs(60);
 
 /// Measures a server under load once.
 pub fn round(
@@ -49,9 +45,7 @@ pub fn round(
     Ok(Sample {
         count: tally.messages,
         elapsed,
-        cpu: after
-            .zip(before)
-            .map(|(after, before)| after.saturating_sub(before)),
+        cpu: results::between(before, after),
         resident,
         latency: tally.latency,
     })
@@ -60,16 +54,14 @@ pub fn round(
 /// What is counted.
 struct Tally {
     messages: u64,
-    /// In nanoseconds.
-    latency: Histogram<u64>,
+    latency: Latencies,
 }
 
 impl Tally {
     fn new() -> Self {
-        let longest = MAX_LATENCY.as_nanos() as u64;
         Self {
             messages: 0,
-            latency: Histogram::new_with_max(longest, 2).expect("the bounds are sound"),
+            latency: results::latencies(),
         }
     }
 }

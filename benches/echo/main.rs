@@ -12,7 +12,7 @@
 //! kernel too: it depends least on the machine, and on what else runs there.
 //!
 //! - `args`: the command line
-//! - `cases`: what is measured
+//! - `cases`: the messages that are measured
 //! - `machine`: cores, pinning, and what the report says of the machine
 //! - `process`: CPU time and memory of a process
 //! - `servers`: starting and stopping the servers
@@ -20,35 +20,38 @@
 //! - `traffic`: the frames that are sent, and the bytes that must come back
 //! - `echoes`: reads what comes back, and checks it
 //! - `client`: connecting and upgrading
-//! - `load`: the generator, and one measured round
+//! - `load`, `opening`, `idle`: one measurement of one server each
+//! - `rounds`: which server is measured when
 //! - `results`: medians and ratios of the rounds
-//! - `table`: the report
+//! - `table`, `chart`: the report
 
 mod args;
 mod cases;
+mod chart;
 mod client;
 mod echoes;
+mod idle;
 mod load;
 mod machine;
+mod opening;
 mod peers;
 mod process;
 mod results;
+mod rounds;
 mod servers;
 mod table;
 mod traffic;
 
 use std::env;
 use std::error::Error;
+use std::fs;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::{Args, Command};
-use crate::cases::Load;
 use crate::machine::Machine;
-use crate::results::CaseResults;
-use crate::servers::{Contender, Running};
-use crate::traffic::Traffic;
+use crate::rounds::Bench;
 
 /// What can go wrong, said in a sentence.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
         Some(Command::Serve { peer, threads }) => peers::serve(peer, threads),
-        None => benchmark(&args),
+        None => benchmark(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,52 +76,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn benchmark(args: &Args) -> Result<(), Failure> {
-    let machine = Machine::new();
-    println!("{}\n{}\n", machine.facts(), args.timing());
-    let loads = cases::loads()
-        .into_iter()
-        .filter(|load| args.wants(&load.name()));
-    let mut results = Vec::new();
-    for load in loads {
-        results.push(measure_load(args, &machine, &load)?);
-    }
+fn benchmark(args: Args) -> Result<(), Failure> {
+    let bench = Bench {
+        args,
+        machine: Machine::new(),
+    };
+    println!("{}\n{}\n", bench.machine.facts(), bench.args.timing());
+    let mut results = bench.loads()?;
     print!("{}", table::loads(&results));
+    let opening = bench.opening()?;
+    print!("{}", table::opening(opening.as_ref()));
+    print!("{}", table::idle(&bench.idle()?));
+    print!("{}", table::threads(&bench.threads()?));
+    results.extend(opening);
     print!("{}", table::summary(&results));
-    Ok(())
-}
-
-/// Measures a load on all servers, in turns.
-fn measure_load(args: &Args, machine: &Machine, load: &Load) -> Result<CaseResults, Failure> {
-    let servers = start_all(&args.contenders()?, machine, load.threads)?;
-    let timing = args.timing();
-    let mut results = CaseResults::new(load.clone(), &servers);
-    for round in 0..timing.rounds {
-        eprintln!("{}: round {} of {}", load.name(), round + 1, timing.rounds);
-        for turn in 0..servers.len() {
-            let index = (round + turn) % servers.len();
-            let server = &servers[index];
-            let traffic = Traffic::new(load, server.wire);
-            let sample = machine
-                .on_generator_core(load.threads, || {
-                    load::round(server, load, &traffic, &timing)
-                })
-                .map_err(|failure| format!("{}, {}: {failure}", server.name, load.name()))?;
-            results.add(index, sample);
-        }
+    if let Some(path) = &bench.args.chart {
+        let written = fs::write(path, chart::draw(&results));
+        written.map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     }
-    Ok(results)
-}
-
-fn start_all(
-    contenders: &[Contender],
-    machine: &Machine,
-    threads: usize,
-) -> Result<Vec<Running>, Failure> {
-    let servers = contenders.iter().map(|contender| {
-        machine
-            .on_server_core(threads, || contender.start(threads))
-            .map_err(|failure| format!("{} does not start: {failure}", contender.name).into())
-    });
-    servers.collect()
+    Ok(())
 }

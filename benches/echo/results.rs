@@ -17,8 +17,23 @@ pub struct Sample {
     pub cpu: Option<Duration>,
     /// Resident memory of the server, where the system tells it.
     pub resident: Option<u64>,
-    /// In nanoseconds.
-    pub latency: Histogram<u64>,
+    pub latency: Latencies,
+}
+
+/// Latencies in nanoseconds.
+pub type Latencies = Histogram<u64>;
+
+/// No latencies yet.
+pub fn latencies() -> Latencies {
+    /// Longer ones count as this one.
+    const LONGEST: Duration = Duration::from_secs(60);
+    let longest = LONGEST.as_nanos() as u64;
+    Histogram::new_with_max(longest, 2).expect("the bounds are sound")
+}
+
+/// The time between two times, where both are known.
+pub fn between(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
+    Some(after?.saturating_sub(before?))
 }
 
 impl Sample {
@@ -38,19 +53,22 @@ pub struct Row {
 /// All rounds of one case.
 #[derive(Debug)]
 pub struct CaseResults {
-    pub load: Load,
+    pub name: String,
+    /// What was sent, if it was messages.
+    pub load: Option<Load>,
     pub rows: Vec<Row>,
 }
 
 impl CaseResults {
-    pub fn new(load: Load, servers: &[Running]) -> Self {
+    pub fn new(name: &str, load: Option<&Load>, servers: &[Running]) -> Self {
         let row = |server: &Running| Row {
             server: server.name.clone(),
             role: server.role,
             samples: Vec::new(),
         };
         Self {
-            load,
+            name: name.to_owned(),
+            load: load.cloned(),
             rows: servers.iter().map(row).collect(),
         }
     }

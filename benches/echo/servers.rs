@@ -59,6 +59,11 @@ impl Contender {
         }
     }
 
+    /// Whether it can be told on how many threads to run.
+    pub fn takes_threads(&self) -> bool {
+        !matches!(self.program, Program::Runs(..))
+    }
+
     /// Starts the server, and waits until it listens.
     pub fn start(&self, threads: usize) -> Result<Running, Failure> {
         let (address, pid, child) = match &self.program {

@@ -1,5 +1,6 @@
 //! The report: tables in Markdown, with columns aligned to be read as they are.
 
+use crate::idle::Idle;
 use crate::results::{CaseResults, Row};
 
 /// What stands where nothing could be measured.
@@ -32,22 +33,110 @@ pub fn loads(results: &[CaseResults]) -> String {
 }
 
 fn load_row(case: &CaseResults, row: &Row) -> Vec<String> {
-    let bytes = row
+    let size = case.load.as_ref().map(|load| load.size as f64);
+    let megabytes = row
         .per_second()
-        .map(|rate| rate * case.load.size as f64 / 1e6);
+        .zip(size)
+        .map(|(rate, size)| rate * size / 1e6);
     vec![
-        case.load.name(),
+        case.name.clone(),
         row.server.clone(),
         cpu_with_range(row),
         ratio(row.cpu(), case.echobeat()),
         ratio(row.cpu(), case.floor()),
         number(row.per_second()),
-        number(bytes),
+        number(megabytes),
         number(row.latency(0.5)),
         number(row.latency(0.99)),
         number(row.latency(0.999)),
         number(row.resident().map(|bytes| bytes / f64::from(1 << 20))),
     ]
+}
+
+/// Connections that come and go.
+pub fn opening(results: Option<&CaseResults>) -> String {
+    let mut table = Table::new(
+        1,
+        &[
+            "server",
+            "CPU µs/connection (min–max)",
+            "÷ echobeat",
+            "÷ floor",
+            "connections/s",
+            "p50 µs",
+            "p99 µs",
+        ],
+    );
+    if let Some(case) = results {
+        for row in &case.rows {
+            table.add(vec![
+                row.server.clone(),
+                cpu_with_range(row),
+                ratio(row.cpu(), case.echobeat()),
+                ratio(row.cpu(), case.floor()),
+                number(row.per_second()),
+                number(row.latency(0.5)),
+                number(row.latency(0.99)),
+            ]);
+        }
+    }
+    table.render("Connections that open, upgrade, and close")
+}
+
+/// Connections that say nothing.
+pub fn idle(rows: &[Idle]) -> String {
+    let mut table = Table::new(
+        1,
+        &[
+            "server",
+            "connections",
+            "resident KiB/connection",
+            "heart beats",
+            "CPU µs/heart beat",
+        ],
+    );
+    for row in rows {
+        let beats = Some(row.heart_beats as f64).filter(|beats| *beats > 0.0);
+        table.add(vec![
+            row.server.clone(),
+            grouped(row.connections as u64),
+            number(row.memory.map(|bytes| bytes / 1024.0)),
+            beats.map_or(NOTHING.to_owned(), |beats| grouped(beats as u64)),
+            number(row.cpu),
+        ]);
+    }
+    table.render("Idle connections")
+}
+
+/// One load on ever more threads.
+pub fn threads(results: &[CaseResults]) -> String {
+    let mut table = Table::new(
+        1,
+        &[
+            "server",
+            "threads",
+            "messages/s",
+            "CPU µs/message",
+            "p50 µs",
+            "p99 µs",
+        ],
+    );
+    for case in results {
+        for row in &case.rows {
+            table.add(vec![
+                row.server.clone(),
+                case.load
+                    .as_ref()
+                    .map_or(0, |load| load.threads)
+                    .to_string(),
+                number(row.per_second()),
+                number(row.cpu()),
+                number(row.latency(0.5)),
+                number(row.latency(0.99)),
+            ]);
+        }
+    }
+    table.render("20 B × 16 × 100 on more threads, which are not pinned, if they are several")
 }
 
 /// One line a case, one column a server.
@@ -56,12 +145,12 @@ pub fn summary(results: &[CaseResults]) -> String {
         return String::new();
     };
     let servers = first.rows.iter().map(|row| row.server.as_str());
-    let mut columns = vec!["CPU µs per message"];
+    let mut columns = vec!["CPU µs per message or connection"];
     columns.extend(servers);
     columns.extend(["echobeat ÷ best peer", "echobeat ÷ floor"]);
     let mut table = Table::new(1, &columns);
     for case in results {
-        let mut cells = vec![case.load.name()];
+        let mut cells = vec![case.name.clone()];
         cells.extend(case.rows.iter().map(|row| number(row.cpu())));
         cells.push(ratio(case.echobeat(), case.best_peer()));
         cells.push(ratio(case.echobeat(), case.floor()));

@@ -1,0 +1,120 @@
+//! The rounds: which servers run for which case, and whose turn it is.
+
+use crate::Failure;
+use crate::args::Args;
+use crate::cases::{self, Load};
+use crate::idle::{self, Idle};
+use crate::load;
+use crate::machine::Machine;
+use crate::opening;
+use crate::results::{CaseResults, Sample};
+use crate::servers::{Contender, Role, Running};
+use crate::traffic::Traffic;
+
+/// What is asked for, and where it runs.
+pub struct Bench {
+    pub args: Args,
+    pub machine: Machine,
+}
+
+impl Bench {
+    /// Messages of all kinds, on servers of one thread.
+    pub fn loads(&self) -> Result<Vec<CaseResults>, Failure> {
+        let loads = cases::loads().into_iter();
+        let wanted = loads.filter(|load| self.args.wants(&load.name));
+        wanted.map(|load| self.load(&load)).collect()
+    }
+
+    /// One kind of messages, on servers of ever more threads.
+    pub fn threads(&self) -> Result<Vec<CaseResults>, Failure> {
+        let loads = cases::threads(self.machine.cores()).into_iter();
+        let wanted = loads.filter(|load| self.args.wants(&load.name));
+        wanted.map(|load| self.load(&load)).collect()
+    }
+
+    /// Connections that come and go.
+    pub fn opening(&self) -> Result<Option<CaseResults>, Failure> {
+        if !self.args.wants(cases::OPENING) {
+            return Ok(None);
+        }
+        let servers = self.start(&self.args.contenders()?, 1)?;
+        let connections = self.args.opened();
+        let results = CaseResults::new(cases::OPENING, None, &servers);
+        self.take_turns(results, &servers, 1, |server| {
+            opening::round(server, connections)
+        })
+        .map(Some)
+    }
+
+    /// Connections that say nothing: once, for a server's memory is not the same again.
+    pub fn idle(&self) -> Result<Vec<Idle>, Failure> {
+        if !self.args.wants(cases::IDLE) {
+            return Ok(Vec::new());
+        }
+        let (wanted, periods) = self.args.idle();
+        let connections = idle::allowed(wanted);
+        if connections < wanted {
+            println!("The limit of open files allows {connections} connections, not {wanted}.\n");
+        }
+        let servers = self.start(&self.args.contenders()?, 1)?;
+        let upgrading = servers.iter().filter(|server| server.role != Role::Floor);
+        let measure = |server: &Running| {
+            eprintln!("{}: {}", cases::IDLE, server.name);
+            let work = || idle::measure(server, connections, periods);
+            let measured = self.machine.on_generator_core(1, work);
+            measured.map_err(|failure| blame(server, cases::IDLE, &failure))
+        };
+        upgrading.map(measure).collect()
+    }
+
+    fn load(&self, load: &Load) -> Result<CaseResults, Failure> {
+        let mut contenders = self.args.contenders()?;
+        contenders.retain(|contender| load.threads == 1 || contender.takes_threads());
+        let servers = self.start(&contenders, load.threads)?;
+        let timing = self.args.timing();
+        let results = CaseResults::new(&load.name, Some(load), &servers);
+        self.take_turns(results, &servers, load.threads, |server| {
+            let traffic = Traffic::new(load, server.wire);
+            load::round(server, load, &traffic, &timing)
+        })
+    }
+
+    /// Starts each server on its core.
+    fn start(&self, contenders: &[Contender], threads: usize) -> Result<Vec<Running>, Failure> {
+        let start = |contender: &Contender| {
+            let start = || contender.start(threads);
+            let started = self.machine.on_server_core(threads, start);
+            started
+                .map_err(|failure| format!("{} does not start: {failure}", contender.name).into())
+        };
+        contenders.iter().map(start).collect()
+    }
+
+    /// Measures every server once a round. Each round begins with another, so that none is always
+    /// the first to have a machine that has just cooled down, or the last to have a hot one.
+    fn take_turns(
+        &self,
+        mut results: CaseResults,
+        servers: &[Running],
+        threads: usize,
+        measure: impl Fn(&Running) -> Result<Sample, Failure> + Sync,
+    ) -> Result<CaseResults, Failure> {
+        let rounds = self.args.timing().rounds;
+        for round in 0..rounds {
+            eprintln!("{}: round {} of {rounds}", results.name, round + 1);
+            for turn in 0..servers.len() {
+                let index = (round + turn) % servers.len();
+                let server = &servers[index];
+                let measured = self.machine.on_generator_core(threads, || measure(server));
+                let sample = measured.map_err(|failure| blame(server, &results.name, &failure))?;
+                results.add(index, sample);
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// Says whose fault a failure is.
+fn blame(server: &Running, case: &str, failure: &Failure) -> Failure {
+    format!("{}, {case}: {failure}", server.name).into()
+}
