@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::Failure;
 use crate::peers::Peer;
 use crate::servers::{Contender, Program};
 
@@ -93,7 +92,7 @@ impl Args {
 
     /// Connections that each server opens and closes in a round.
     pub fn opened(&self) -> usize {
-        if self.quick { 304 } else { 1000 }
+        if self.quick { 400 } else { 1000 }
     }
 
     /// Connections that are idle, and the heart beats that each of them is to get.
@@ -108,7 +107,7 @@ impl Args {
     }
 
     /// The servers asked for. The first is the echobeat that was built with the benchmark.
-    pub fn contenders(&self) -> Result<Vec<Contender>, Failure> {
+    pub fn contenders(&self) -> Vec<Contender> {
         let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
         let mut contenders = vec![Contender::new("echobeat", Program::Echobeat(built))];
         if let Some(other) = &self.echobeat {
@@ -121,7 +120,7 @@ impl Args {
         for External { name, address, pid } in &self.external {
             contenders.push(Contender::new(name, Program::Runs(*address, *pid)));
         }
-        Ok(contenders)
+        contenders
     }
 }
 
@@ -152,7 +151,8 @@ impl fmt::Display for Timing {
         };
         write!(
             f,
-            "{one} of {measured:?} each, after {warm_up:?} to warm up."
+            "{one} of {measured:?} each, after {warm_up:?} to warm up. \
+             Figures are medians of the rounds, ratios medians of the ratios in each round."
         )
     }
 }

@@ -45,7 +45,12 @@ pub fn draw(results: &[CaseResults]) -> String {
          <style>\n{}</style>\n<rect class=\"paper\" width=\"100%\" height=\"100%\" rx=\"8\"/>\n\
          {}{}{}{body}</svg>\n",
         style(),
-        text(MARGIN, 28.0, "title", "CPU time per message, echobeat = 1"),
+        text(
+            MARGIN,
+            28.0,
+            "title",
+            "CPU time per message, echobeat = 1: longer bars cost more"
+        ),
         legend(&servers),
         axis(bottom),
     )
@@ -73,9 +78,9 @@ fn group(case: &CaseResults, top: f64) -> String {
     );
     let bars = height(case).min(others(case).count() as f64 * BAR);
     for (place, row) in others(case).enumerate() {
-        if let Some(cpu) = row.cpu() {
+        if let Some(ratio) = case.ratio(row, Role::Echobeat) {
             let y = middle - bars / 2.0 + place as f64 * BAR;
-            group += &bar(y, cpu / echobeat, &class(row, place));
+            group += &bar(y, ratio, &class(row, place));
         }
     }
     group
@@ -107,7 +112,7 @@ fn legend(servers: &[&Row]) -> String {
         legend += &text(x + 17.0, 52.5, "legend", &row.server);
         x += 42.0 + 7.0 * row.server.chars().count() as f64;
     }
-    let explained = "message × in flight × connections; longer bars cost more";
+    let explained = "Message × in flight × connections. Floor: a plain TCP echo of the same bytes.";
     legend + &text(MARGIN, 74.0, "small", explained)
 }
 
@@ -159,9 +164,10 @@ fn style() -> String {
     format!(
         "text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:#1f2328}}\
          .title{{font-size:17px;font-weight:600}}.case{{font-size:13px;font-weight:600}}\
-         .legend{{font-size:13px}}.small{{font-size:11px;fill:#59636e}}\
+         .legend{{font-size:13px}}\
+         .small{{font-size:11px;fill:#59636e;stroke:#fff;stroke-width:3px;paint-order:stroke}}\
          .paper,.cut{{fill:#fff}}.grid{{stroke:#d1d9e0}}.one{{stroke:#1f2328}}{light}\n\
-         @media (prefers-color-scheme:dark){{text{{fill:#f0f6fc}}.small{{fill:#9198a1}}\
+         @media (prefers-color-scheme:dark){{text{{fill:#f0f6fc}}.small{{fill:#9198a1;stroke:#0d1117}}\
          .paper,.cut{{fill:#0d1117}}.grid{{stroke:#3d444d}}.one{{stroke:#f0f6fc}}{dark}}}\n"
     )
 }

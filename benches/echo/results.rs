@@ -77,22 +77,26 @@ impl CaseResults {
         self.rows[server].samples.push(sample);
     }
 
-    /// CPU time of the server that was built with the benchmark.
+    /// The CPU time of the server that was built with the benchmark.
     pub fn echobeat(&self) -> Option<f64> {
-        self.lowest(Role::Echobeat)
+        self.best(Role::Echobeat)?.cpu()
     }
 
-    pub fn floor(&self) -> Option<f64> {
-        self.lowest(Role::Floor)
+    /// How many times the CPU time of the best server of a role the server takes.
+    pub fn ratio(&self, row: &Row, role: Role) -> Option<f64> {
+        row.relative_to(self.best(role)?)
     }
 
-    pub fn best_peer(&self) -> Option<f64> {
-        self.lowest(Role::Peer)
+    /// The same for echobeat.
+    pub fn echobeat_ratio(&self, role: Role) -> Option<f64> {
+        self.ratio(self.best(Role::Echobeat)?, role)
     }
 
-    fn lowest(&self, role: Role) -> Option<f64> {
+    fn best(&self, role: Role) -> Option<&Row> {
         let rows = self.rows.iter().filter(|row| row.role == role);
-        rows.filter_map(Row::cpu).min_by(f64::total_cmp)
+        let measured = rows.filter_map(|row| Some((row, row.cpu()?)));
+        let best = measured.min_by(|(_, a), (_, b)| a.total_cmp(b));
+        best.map(|(row, _)| row)
     }
 }
 
@@ -104,8 +108,24 @@ impl Row {
 
     /// The least and the most that a round took.
     pub fn cpu_range(&self) -> Option<(f64, f64)> {
-        let sorted = self.sorted(Sample::cpu_micros);
-        Some((*sorted.first()?, *sorted.last()?))
+        let values = || self.samples.iter().filter_map(Sample::cpu_micros);
+        Some((
+            values().min_by(f64::total_cmp)?,
+            values().max_by(f64::total_cmp)?,
+        ))
+    }
+
+    /// How much of a core the server takes. If it is less than all of it, the load generator was
+    /// the slower of the two.
+    pub fn cores(&self) -> Option<f64> {
+        self.median(|sample| Some(sample.cpu?.as_secs_f64() / sample.elapsed.as_secs_f64()))
+    }
+
+    /// CPU times by those of another server in the same rounds: what slowed a round down, slowed
+    /// both of them down.
+    fn relative_to(&self, other: &Self) -> Option<f64> {
+        let rounds = self.samples.iter().zip(&other.samples);
+        median(rounds.filter_map(|(own, other)| Some(own.cpu_micros()? / other.cpu_micros()?)))
     }
 
     pub fn per_second(&self) -> Option<f64> {
@@ -122,15 +142,14 @@ impl Row {
         self.median(|sample| sample.resident.map(|bytes| bytes as f64))
     }
 
-    fn sorted(&self, measure: impl Fn(&Sample) -> Option<f64>) -> Vec<f64> {
-        let mut values: Vec<f64> = self.samples.iter().filter_map(measure).collect();
-        values.sort_by(f64::total_cmp);
-        values
-    }
-
     fn median(&self, measure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-        let sorted = self.sorted(measure);
-        let upper = sorted.get(sorted.len() / 2)?;
-        Some((upper + sorted[(sorted.len() - 1) / 2]) / 2.0)
+        median(self.samples.iter().filter_map(measure))
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2)?;
+    Some((upper + values[(values.len() - 1) / 2]) / 2.0)
 }

@@ -37,7 +37,7 @@ impl Bench {
         if !self.args.wants(cases::OPENING) {
             return Ok(None);
         }
-        let servers = self.start(&self.args.contenders()?, 1)?;
+        let servers = self.start(&self.args.contenders(), 1)?;
         let connections = self.args.opened();
         let results = CaseResults::new(cases::OPENING, None, &servers);
         self.take_turns(results, &servers, 1, |server| {
@@ -56,7 +56,7 @@ impl Bench {
         if connections < wanted {
             println!("The limit of open files allows {connections} connections, not {wanted}.\n");
         }
-        let servers = self.start(&self.args.contenders()?, 1)?;
+        let servers = self.start(&self.args.contenders(), 1)?;
         let upgrading = servers.iter().filter(|server| server.role != Role::Floor);
         let measure = |server: &Running| {
             eprintln!("{}: {}", cases::IDLE, server.name);
@@ -68,7 +68,7 @@ impl Bench {
     }
 
     fn load(&self, load: &Load) -> Result<CaseResults, Failure> {
-        let mut contenders = self.args.contenders()?;
+        let mut contenders = self.args.contenders();
         contenders.retain(|contender| load.threads == 1 || contender.takes_threads());
         let servers = self.start(&contenders, load.threads)?;
         let timing = self.args.timing();

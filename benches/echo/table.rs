@@ -2,6 +2,7 @@
 
 use crate::idle::Idle;
 use crate::results::{CaseResults, Row};
+use crate::servers::Role;
 
 /// What stands where nothing could be measured.
 const NOTHING: &str = "–";
@@ -17,6 +18,7 @@ pub fn loads(results: &[CaseResults]) -> String {
             "÷ echobeat",
             "÷ floor",
             "messages/s",
+            "cores",
             "MB/s",
             "p50 µs",
             "p99 µs",
@@ -42,9 +44,10 @@ fn load_row(case: &CaseResults, row: &Row) -> Vec<String> {
         case.name.clone(),
         row.server.clone(),
         cpu_with_range(row),
-        ratio(row.cpu(), case.echobeat()),
-        ratio(row.cpu(), case.floor()),
+        share(case.ratio(row, Role::Echobeat)),
+        share(case.ratio(row, Role::Floor)),
         number(row.per_second()),
+        share(row.cores()),
         number(megabytes),
         number(row.latency(0.5)),
         number(row.latency(0.99)),
@@ -72,8 +75,8 @@ pub fn opening(results: Option<&CaseResults>) -> String {
             table.add(vec![
                 row.server.clone(),
                 cpu_with_range(row),
-                ratio(row.cpu(), case.echobeat()),
-                ratio(row.cpu(), case.floor()),
+                share(case.ratio(row, Role::Echobeat)),
+                share(case.ratio(row, Role::Floor)),
                 number(row.per_second()),
                 number(row.latency(0.5)),
                 number(row.latency(0.99)),
@@ -116,6 +119,7 @@ pub fn threads(results: &[CaseResults]) -> String {
             "server",
             "threads",
             "messages/s",
+            "cores",
             "CPU µs/message",
             "p50 µs",
             "p99 µs",
@@ -130,6 +134,7 @@ pub fn threads(results: &[CaseResults]) -> String {
                     .map_or(0, |load| load.threads)
                     .to_string(),
                 number(row.per_second()),
+                share(row.cores()),
                 number(row.cpu()),
                 number(row.latency(0.5)),
                 number(row.latency(0.99)),
@@ -152,8 +157,8 @@ pub fn summary(results: &[CaseResults]) -> String {
     for case in results {
         let mut cells = vec![case.name.clone()];
         cells.extend(case.rows.iter().map(|row| number(row.cpu())));
-        cells.push(ratio(case.echobeat(), case.best_peer()));
-        cells.push(ratio(case.echobeat(), case.floor()));
+        cells.push(share(case.echobeat_ratio(Role::Peer)));
+        cells.push(share(case.echobeat_ratio(Role::Floor)));
         table.add(cells);
     }
     table.render("Summary")
@@ -171,11 +176,8 @@ fn cpu_with_range(row: &Row) -> String {
     )
 }
 
-fn ratio(a: Option<f64>, b: Option<f64>) -> String {
-    match (a, b) {
-        (Some(a), Some(b)) if b > 0.0 => format!("{:.2}", a / b),
-        _ => NOTHING.to_owned(),
-    }
+fn share(value: Option<f64>) -> String {
+    value.map_or(NOTHING.to_owned(), |value| format!("{value:.2}"))
 }
 
 /// A number with about three digits that say something.

@@ -19,6 +19,7 @@ pub enum Wire {
 /// as many as are in flight at the same time.
 #[derive(Debug)]
 pub struct Traffic {
+    pub wire: Wire,
     /// Bytes of a frame as it is sent.
     pub frame: usize,
     /// Bytes of its echo, of which the first `head` are the header.
@@ -52,6 +53,7 @@ impl Traffic {
         }
         let echo = echoes.len() / messages;
         Self {
+            wire,
             frame: frames.len() / messages,
             echo,
             head: match wire {
