@@ -39,7 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub chart: Option<PathBuf>,
 
-    /// Measure a WebSocket echo server that runs already, too; may be repeated
+    /// Measure a WebSocket echo server that runs already, too; may be repeated. Pin it yourself, to
+    /// the core that the report's first line names
     #[arg(long, value_name = "NAME=ADDR,PID")]
     external: Vec<External>,
 

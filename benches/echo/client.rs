@@ -1,6 +1,6 @@
 //! Connecting and upgrading.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -34,9 +34,10 @@ fn upgrade(stream: &mut TcpStream) -> Result<(), Failure> {
     let mut head = [0; MAX_HEAD];
     let mut length = 0;
     while !head[..length].ends_with(b"\r\n\r\n") {
-        // Nothing follows the head before something is sent.
+        // Nothing follows the head: nothing was sent, and no heart beat comes as soon.
         length += match stream.read(&mut head[length..])? {
-            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            0 if length == MAX_HEAD => return Err("the upgrade is answered with no head".into()),
+            0 => return Err("the upgrade is not answered".into()),
             read => read,
         };
     }

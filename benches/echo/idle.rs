@@ -12,7 +12,7 @@ use crate::echoes::{Aside, SmallFrame};
 use crate::process;
 use crate::results;
 use crate::servers::{Role, Running};
-use crate::traffic::control;
+use crate::traffic::masked;
 
 /// How often echobeat sends a heart beat by default.
 pub const PERIOD: Duration = Duration::from_secs(3);
@@ -143,7 +143,7 @@ fn read(stream: &mut TcpStream, frame: &mut SmallFrame) -> Result<u64, Failure> 
             frame.push(*byte);
             match frame.take()? {
                 Some(Aside::HeartBeat) => heart_beats += 1,
-                Some(Aside::Ping(data)) => stream.write_all(&control(0x8a, &data))?,
+                Some(Aside::Ping(data)) => stream.write_all(&masked(0x8a, &data))?,
                 Some(Aside::Close) => return Err("the server closes an idle connection".into()),
                 Some(Aside::Pong) | None => {}
             }

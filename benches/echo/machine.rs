@@ -34,10 +34,11 @@ impl Machine {
     }
 
     /// Where generator and server of so many threads run: the first and the last core, for those
-    /// are seldom two threads of the same one. A server of several threads runs where it likes.
+    /// are seldom two threads of the same one. A server of several threads runs where it likes. Only
+    /// on Linux does a process inherit the core of the thread that starts it.
     fn pinned(&self, threads: usize) -> Option<(CoreId, CoreId)> {
         match self.cores[..] {
-            [first, .., last] if threads == 1 => Some((first, last)),
+            [first, .., last] if threads == 1 && cfg!(target_os = "linux") => Some((first, last)),
             _ => None,
         }
     }
@@ -50,7 +51,7 @@ impl Machine {
                 "servers of one thread pinned to core {}, load generator to core {}",
                 server.id, generator.id,
             ),
-            None => "nothing pinned, for there is one core alone".to_owned(),
+            None => "nothing pinned, for that takes Linux and two cores".to_owned(),
         };
         let model = line_of("/proc/cpuinfo", "model name").unwrap_or("unknown CPU".to_owned());
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

@@ -6,7 +6,9 @@
 //! Every server is a process of its own, echobeat with the flags that it has by default. They are
 //! measured in turns, round after round, so that a machine which slows down slows them all down.
 //! The load is a closed loop: a connection sends its next message when an echo has come back. So
-//! latencies are those of a server under full load, and a server that stalls is sent less.
+//! latencies are those of a server under full load, and a server that stalls is sent less. A round
+//! opens its own connections, and has closed them before their first heart beat: what heart beats
+//! cost, the idle connections show.
 //!
 //! What counts is the CPU time that the server takes for a message, of all its threads and in the
 //! kernel too: it depends least on the machine, and on what else runs there.
@@ -82,12 +84,13 @@ fn benchmark(args: Args) -> Result<(), Failure> {
         machine: Machine::new(),
     };
     println!("{}\n{}\n", bench.machine.facts(), bench.args.timing());
-    let mut results = bench.loads()?;
+    let mut results = bench.loads(cases::loads())?;
     print!("{}", table::loads(&results));
     let opening = bench.opening()?;
     print!("{}", table::opening(opening.as_ref()));
     print!("{}", table::idle(&bench.idle()?));
-    print!("{}", table::threads(&bench.threads()?));
+    let threads = cases::threads(bench.machine.cores());
+    print!("{}", table::threads(&bench.loads(threads)?));
     results.extend(opening);
     print!("{}", table::summary(&results));
     if let Some(path) = &bench.args.chart {

@@ -1,6 +1,6 @@
 //! Opening: connections that come, upgrade, and close again.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::client::{self, REQUEST};
 use crate::process;
 use crate::results::{self, Sample};
 use crate::servers::Running;
-use crate::traffic::{Wire, control};
+use crate::traffic::{Wire, masked};
 
 /// Connections at the same time.
 const AT_ONCE: usize = 8;
@@ -63,7 +63,7 @@ fn visit(server: &Running) -> Result<(), Failure> {
 
 /// Sends Close, and waits for the answer.
 fn say_goodbye(stream: &mut TcpStream) -> Result<(), Failure> {
-    stream.write_all(&control(0x88, &1000_u16.to_be_bytes()))?;
+    stream.write_all(&masked(0x88, &1000_u16.to_be_bytes()))?;
     let mut close = [0; 4];
     stream.read_exact(&mut close)?;
     match close {
@@ -79,6 +79,6 @@ fn echo_request(stream: &mut TcpStream) -> Result<(), Failure> {
     stream.read_exact(&mut echo)?;
     match echo == *REQUEST {
         true => Ok(()),
-        false => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+        false => Err("the echo differs from what was sent".into()),
     }
 }

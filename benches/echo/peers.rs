@@ -25,9 +25,9 @@ use crate::Failure;
 pub enum Peer {
     Fastwebsockets,
     TokioWebsockets,
-    /// The library that echobeat is made with.
+    /// The library that echobeat is made with
     TokioTungstenite,
-    /// A plain TCP echo: what no WebSocket server can be faster than, if it reads and writes as often.
+    /// A plain TCP echo of the same bytes: what reading and writing them costs
     Floor,
 }
 

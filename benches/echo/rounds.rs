@@ -18,18 +18,10 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Messages of all kinds, on servers of one thread.
-    pub fn loads(&self) -> Result<Vec<CaseResults>, Failure> {
-        let loads = cases::loads().into_iter();
-        let wanted = loads.filter(|load| self.args.wants(&load.name));
-        wanted.map(|load| self.load(&load)).collect()
-    }
-
-    /// One kind of messages, on servers of ever more threads.
-    pub fn threads(&self) -> Result<Vec<CaseResults>, Failure> {
-        let loads = cases::threads(self.machine.cores()).into_iter();
-        let wanted = loads.filter(|load| self.args.wants(&load.name));
-        wanted.map(|load| self.load(&load)).collect()
+    /// Messages: those of the loads that are asked for.
+    pub fn loads(&self, loads: Vec<Load>) -> Result<Vec<CaseResults>, Failure> {
+        let wanted = loads.iter().filter(|load| self.args.wants(&load.name));
+        wanted.map(|load| self.load(load)).collect()
     }
 
     /// Connections that come and go.

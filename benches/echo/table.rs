@@ -141,7 +141,7 @@ pub fn threads(results: &[CaseResults]) -> String {
             ]);
         }
     }
-    table.render("20 B × 16 × 100 on more threads, which are not pinned, if they are several")
+    table.render("20 B × 16 × 100 by threads; only servers of one thread are pinned")
 }
 
 /// One line a case, one column a server.

@@ -42,10 +42,8 @@ impl Traffic {
         let (mut frames, mut echoes) = (Vec::new(), Vec::new());
         for number in 0..messages {
             let payload = payload(load, number);
-            frames.extend(header(first, payload.len(), true));
-            frames.extend(MASK);
-            frames.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
-            echoes.extend(header(first, payload.len(), false));
+            frames.extend(masked(first, &payload));
+            echoes.extend(header(first, 0, payload.len()));
             echoes.extend(payload);
         }
         if wire == Wire::Tcp {
@@ -114,28 +112,28 @@ fn utf8(size: usize, number: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// A frame's header, without its mask.
-pub fn header(first: u8, length: usize, masked: bool) -> Vec<u8> {
-    let mask = if masked { 0x80 } else { 0 };
+/// A client's frame; `first` is FIN and the opcode.
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASKED: u8 = 0x80;
+    let mut frame = header(first, MASKED, payload.len());
+    frame.extend(MASK);
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
+    frame
+}
+
+/// A frame's header, without the mask itself.
+fn header(first: u8, masked: u8, length: usize) -> Vec<u8> {
     let mut header = vec![first];
     match length {
-        0..126 => header.push(mask | length as u8),
+        0..126 => header.push(masked | length as u8),
         126..=0xffff => {
-            header.push(mask | 126);
+            header.push(masked | 126);
             header.extend((length as u16).to_be_bytes());
         }
         _ => {
-            header.push(mask | 127);
+            header.push(masked | 127);
             header.extend((length as u64).to_be_bytes());
         }
     }
     header
-}
-
-/// A masked control frame of at most 125 bytes.
-pub fn control(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = header(first, payload.len(), true);
-    frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
-    frame
 }
