@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::wire::Endless;
+use crate::frames::Endless;
 
 /// Why a session ended. Displayed, it is the reason that a Close frame of ours gives, and the log.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +131,12 @@ impl End {
             Self::Stalled => Parting::Reset,
             _ => Parting::Linger,
         }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Error::Io(error).into()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One connection, from accept to close: HTTP, then perhaps a session, then an orderly end of TCP.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,12 +8,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tracing::{Span, info, info_span};
+use tracing::info;
 
 use crate::close::Parting;
 use crate::config::{ServerConfig, Subprotocol};
 use crate::http::{self, Outcome, Routes, Upgrade};
-use crate::listen::{Peer, Stream};
+use crate::listen::{Caller, Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 
@@ -53,59 +54,104 @@ impl EchoService {
     }
 
     /// Serves one connection to its end. `opening` is given back once it is a session.
-    pub(crate) async fn serve(
+    ///
+    /// Each stage has a box of its own, which is gone when the next begins: what HTTP takes does
+    /// not stay with the session.
+    pub(crate) fn serve(
         self: Arc<Self>,
         stream: Stream,
         peer: Peer,
         opening: OwnedSemaphorePermit,
         drain: Drain,
-    ) {
-        let conn = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let span = info_span!("connection", conn, %peer);
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let caller = Caller { number, peer };
+        let opened = Box::pin(self.open(stream, caller, opening, drain));
+        async move {
+            let stream = match opened.await {
+                Opened::Session(session) => session.await,
+                Opened::Answered(stream) => Some(stream),
+                Opened::TimedOut => None,
+            };
+            if let Some(stream) = stream {
+                Box::pin(linger(stream)).await;
+            }
+        }
+    }
+
+    /// Speaks HTTP.
+    async fn open(
+        self: Arc<Self>,
+        stream: Stream,
+        caller: Caller,
+        _opening: OwnedSemaphorePermit,
+        drain: Drain,
+    ) -> Opened {
         let routes = Routes::new(
             Arc::clone(&self.config),
             Arc::clone(&self.places),
             drain.clone(),
-            span.clone(),
+            caller,
         );
-        // Boxed, for what HTTP takes must not stay with the session.
-        let (mut stream, outcome) = Box::pin(http::serve(stream, routes, drain.clone())).await;
+        let (stream, outcome) = http::serve(stream, routes, drain.clone()).await;
         match outcome {
-            Outcome::TimedOut => {}
-            Outcome::Done => linger(stream).await,
+            Outcome::TimedOut => Opened::TimedOut,
+            Outcome::Done => Opened::Answered(stream),
             Outcome::Session(upgrade) => {
-                drop(opening);
-                let (early, _place) = begin(*upgrade, &span);
-                let report = session::run(&mut stream, early, &self.config, drain, &span).await;
-                log_end(&span, &report);
-                match report.parting {
-                    Parting::Linger => linger(stream).await,
-                    Parting::Drop => {}
-                    Parting::Reset => stream.reset(),
-                }
+                log_open(caller, &upgrade);
+                let config = Arc::clone(&self.config);
+                Opened::Session(Box::pin(converse(stream, *upgrade, config, drain, caller)))
             }
         }
     }
 }
 
-/// Logs that a session begins, and keeps what it needs for as long as it lasts.
-fn begin(upgrade: Upgrade, span: &Span) -> (Vec<u8>, OwnedSemaphorePermit) {
+/// What comes of a connection once HTTP is done.
+enum Opened {
+    /// A session, which gives the stream back if that is to be left in good order.
+    Session(Pin<Box<dyn Future<Output = Option<Stream>> + Send>>),
+    /// The last answer is sent.
+    Answered(Stream),
+    TimedOut,
+}
+
+/// Runs the session, and gives the stream back if that is to be left in good order.
+fn converse(
+    mut stream: Stream,
+    upgrade: Upgrade,
+    config: Arc<ServerConfig>,
+    drain: Drain,
+    caller: Caller,
+) -> impl Future<Output = Option<Stream>> + Send {
+    let Upgrade { early, place, .. } = upgrade;
+    async move {
+        let report = session::run(&mut stream, &early, &config, drain, caller).await;
+        drop(place);
+        log_end(caller, &report);
+        match report.parting {
+            Parting::Linger => return Some(stream),
+            Parting::Drop => {}
+            Parting::Reset => stream.reset(),
+        }
+        None
+    }
+}
+
+fn log_open(caller: Caller, upgrade: &Upgrade) {
     let Upgrade {
-        path,
-        handshake,
-        early,
-        place,
+        path, handshake, ..
     } = upgrade;
     let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
     match &handshake.passed_over {
-        None => info!(parent: span, path, subprotocol, "open"),
+        None => info!(parent: &caller.span(), path, subprotocol, "open"),
         // A browser fails such a connection, and does not say why.
-        Some(offered) => info!(parent: span, path, offered, "open, without a subprotocol"),
+        Some(offered) => {
+            info!(parent: &caller.span(), path, offered, "open, without a subprotocol");
+        }
     }
-    (early, place)
 }
 
-fn log_end(span: &Span, report: &Report) {
+fn log_end(caller: Caller, report: &Report) {
     let Report {
         end,
         clean,
@@ -115,7 +161,7 @@ fn log_end(span: &Span, report: &Report) {
         ..
     } = report;
     info!(
-        parent: span,
+        parent: &caller.span(),
         why = end.word(),
         code = end.code(),
         clean,
@@ -137,9 +183,10 @@ async fn linger(mut stream: Stream) {
             return;
         }
         let mut discarded = 0;
-        let mut buffer = vec![0; 16 << 10];
+        let mut buffer = Vec::with_capacity(16 << 10);
         while discarded < LINGER_BYTES {
-            match timeout(LINGER_SILENCE, stream.read(&mut buffer)).await {
+            buffer.clear();
+            match timeout(LINGER_SILENCE, stream.read_buf(&mut buffer)).await {
                 Ok(Ok(read @ 1..)) => discarded += read,
                 _ => break,
             }

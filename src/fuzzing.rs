@@ -7,11 +7,11 @@ use std::time::Duration;
 use hyper::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
-use tracing::Span;
 
 use crate::close::Parting;
 use crate::config::ServerConfig;
 use crate::handshake;
+use crate::listen::{Caller, Peer};
 use crate::session::{self, Report};
 use crate::shutdown::Shutdown;
 
@@ -54,6 +54,10 @@ pub async fn session<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let caller = Caller {
+        number: 1,
+        peer: Peer::Local,
+    };
     let shutdown = Shutdown::new();
     let drain = async {
         if let Some(time) = drain_after {
@@ -62,11 +66,10 @@ where
         }
         pending().await
     };
-    let span = Span::none();
     let report = tokio::select! {
         // Else the order would be random, and one input two sessions.
         biased;
-        report = session::run(stream, early, config, shutdown.subscribe(), &span) => report,
+        report = session::run(stream, &early, config, shutdown.subscribe(), caller) => report,
         report = drain => report,
     };
     let Report { end, parting, .. } = &report;

@@ -28,10 +28,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
-use tracing::{Span, debug, info};
+use tracing::{debug, info};
 
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake, Refusal};
+use crate::listen::Caller;
 use crate::shutdown::Drain;
 
 /// Most bytes that hyper reads for a head. Twice our own limit, which answers with a sentence where
@@ -99,7 +100,7 @@ where
     let parts = connection.into_parts();
     let outcome = match (ended, routes.take_accepted()) {
         (None, _) => {
-            debug!(parent: &routes.span, "no request in time");
+            debug!(parent: &routes.caller.span(), "no request in time");
             Outcome::TimedOut
         }
         (Some(Ok(())), Some(mut upgrade)) => {
@@ -110,7 +111,7 @@ where
         (Some(Ok(())), None) => Outcome::Done,
         (Some(Err(error)), _) => {
             // The peer's, and hyper has sent what answer there is to it.
-            debug!(parent: &routes.span, %error, "bad request");
+            debug!(parent: &routes.caller.span(), %error, "bad request");
             Outcome::Done
         }
     };
@@ -122,8 +123,8 @@ pub(crate) struct Routes {
     config: Arc<ServerConfig>,
     places: Arc<Semaphore>,
     drain: Drain,
-    /// The connection's, for log lines.
-    span: Span,
+    /// For log lines.
+    caller: Caller,
     answered: AtomicU64,
     accepted: Mutex<Option<Box<Upgrade>>>,
 }
@@ -150,13 +151,13 @@ impl Routes {
         config: Arc<ServerConfig>,
         places: Arc<Semaphore>,
         drain: Drain,
-        span: Span,
+        caller: Caller,
     ) -> Self {
         Self {
             config,
             places,
             drain,
-            span,
+            caller,
             answered: AtomicU64::new(0),
             accepted: Mutex::new(None),
         }
@@ -174,12 +175,12 @@ impl Routes {
                 .plain(request)
                 .unwrap_or_else(|refusal| refuse(&refusal));
             let status = answer.status().as_u16();
-            debug!(parent: &self.span, %method, path, status, "answered");
+            debug!(parent: &self.caller.span(), %method, path, status, "answered");
             return answer;
         }
         self.upgrade(request).unwrap_or_else(|refusal| {
             let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
-            info!(parent: &self.span, %method, path, status, reason, "refused");
+            info!(parent: &self.caller.span(), %method, path, status, reason, "refused");
             let mut answer = refuse(&refusal);
             close_after(&mut answer);
             answer

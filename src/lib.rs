@@ -24,7 +24,8 @@
 //! | `http` | routes and plain answers |
 //! | `handshake` | from a request to the 101 or the refusal, a pure function |
 //! | `session` | echo, heart beat, keepalive, backpressure |
-//! | `wire` | the bytes below tungstenite |
+//! | `frames` | where frames and messages end |
+//! | `wire` | the socket, and when it was last heard of |
 //! | `close` | every end of a session: its close code, its word, its way out of TCP |
 //! | `shutdown` | the signal that begins the drain |
 //! | [`platform`] | all that differs between operating systems |
@@ -35,6 +36,7 @@ pub mod cli;
 mod close;
 mod config;
 mod connection;
+mod frames;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

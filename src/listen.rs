@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
-use tracing::{info, warn};
+use tracing::{Span, info, info_span, warn};
 
 use crate::address::{Address, BindError, Endpoint};
 use crate::platform::{LocalListener, LocalStream};
@@ -28,6 +28,22 @@ impl fmt::Display for Peer {
             Self::Tcp(address) => address.fmt(f),
             Self::Local => f.write_str("unix"),
         }
+    }
+}
+
+/// A connection, as the log names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Connections of this server are counted from 1.
+    pub(crate) number: u64,
+    pub(crate) peer: Peer,
+}
+
+impl Caller {
+    /// The span of its log lines. It is made for each anew: kept, it would take half a KiB of a
+    /// connection's memory.
+    pub(crate) fn span(&self) -> Span {
+        info_span!("connection", conn = self.number, peer = %self.peer)
     }
 }
 

@@ -1,38 +1,63 @@
 //! A WebSocket session, from the upgrade to the end of the close handshake: echoes, heart beats,
 //! keepalive.
 //!
-//! Data has one direction. The reader takes a message from the socket and hands it to the writer,
-//! which alone feeds the sink; messages that are at hand are fed one after another, and flushed
-//! together. While the sink is blocked, nothing is read.
+//! Data has one direction: the [codec] makes messages of the bytes that were read, and the [writer]
+//! makes frames of messages. What is at hand is fed to the writer message after message, and goes
+//! out in one write. While the peer does not take that, nothing is read.
 //!
-//! Reader and writer are two rooms of one task, not the halves of `StreamExt::split`: those share
-//! the socket through a lock, which would be taken for every message.
+//! | room | purpose |
+//! |---|---|
+//! | [`input`] | bytes that were read; a buffer while there are any |
+//! | [`plain`] | messages of a single frame, unmasked where they lie |
+//! | [`protocol`] | all else that a peer may send, or may not: tungstenite |
+//! | [`codec`] | the three above as one |
+//! | [`outbox`] | frames on their way out |
+//! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
+//! | [`schedule`] | the clock |
+//! | [`flood`] | the limit on control frames |
 
+mod codec;
 mod flood;
+mod input;
+mod outbox;
+mod plain;
+mod protocol;
 mod schedule;
 mod writer;
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
-use tracing::Span;
+use tokio_tungstenite::tungstenite;
+use tracing::trace;
 
 use crate::close::{End, Parting};
 use crate::config::ServerConfig;
+use crate::frames::Opcode;
+use crate::listen::Caller;
 use crate::shutdown::Drain;
+use crate::wire::Wire;
+use codec::Codec;
 use flood::ControlBudget;
+use outbox::LARGE;
+use protocol::Received;
 use schedule::{Due, Line, Schedule};
 use writer::Writer;
 
-/// Messages that are fed to the sink before it is flushed, and other sessions have their turn.
-const BATCH: usize = 64;
+/// Messages that a session echoes before others have their turn.
+const TURN_MESSAGES: u64 = 256;
+
+/// Bytes that a session echoes before others have their turn.
+const TURN_BYTES: u64 = 256 << 10;
+
+/// Characters of a message's text that the trace shows.
+const PREVIEW: usize = 64;
 
 /// Text and binary messages of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +71,11 @@ impl Traffic {
     fn count(&mut self, payload: usize) {
         self.messages += 1;
         self.bytes += payload as u64;
+    }
+
+    /// Whether it is the turn of others, when this one's began with `before`.
+    fn is_turn_since(&self, before: Self) -> bool {
+        self.messages - before.messages >= TURN_MESSAGES || self.bytes - before.bytes >= TURN_BYTES
     }
 }
 
@@ -64,78 +94,84 @@ pub(crate) struct Report {
 
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
 /// is over.
-pub(crate) async fn run<S>(
-    stream: &mut S,
-    early: Vec<u8>,
-    config: &ServerConfig,
+pub(crate) fn run<'a, S>(
+    stream: &'a mut S,
+    early: &[u8],
+    config: &'a ServerConfig,
     mut drain: Drain,
-    span: &Span,
-) -> Report
+    caller: Caller,
+) -> impl Future<Output = Report> + use<'a, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let start = Instant::now();
     let mut session = Session {
-        writer: Writer::new(stream, early, config, span).await,
+        wire: Wire::new(stream),
+        codec: Codec::new(early, config.max_message_size),
+        writer: Writer::new(config.send_timeout, start),
         schedule: Schedule::new(config, start, rand::random()),
         controls: ControlBudget::new(start),
         received: Traffic::default(),
-        heartbeat: Utf8Bytes::from(config.heartbeat_text.as_str()),
-        close_timeout: config.close_timeout,
+        config,
+        caller,
     };
-    let end = loop {
-        match session.converse(&mut drain).await {
-            Ok(Heavy) => session.writer = session.writer.shed().await,
-            Err(end) => break end,
+    // No async fn: its future would hold each argument twice.
+    async move {
+        let Err(end) = session.converse(&mut drain).await;
+        // Boxed, for a session must not have room all the time for what comes but once.
+        let Farewell { clean, parting } = Box::pin(session.close(&end)).await;
+        Report {
+            end,
+            clean,
+            received: session.received,
+            sent: session.writer.sent(),
+            lasted: start.elapsed(),
+            parting,
         }
-    };
-    let Farewell { clean, parting } = session.close(&end).await;
-    Report {
-        end,
-        clean,
-        received: session.received,
-        sent: session.writer.sent(),
-        lasted: start.elapsed(),
-        parting,
     }
 }
 
 struct Session<'a, S> {
-    writer: Writer<'a, S>,
+    wire: Wire<&'a mut S>,
+    codec: Codec,
+    writer: Writer,
     schedule: Schedule,
     controls: ControlBudget,
     received: Traffic,
-    heartbeat: Utf8Bytes,
-    close_timeout: Duration,
+    config: &'a ServerConfig,
+    /// For log lines.
+    caller: Caller,
 }
 
 impl<S> Session<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Echoes, and keeps the clock, until something ends it or it has grown heavy.
-    async fn converse(&mut self, drain: &mut Drain) -> Result<Heavy, End> {
+    /// Echoes, and keeps the clock, until something ends it.
+    async fn converse(&mut self, drain: &mut Drain) -> Result<Infallible, End> {
         let mut timer = pin!(sleep_until(self.schedule.next()));
         let mut drain_begun = pin!(drain.begun());
         let mut draining = false;
         loop {
             tokio::select! {
                 biased;
-                () = &mut timer => self.keep_time().await?,
+                () = &mut timer => Box::pin(self.keep_time()).await?,
                 window = &mut drain_begun, if !draining => {
                     draining = true;
                     self.schedule.leave(window, rand::random());
                 }
-                message = self.writer.stream().next() => {
-                    self.echo_batch(message).await?;
-                    if self.writer.is_heavy() {
-                        return Ok(Heavy);
-                    }
+                pause = poll_fn(|cx| self.poll_echo(cx)) => {
+                    Box::pin(self.rest(pause?)).await?;
                     continue;
                 }
             }
             timer.as_mut().reset(self.schedule.next());
         }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<tungstenite::Result<Received>> {
+        self.codec
+            .poll_next(&mut self.wire, self.writer.replies(), cx)
     }
 
     /// Does whatever is due.
@@ -145,15 +181,17 @@ where
             let Some(due) = self.schedule.due(Instant::now(), line) else {
                 return Ok(());
             };
-            let message = match due {
-                Due::Beat => Message::Text(self.heartbeat.clone()),
-                Due::Ping => Message::Ping(Bytes::new()),
+            match due {
+                Due::Beat => {
+                    let text = self.config.heartbeat_text.as_bytes();
+                    self.writer.feed(Opcode::Text, text);
+                }
+                Due::Ping => self.writer.feed_ping(),
                 Due::Dead => return Err(End::Dead),
                 Due::Stuck => return Err(End::Stuck),
                 Due::Leave => return Err(End::Drained),
-            };
-            self.writer.feed(message).await?;
-            self.writer.flush().await?;
+            }
+            self.writer.flush(&mut self.wire).await?;
             if due == Due::Beat {
                 self.schedule.beat_sent(Instant::now());
             }
@@ -162,72 +200,76 @@ where
 
     fn line(&mut self) -> Line {
         Line {
-            heard_at: self.writer.heard_at(),
-            is_mid_message: self.writer.wire().is_mid_message(),
+            heard_at: self.wire.heard_at().max(self.writer.unblocked_at()),
+            is_mid_message: self.codec.is_mid_message(),
         }
     }
 
-    /// Echoes a message, and those that are at hand behind it, and flushes once.
-    async fn echo_batch(&mut self, first: Received) -> Result<(), End> {
-        let mut next = Some(first);
-        let mut room = BATCH;
-        while let Some(received) = next {
-            let message = received.ok_or(End::Closed(None))??;
-            if let Some(echo) = self.receive(message)? {
-                self.writer.feed(echo).await?;
+    /// Echoes the messages that come, for as long as nothing else has to be waited for.
+    fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
+        let before = self.received;
+        loop {
+            let Poll::Ready(received) = self.poll_next(cx) else {
+                return match self.writer.poll_flush(&mut self.wire, cx)? {
+                    Poll::Ready(()) => Poll::Pending,
+                    Poll::Pending => Poll::Ready(Ok(Pause::Blocked)),
+                };
+            };
+            let received = received?;
+            let is_part = matches!(received, Received::Part);
+            self.answer(received)?;
+            if self.writer.is_full() && self.writer.poll_flush(&mut self.wire, cx)?.is_pending() {
+                return Poll::Ready(Ok(Pause::Blocked));
             }
-            room -= 1;
-            next = if room > 0 { self.at_hand().await } else { None };
-        }
-        self.writer.flush().await?;
-        if room == 0 {
-            // There is more, but it is the turn of others.
-            yield_now().await;
-        }
-        Ok(())
-    }
-
-    /// What the reader can give without waiting.
-    async fn at_hand(&mut self) -> Option<Received> {
-        poll_fn(|cx| {
-            Poll::Ready(match self.writer.stream().poll_next_unpin(cx) {
-                Poll::Ready(received) => Some(received),
-                Poll::Pending => None,
-            })
-        })
-        .await
-    }
-
-    /// Takes note of a message, and gives back what to echo.
-    fn receive(&mut self, message: Message) -> Result<Option<Message>, End> {
-        self.writer.trace("received", &message);
-        match message {
-            Message::Text(_) | Message::Binary(_) => {
-                self.received.count(message.len());
-                self.writer.wire().message_ended(message.len());
-                Ok(Some(message))
+            if is_part || self.received.is_turn_since(before) {
+                return Poll::Ready(Ok(Pause::Others));
             }
-            Message::Ping(payload) | Message::Pong(payload) => {
-                let wire = self.writer.wire();
-                wire.control_frame_ended(payload.len());
-                let now = wire.heard_at();
-                if self.controls.take(now) {
-                    Ok(None)
+        }
+    }
+
+    /// Waits for what [`Self::poll_echo`] stopped for.
+    async fn rest(&mut self, pause: Pause) -> Result<(), End> {
+        match pause {
+            Pause::Blocked => {
+                self.codec.settle();
+                self.writer.flush(&mut self.wire).await
+            }
+            Pause::Others => {
+                self.writer.flush(&mut self.wire).await?;
+                yield_now().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Does with what was received what it asks for.
+    fn answer(&mut self, received: Received) -> Result<(), End> {
+        let payload = self.codec.payload();
+        trace!(parent: &self.caller.span(), message = preview(&received, payload), "received");
+        match received {
+            Received::Message(opcode) => {
+                self.received.count(payload.len());
+                if payload.len() < LARGE {
+                    self.writer.feed(opcode, payload);
                 } else {
-                    Err(End::Flood("too many control frames"))
+                    self.writer.feed_large(opcode, self.codec.take_payload());
                 }
+                Ok(())
             }
-            Message::Close(frame) => Err(End::by_peer(frame)),
-            Message::Frame(_) => Ok(None),
+            Received::Control(_) => match self.controls.take(self.wire.heard_at()) {
+                true => Ok(()),
+                false => Err(End::Flood("too many control frames")),
+            },
+            Received::Close(frame) => Err(End::by_peer(frame.map(|frame| *frame))),
+            Received::Part => Ok(()),
         }
     }
 
     /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
     async fn close(&mut self, end: &End) -> Farewell {
         let said = match end {
-            End::Dead => self.writer.try_close(end.close_frame()),
             End::Stalled | End::Lost(_) => Ok(()),
-            _ => self.writer.close(end.close_frame()).await,
+            _ => self.say_close(end).await,
         };
         match (said, end) {
             (Err(failed), _) => Farewell {
@@ -242,16 +284,37 @@ where
         }
     }
 
+    async fn say_close(&mut self, end: &End) -> Result<(), End> {
+        // A Pong that is owed goes before Close.
+        self.codec.answer(self.writer.replies())?;
+        if let Some(frame) = end.close_frame() {
+            self.codec.close(Some(frame), self.writer.replies())?;
+        }
+        match end {
+            // It will hardly read this, and is not waited for.
+            End::Dead => {
+                poll_fn(|cx| match self.writer.poll_flush(&mut self.wire, cx) {
+                    Poll::Ready(sent) => Poll::Ready(sent),
+                    Poll::Pending => Poll::Ready(Ok(())),
+                })
+                .await
+            }
+            _ => self.writer.flush(&mut self.wire).await,
+        }
+    }
+
     /// Waits for the peer to answer our Close. What it had sent before it saw it is dropped.
     async fn await_reply(&mut self) -> Farewell {
+        let patience = self.config.close_timeout;
         let reply = async {
             let mut clean = false;
-            while let Some(Ok(message)) = self.writer.stream().next().await {
-                clean |= message.is_close();
+            while let Ok(received) = poll_fn(|cx| self.poll_next(cx)).await {
+                clean |= matches!(received, Received::Close(_));
+                self.writer.replies().clear();
             }
             clean
         };
-        let reply = timeout(self.close_timeout, reply).await;
+        let reply = timeout(patience, reply).await;
         Farewell {
             clean: reply == Ok(true),
             parting: reply.map_or(Parting::Drop, |_| Parting::Linger),
@@ -259,8 +322,14 @@ where
     }
 }
 
-/// A session that holds the memory of a large message.
-struct Heavy;
+/// Why a session stops to echo for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// The peer does not read.
+    Blocked,
+    /// It is the turn of other sessions.
+    Others,
+}
 
 /// What the end of a session came to.
 struct Farewell {
@@ -268,8 +337,22 @@ struct Farewell {
     parting: Parting,
 }
 
-/// What the reader gives: a message, an error, or the end.
-type Received = Option<tungstenite::Result<Message>>;
+/// What was received, in few words.
+fn preview(received: &Received, payload: &[u8]) -> String {
+    let bytes = payload.len();
+    match received {
+        Received::Message(Opcode::Text) => {
+            let text = String::from_utf8_lossy(payload);
+            let start: String = text.chars().take(PREVIEW).collect();
+            format!("text of {bytes} bytes: {start:?}")
+        }
+        Received::Message(_) => format!("binary of {bytes} bytes"),
+        Received::Control(opcode) => format!("{opcode:?} of {bytes} bytes"),
+        Received::Close(Some(frame)) => format!("Close {}: {:?}", frame.code, &*frame.reason),
+        Received::Close(None) => "Close".to_owned(),
+        Received::Part => "fragments".to_owned(),
+    }
+}
 
 #[cfg(test)]
 mod tests;

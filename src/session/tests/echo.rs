@@ -1,6 +1,7 @@
 use super::*;
 use crate::close::Parting;
 use crate::session::Traffic;
+use crate::session::input::READ_AHEAD;
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_every_size_come_back() {
@@ -108,7 +109,7 @@ async fn what_was_read_with_the_head_is_echoed() {
     let (early, late) = (frame(TEXT, b"early"), frame(TEXT, b"split"));
     let early = [&early[..], &late[..3]].concat();
     let drain = shutdown.subscribe();
-    tokio::spawn(async move { run(&mut far_end, early, &quiet(), drain, &Span::none()).await });
+    tokio::spawn(async move { run(&mut far_end, &early, &quiet(), drain, CALLER).await });
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"early".to_vec()));
     stream.write_all(&late[3..]).await.unwrap();
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"split".to_vec()));
@@ -176,4 +177,23 @@ async fn the_report_counts_messages_and_their_bytes() {
         }
     );
     assert_eq!(report.lasted, Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_without_end_makes_way_for_others() {
+    let plain = frame(BINARY, &[7; 100]).repeat(10_000);
+    let fragments = [
+        frame(BINARY_BEGUN, b""),
+        frame(CONTINUED, b"").repeat(200_000),
+    ]
+    .concat();
+    for sent in [plain, fragments] {
+        let mut client = Client::start_over(quiet(), sent.len());
+        client.send(&sent).await;
+        yield_now().await;
+        // The session had one turn: there is room in the pipe for what it read, and no more.
+        let room = timeout(Duration::ZERO, client.stream.write(&sent)).await;
+        let room = room.expect("some was read").unwrap();
+        assert!(room <= 2 * READ_AHEAD, "{room} bytes in one turn");
+    }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
-use tracing::Span;
 
 use super::{Report, run};
 use crate::config::ServerConfig;
+use crate::listen::{Caller, Peer};
 use crate::shutdown::Shutdown;
 
 /// First bytes of frames: FIN and opcode.
@@ -30,6 +30,11 @@ const CONTINUED_LAST: u8 = 0x80;
 
 /// Bytes that the stream holds in each direction, unless a test says otherwise.
 const PIPE: usize = 1 << 20;
+
+const CALLER: Caller = Caller {
+    number: 1,
+    peer: Peer::Local,
+};
 
 /// No test waits longer than this, by its own clock.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -59,9 +64,8 @@ impl Client {
         let (stream, mut far_end) = duplex(pipe);
         let shutdown = Shutdown::new();
         let drain = shutdown.subscribe();
-        let session = tokio::spawn(async move {
-            run(&mut far_end, Vec::new(), &config, drain, &Span::none()).await
-        });
+        let session =
+            tokio::spawn(async move { run(&mut far_end, b"", &config, drain, CALLER).await });
         Self {
             stream,
             session,
@@ -169,6 +173,25 @@ fn header(first: u8, length: u64) -> Vec<u8> {
         }
     }
     header
+}
+
+/// Bytes that an idle session may take in its future. With what tokio has for a task, a socket and
+/// a timer that makes less than 2 KiB a connection.
+const SESSION_SIZE: usize = 1024;
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_is_small() {
+    let (_client, mut far_end) = duplex(PIPE);
+    let config = quiet();
+    let session = run(
+        &mut far_end,
+        b"",
+        &config,
+        Shutdown::new().subscribe(),
+        CALLER,
+    );
+    let size = size_of_val(&session);
+    assert!(size <= SESSION_SIZE, "{size} bytes");
 }
 
 /// Lets the session take all that it was sent so far.

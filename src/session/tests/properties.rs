@@ -13,7 +13,7 @@ use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
-use crate::session::writer::LARGE;
+use crate::session::outbox::LARGE;
 
 /// A stream that reads `input` to its end and keeps what is written, both in pieces of the sizes
 /// given, over and over. A size of 0 means: not now.
@@ -97,9 +97,8 @@ fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, 
         ..quiet()
     };
     let drain = Shutdown::new().subscribe();
-    let span = Span::none();
     let session = async {
-        let session = run(&mut stream, Vec::new(), &config, drain, &span);
+        let session = run(&mut stream, b"", &config, drain, CALLER);
         timeout(PATIENCE, session).await.expect("the session ends")
     };
     let report = RUNTIME.with_borrow(|runtime| runtime.block_on(session));

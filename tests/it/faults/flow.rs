@@ -68,6 +68,7 @@ async fn who_hardly_reads_costs_no_cpu_and_is_dropped() {
     let mut raw = Raw::session(running.address()).await;
     raw.send(frame(0x82, &vec![0; 16 << 20])).await;
     let (mut reader, _writer) = raw.stream.into_split();
+    soon(reader.read_u8()).await.expect("the echo begins");
     let reading = tokio::spawn(async move {
         while reader.read_u8().await.is_ok() {
             sleep(Duration::from_millis(100)).await;

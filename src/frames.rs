@@ -1,0 +1,219 @@
+//! The shape of frames (RFC 6455, section 5.2): where each ends, and which of them end a message.
+
+/// The longest header of a client's frame: 2 bytes, 8 of length, 4 of mask.
+pub(crate) const MAX_FRAME_HEADER: usize = 14;
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opcode {
+    Text = 0x1,
+    Binary = 0x2,
+    Ping = 0x9,
+    Pong = 0xa,
+}
+
+/// Adds the header of a server's frame, which is a message by itself, to `bytes`.
+pub(crate) fn put_header(opcode: Opcode, payload: usize, bytes: &mut Vec<u8>) {
+    const FIN: u8 = 0x80;
+    let first = FIN | opcode as u8;
+    match payload {
+        0..126 => bytes.extend([first, payload as u8]),
+        126..=0xffff => {
+            let [a, b] = (payload as u16).to_be_bytes();
+            bytes.extend([first, 126, a, b]);
+        }
+        _ => {
+            bytes.extend([first, 127]);
+            bytes.extend((payload as u64).to_be_bytes());
+        }
+    }
+}
+
+/// A frame's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// FIN, three reserved bits, and the opcode.
+    pub(crate) first: u8,
+    /// Bytes of the header itself.
+    pub(crate) size: usize,
+    /// Bytes of payload behind it.
+    pub(crate) payload: u64,
+    pub(crate) mask: Option<[u8; 4]>,
+}
+
+impl Header {
+    /// The header that `bytes` begin with, if it is there whole.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (&[first, second], rest) = bytes.split_first_chunk()?;
+        let (payload, rest) = match second & 0x7f {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u16::from_be_bytes(*length).into(), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(*length), rest)
+            }
+            short => (short.into(), rest),
+        };
+        let (mask, rest) = match second & 0x80 {
+            0 => (None, rest),
+            _ => {
+                let (mask, rest) = rest.split_first_chunk()?;
+                (Some(*mask), rest)
+            }
+        };
+        Some(Self {
+            first,
+            size: bytes.len() - rest.len(),
+            payload,
+            mask,
+        })
+    }
+
+    /// Bytes of the frame.
+    pub(crate) fn frame_size(&self) -> u64 {
+        self.payload.saturating_add(self.size as u64)
+    }
+
+    fn is_control(&self) -> bool {
+        self.first & 0x08 != 0
+    }
+
+    fn is_final(&self) -> bool {
+        self.first & 0x80 != 0
+    }
+}
+
+/// A message that never ends, in fragments that are empty or nearly so.
+#[derive(Debug, Default, thiserror::Error)]
+#[error("{0} bytes of fragments, and no whole message")]
+pub(crate) struct Endless(pub(crate) u64);
+
+/// Follows frames that pass by, to the end of the message that they make.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    /// Bytes of the frame at hand that have not passed.
+    left: u64,
+    /// Whether fragments of a message passed, and not the last.
+    is_fragmented: bool,
+    /// Bytes of the fragments so far, headers included.
+    fragments: u64,
+}
+
+impl Frames {
+    /// Whether all that passed is whole messages and whole control frames.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.left == 0 && !self.is_fragmented
+    }
+
+    /// Bytes of the frame at hand that have not passed. With 0, the [next](Self::begin) may begin.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Bytes of the message that is not whole yet, by the headers of its frames. Control frames,
+    /// which may stand in its middle, do not count.
+    pub(crate) fn fragments(&self) -> u64 {
+        self.fragments
+    }
+
+    /// Begins the next frame.
+    pub(crate) fn begin(&mut self, header: &Header) {
+        self.left = header.frame_size();
+        if header.is_control() {
+            return;
+        }
+        self.is_fragmented = !header.is_final();
+        self.fragments = match self.is_fragmented {
+            true => self.fragments.saturating_add(header.frame_size()),
+            false => 0,
+        };
+    }
+
+    /// Lets bytes of the frame at hand pass.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    #[test]
+    fn a_header_is_parsed_once_it_is_whole() {
+        for (length, payload) in [
+            (vec![0x80], 0),
+            (vec![0x80 | 125], 125),
+            (vec![0x80 | 126, 0, 126], 126),
+            (vec![0x80 | 126, 0xff, 0xff], 0xffff),
+            (vec![0x80 | 127, 0, 0, 0, 0, 0, 1, 0, 0], 1 << 16),
+            (
+                vec![0x80 | 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                u64::MAX,
+            ),
+        ] {
+            let bytes = [&[0x82][..], &length, &MASK].concat();
+            for part in 0..bytes.len() {
+                assert_eq!(Header::parse(&bytes[..part]), None, "{part} of {bytes:?}");
+            }
+            let header = Header {
+                first: 0x82,
+                size: bytes.len(),
+                payload,
+                mask: Some(MASK),
+            };
+            assert_eq!(
+                Header::parse(&[&bytes[..], b"payload"].concat()),
+                Some(header)
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_without_a_mask_has_a_shorter_header() {
+        let header = Header::parse(&[0x81, 5]).unwrap();
+        assert_eq!((header.size, header.payload, header.mask), (2, 5, None));
+    }
+
+    #[test]
+    fn a_servers_header_has_its_length_in_the_shortest_form() {
+        for (payload, expected) in [
+            (0, &[0x81, 0][..]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (0xffff, &[0x81, 126, 0xff, 0xff]),
+            (1 << 16, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let mut bytes = Vec::new();
+            put_header(Opcode::Text, payload, &mut bytes);
+            assert_eq!(bytes, expected);
+        }
+    }
+
+    #[test]
+    fn a_message_ends_with_the_last_byte_of_its_last_frame() {
+        let mut frames = Frames::default();
+        // FIN and opcode, whether a message is unfinished behind the frame, and its bytes so far.
+        for (first, unfinished, fragments) in [
+            (0x82, false, 0),
+            (0x01, true, 8),
+            (0x89, true, 8),
+            (0x00, true, 16),
+            (0x80, false, 0),
+            (0x89, false, 0),
+        ] {
+            frames.begin(&Header::parse(&[first, 0x82, 1, 2, 3, 4]).unwrap());
+            assert!(!frames.is_between_messages());
+            frames.pass(7);
+            assert_eq!(frames.left(), 1);
+            assert!(!frames.is_between_messages());
+            frames.pass(1);
+            assert_eq!(frames.is_between_messages(), !unfinished, "{first:#x}");
+            assert_eq!(frames.fragments(), fragments, "{first:#x}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The codec: from bytes to messages. It has memory only for what is on its way: an idle connection
+//! has no buffer, and a large message leaves none behind.
+
+use std::mem;
+use std::ops::Range;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncRead;
+use tokio_tungstenite::tungstenite::Result;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::input::Input;
+use super::plain::{self, Start};
+use super::protocol::{Protocol, Received};
+use crate::wire::Wire;
+
+/// The state of reading.
+pub(super) struct Codec {
+    input: Input,
+    /// Where in the input the payload of a plain message is, if that is what came last.
+    plain: Range<usize>,
+    /// There while it has something to say.
+    protocol: Option<Box<Protocol>>,
+    max_message_size: usize,
+}
+
+impl Codec {
+    /// Begins with the bytes that have been read already.
+    pub(super) fn new(early: &[u8], max_message_size: usize) -> Self {
+        Self {
+            input: Input::new(early),
+            plain: 0..0,
+            protocol: None,
+            max_message_size,
+        }
+    }
+
+    /// Whether part of a message, or of a frame, has arrived.
+    pub(super) fn is_mid_message(&self) -> bool {
+        !self.input.is_empty() || self.protocol.is_some()
+    }
+
+    /// Takes no more memory than it needs, before it is left alone for some time.
+    pub(super) fn settle(&mut self) {
+        self.input.settle();
+    }
+
+    /// What comes next. The answer to a Ping or Close is added to `replies` when the next is asked
+    /// for.
+    pub(super) fn poll_next<S>(
+        &mut self,
+        wire: &mut Wire<S>,
+        replies: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Received>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let had = mem::replace(&mut self.plain, 0..0);
+        self.input.advance(had.end);
+        loop {
+            if let Some(protocol) = &mut self.protocol {
+                match ready!(protocol.poll_next(&mut self.input, wire, replies, cx))? {
+                    Some(received) => return Poll::Ready(Ok(received)),
+                    None if protocol.is_open() => self.protocol = None,
+                    None => {}
+                }
+            }
+            let wanted = match plain::unmask_first(&mut self.input, self.max_message_size)? {
+                Start::Message(opcode, payload) => {
+                    self.plain = payload;
+                    return Poll::Ready(Ok(Received::Message(opcode)));
+                }
+                Start::Partial(size) => size,
+                Start::Other(header) => {
+                    self.protocol().begin(&header);
+                    continue;
+                }
+            };
+            if ready!(self.input.poll_fill(wanted, wire, cx))? == 0 {
+                return Poll::Ready(Err(ProtocolError::ResetWithoutClosingHandshake.into()));
+            }
+        }
+    }
+
+    /// The payload of what came last. Text is UTF-8.
+    pub(super) fn payload(&self) -> &[u8] {
+        match &self.protocol {
+            Some(protocol) => protocol.payload(),
+            None => &self.input[self.plain.clone()],
+        }
+    }
+
+    /// Takes the payload of what came last.
+    pub(super) fn take_payload(&mut self) -> Bytes {
+        match &mut self.protocol {
+            Some(protocol) => protocol.take_payload(),
+            None => {
+                let Range { start, end } = mem::replace(&mut self.plain, 0..0);
+                let mut frame = self.input.split_to(end);
+                frame.advance(start);
+                frame.freeze()
+            }
+        }
+    }
+
+    fn protocol(&mut self) -> &mut Protocol {
+        self.protocol
+            .get_or_insert_with(|| Box::new(Protocol::new(self.max_message_size)))
+    }
+
+    /// Adds the answer to a Ping or Close to `replies`, if one is owed.
+    pub(super) fn answer(&mut self, replies: &mut Vec<u8>) -> Result<()> {
+        match &mut self.protocol {
+            Some(protocol) => protocol.answer(replies),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds Close to `replies`.
+    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Vec<u8>) -> Result<()> {
+        self.protocol().close(frame, replies)
+    }
+}

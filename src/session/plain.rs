@@ -1,0 +1,137 @@
+//! Plain messages: those that come whole in one frame, as nearly all do. They are unmasked where
+//! they were read to, and go out from there.
+
+use std::ops::Range;
+
+use tokio_tungstenite::tungstenite::{Error, Result};
+
+use crate::frames::{Header, MAX_FRAME_HEADER, Opcode};
+
+/// First bytes of the frames that are plain messages: FIN, no reserved bit, and the opcode.
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+/// What bytes begin with.
+pub(super) enum Start {
+    /// A plain message, unmasked, with its payload in this place.
+    Message(Opcode, Range<usize>),
+    /// Something that cannot be told before there are this many bytes.
+    Partial(usize),
+    /// A frame that is no plain message, or none that may be sent.
+    Other(Header),
+}
+
+/// Looks for a plain message of at most `limit` bytes at the start of `bytes`, and unmasks it.
+///
+/// # Errors
+/// When it is text that is not UTF-8.
+pub(super) fn unmask_first(bytes: &mut [u8], limit: usize) -> Result<Start> {
+    let Some(header) = Header::parse(bytes) else {
+        return Ok(Start::Partial(MAX_FRAME_HEADER));
+    };
+    let opcode = match header.first {
+        TEXT => Opcode::Text,
+        BINARY => Opcode::Binary,
+        _ => return Ok(Start::Other(header)),
+    };
+    let Some(mask) = header.mask.filter(|_| header.payload <= limit as u64) else {
+        return Ok(Start::Other(header));
+    };
+    let end = header.frame_size() as usize;
+    let Some(payload) = bytes.get_mut(header.size..end) else {
+        return Ok(Start::Partial(end));
+    };
+    unmask(payload, mask);
+    if opcode == Opcode::Text && simdutf8::basic::from_utf8(payload).is_err() {
+        return Err(Error::Utf8(String::new()));
+    }
+    Ok(Start::Message(opcode, header.size..end))
+}
+
+/// Takes the mask off (RFC 6455, section 5.3).
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    // Rows of this length become vector instructions.
+    let mut row = [0; 16];
+    row.chunks_exact_mut(4)
+        .for_each(|part| part.copy_from_slice(&mask));
+    let mut rows = payload.chunks_exact_mut(row.len());
+    for bytes in &mut rows {
+        xor(bytes, &row);
+    }
+    xor(rows.into_remainder(), &row);
+}
+
+fn xor(bytes: &mut [u8], mask: &[u8; 16]) {
+    for (byte, mask) in bytes.iter_mut().zip(mask) {
+        *byte ^= mask;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1000;
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        let length = (payload.len() as u16).to_be_bytes();
+        let masked = payload.iter().zip(mask.iter().cycle()).map(|(a, b)| a ^ b);
+        let header = [first, 0x80 | 126, length[0], length[1]];
+        header.into_iter().chain(mask).chain(masked).collect()
+    }
+
+    #[test]
+    fn a_payload_of_any_length_is_unmasked() {
+        for length in 0..=100 {
+            let payload: Vec<u8> = (0_u8..=255).cycle().take(length).collect();
+            let mut bytes = [frame(BINARY, &payload), vec![0xaa; 20]].concat();
+            let Ok(Start::Message(Opcode::Binary, place)) = unmask_first(&mut bytes, LIMIT) else {
+                panic!("{length} bytes are no message");
+            };
+            assert_eq!(bytes[place], payload);
+            assert!(bytes.ends_with(&[0xaa; 20]), "what follows is left alone");
+        }
+    }
+
+    #[test]
+    fn part_of_a_message_is_left_as_it_is() {
+        let whole = frame(TEXT, b"text");
+        for part in 0..whole.len() {
+            let mut bytes = whole[..part].to_vec();
+            let wanted = if part < 8 {
+                MAX_FRAME_HEADER
+            } else {
+                whole.len()
+            };
+            match unmask_first(&mut bytes, LIMIT) {
+                Ok(Start::Partial(size)) => assert_eq!(size, wanted),
+                _ => panic!("{part} bytes"),
+            }
+            assert_eq!(bytes, whole[..part]);
+        }
+    }
+
+    #[test]
+    fn all_else_is_for_others_to_judge() {
+        let unmasked = vec![TEXT, 4, b't', b'e', b'x', b't'];
+        let too_big = frame(BINARY, &[0; LIMIT + 1]);
+        let others = [0x01, 0x00, 0x80, 0x83, 0x88, 0x89, 0x8a, 0xc1, 0xa2, 0x92];
+        let others = others.map(|first| frame(first, b"text"));
+        for frame in others.into_iter().chain([unmasked, too_big]) {
+            let mut bytes = frame.clone();
+            let start = unmask_first(&mut bytes, LIMIT);
+            assert!(matches!(start, Ok(Start::Other(_))), "{:#x}", frame[0]);
+            assert_eq!(bytes, frame);
+        }
+    }
+
+    #[test]
+    fn text_is_utf8() {
+        let mut bytes = frame(TEXT, b"\xc3\x28");
+        assert!(matches!(
+            unmask_first(&mut bytes, LIMIT),
+            Err(Error::Utf8(_))
+        ));
+    }
+}

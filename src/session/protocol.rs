@@ -1,0 +1,240 @@
+//! The protocol beyond [plain messages](super::plain), which is tungstenite's: fragments, control
+//! frames, and whatever may not be sent.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncRead;
+use tokio_tungstenite::tungstenite::protocol::{
+    CloseFrame, Role, WebSocketConfig, WebSocketContext,
+};
+use tokio_tungstenite::tungstenite::{Error, Message, Result};
+
+use super::input::Input;
+use crate::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
+use crate::wire::Wire;
+
+/// Bytes that tungstenite takes at once.
+const PIECE: usize = 1 << 10;
+
+/// Fragments that a message may have on average, however long it is.
+const FRAGMENTS: u64 = 128 << 10;
+
+/// What the peer sent. Its payload stays where it is until the next is asked for: to move it
+/// would cost more than all else that is done with a short message.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// A text or binary message.
+    Message(Opcode),
+    /// A Ping or a Pong.
+    Control(Opcode),
+    Close(Option<Box<CloseFrame>>),
+    /// Fragments, of which there may be more at hand.
+    Part,
+}
+
+/// tungstenite's state of a connection. It is given frames to the end of a message, and no further,
+/// so that it can be dropped once it has nothing more to say.
+pub(super) struct Protocol {
+    context: WebSocketContext,
+    /// Of what came last.
+    payload: Bytes,
+    frames: Frames,
+    max_fragments: u64,
+}
+
+impl Protocol {
+    pub(super) fn new(max_message_size: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(PIECE)
+            .write_buffer_size(0)
+            .max_message_size(Some(max_message_size))
+            .max_frame_size(Some(max_message_size));
+        Self {
+            context: WebSocketContext::new(Role::Server, Some(config)),
+            payload: Bytes::new(),
+            frames: Frames::default(),
+            max_fragments: (max_message_size as u64)
+                .saturating_add(FRAGMENTS * MAX_FRAME_HEADER as u64),
+        }
+    }
+
+    /// Begins the frame that is next in the input.
+    pub(super) fn begin(&mut self, header: &Header) {
+        self.frames.begin(header);
+    }
+
+    /// The message that the frames begun make, or nothing when it has been had. Answers to Ping and
+    /// Close are added to `replies`.
+    pub(super) fn poll_next<S>(
+        &mut self,
+        input: &mut Input,
+        wire: &mut Wire<S>,
+        replies: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Received>>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let mut turn = Turn {
+            source: Source {
+                input,
+                wire,
+                frames: &mut self.frames,
+                max_fragments: self.max_fragments,
+                has_filled: false,
+                is_cut_off: false,
+                cx,
+            },
+            replies,
+        };
+        match self.context.read(&mut turn) {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                match turn.source.is_cut_off {
+                    true => Poll::Ready(Ok(Some(Received::Part))),
+                    false if self.frames.is_between_messages() => Poll::Ready(Ok(None)),
+                    false => Poll::Pending,
+                }
+            }
+            result => Poll::Ready(result.map(|message| Some(self.receive(message)))),
+        }
+    }
+
+    fn receive(&mut self, message: Message) -> Received {
+        let (received, payload) = match message {
+            Message::Text(text) => (Received::Message(Opcode::Text), text.into()),
+            Message::Binary(data) => (Received::Message(Opcode::Binary), data),
+            Message::Ping(data) => (Received::Control(Opcode::Ping), data),
+            Message::Pong(data) => (Received::Control(Opcode::Pong), data),
+            Message::Close(frame) => (Received::Close(frame.map(Box::new)), Bytes::new()),
+            // Never read, says tungstenite.
+            Message::Frame(frame) => (Received::Message(Opcode::Binary), frame.into_payload()),
+        };
+        self.payload = payload;
+        received
+    }
+
+    /// The payload of what came last.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Takes the payload of what came last.
+    pub(super) fn take_payload(&mut self) -> Bytes {
+        mem::take(&mut self.payload)
+    }
+
+    /// Whether neither side has sent Close.
+    pub(super) fn is_open(&self) -> bool {
+        self.context.can_write()
+    }
+
+    /// Adds the answer to a Ping or Close to `replies`, if one is owed.
+    pub(super) fn answer(&mut self, replies: &mut Vec<u8>) -> Result<()> {
+        let mut turn = Turn {
+            source: io::empty(),
+            replies,
+        };
+        match self.context.flush(&mut turn) {
+            // What tungstenite says once it has answered Close.
+            Err(Error::ConnectionClosed) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Adds Close to `replies`.
+    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Vec<u8>) -> Result<()> {
+        let mut turn = Turn {
+            source: io::empty(),
+            replies,
+        };
+        self.context.close(&mut turn, frame)
+    }
+}
+
+/// The stream that tungstenite sees while it is asked one thing.
+struct Turn<'a, R> {
+    source: R,
+    replies: &'a mut Vec<u8>,
+}
+
+impl<R: Read> Read for Turn<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.source.read(buf)
+    }
+}
+
+impl<R> Write for Turn<'_, R> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.replies.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Frames to the end of a message.
+struct Source<'a, 'b, S> {
+    input: &'a mut Input,
+    wire: &'a mut Wire<S>,
+    frames: &'a mut Frames,
+    max_fragments: u64,
+    has_filled: bool,
+    /// Whether it wanted to read again.
+    is_cut_off: bool,
+    cx: &'a mut Context<'b>,
+}
+
+impl<S: AsyncRead + Unpin> Read for Source<'_, '_, S> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.frames.is_between_messages() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if self.frames.left() == 0 && !self.begin()? {
+            return Ok(0);
+        }
+        if self.input.is_empty() && self.fill(PIECE)? == 0 {
+            return Ok(0);
+        }
+        let left = usize::try_from(self.frames.left()).unwrap_or(usize::MAX);
+        let piece = left.min(buf.len()).min(self.input.len());
+        self.input.copy_to_slice(&mut buf[..piece]);
+        self.frames.pass(piece);
+        Ok(piece)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
+    /// Begins the next fragment, or a control frame before it, unless there is none.
+    fn begin(&mut self) -> io::Result<bool> {
+        let header = loop {
+            match Header::parse(self.input) {
+                Some(header) => break header,
+                None if self.fill(MAX_FRAME_HEADER)? == 0 => return Ok(false),
+                None => {}
+            }
+        };
+        self.frames.begin(&header);
+        let fragments = self.frames.fragments();
+        match fragments > self.max_fragments {
+            true => Err(io::Error::other(Endless(fragments))),
+            false => Ok(true),
+        }
+    }
+
+    /// Reads to the input, once. Then it is the turn of other sessions: fragments can be many.
+    fn fill(&mut self, wanted: usize) -> io::Result<usize> {
+        if mem::replace(&mut self.has_filled, true) {
+            self.is_cut_off = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        match self.input.poll_fill(wanted, self.wire, self.cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
