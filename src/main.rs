@@ -1,14 +1,17 @@
 //! The `echobeat` program: reads the command line, starts logging, serves until a signal says stop.
 
 use std::error::Error;
+use std::io;
+use std::num::NonZero;
 use std::process::{self, ExitCode};
+use std::thread;
 
 use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser};
 use echobeat::cli::Cli;
 use echobeat::platform::{self, Signals};
 use echobeat::{Server, UpgradePath};
-use tokio::runtime;
+use tokio::runtime::{Builder, Runtime};
 use tracing::{debug, error, info, warn};
 
 fn main() -> ExitCode {
@@ -30,11 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
-    let mut runtime = runtime::Builder::new_multi_thread();
-    if let Some(threads) = cli.threads() {
-        runtime.worker_threads(threads);
-    }
-    runtime.enable_all().build()?.block_on(async {
+    runtime(cli.threads())?.block_on(async {
         let signals = Signals::new()?;
         let config = cli.into_config();
         debug!(?config, "starting");
@@ -47,10 +46,25 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             let (websocket, http) = (endpoint.websocket_url(&path), endpoint.http_url());
             info!(address = %endpoint, websocket, http, "listening");
         }
-        server.serve(shutdown(signals)).await;
+        // In a task, so that connections are accepted on a thread that serves them.
+        tokio::spawn(server.serve(shutdown(signals))).await?;
         info!("stopped");
         Ok(())
     })
+}
+
+/// A runtime with so many threads, or one for each core.
+fn runtime(threads: Option<usize>) -> io::Result<Runtime> {
+    let threads = match threads {
+        Some(threads) => threads,
+        None => thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    let mut builder = match threads {
+        // Without threads to pass tasks to, a connection costs a sixth less (benches/README.md).
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads).enable_all().build()
 }
 
 /// Waits for the first signal to stop. A second one ends the process at once.
