@@ -3,12 +3,12 @@
 //! `cargo bench` measures everything, `cargo bench -- --quick` less exactly in under two minutes,
 //! and `cargo bench -- --help` says what else there is.
 //!
-//! Every server is a process of its own, echobeat with the flags that it has by default. They are
-//! measured in turns, round after round, so that a machine which slows down slows them all down.
-//! The load is a closed loop: a connection sends its next message when an echo has come back. So
-//! latencies are those of a server under full load, and a server that stalls is sent less. A round
-//! opens its own connections, and has closed them before their first heart beat: what heart beats
-//! cost, the idle connections show.
+//! Every server is a process of its own; echobeat has the flags that it has by default, and no log.
+//! They are measured in turns, round after round, so that a machine which slows down slows them all
+//! down. The load is a closed loop: a connection sends its next message when an echo has come back.
+//! So latencies are those of a server under full load, and a server that stalls is sent less. A
+//! round opens its own connections, and has closed them before their first heart beat: what heart
+//! beats cost, the idle connections show.
 //!
 //! What counts is the CPU time that the server takes for a message, of all its threads and in the
 //! kernel too: it depends least on the machine, and on what else runs there.

@@ -78,10 +78,12 @@ impl Input {
         read
     }
 
-    /// Takes no more memory than the bytes need, for they may be here to stay.
+    /// Takes no more memory than the bytes need, for they may be here to stay. A payload that was
+    /// taken out of the buffer keeps it, though, until it is sent.
     pub(super) fn settle(&mut self) {
-        if self.len() < self.buffer.size / 4 {
-            self.buffer.shrink(self.len());
+        let (held, size) = (self.len(), self.buffer.size);
+        if held < size / 4 && self.buffer.bytes.try_reclaim(size - held) {
+            self.buffer.shrink(held);
         }
     }
 }
