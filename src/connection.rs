@@ -68,13 +68,10 @@ impl EchoService {
         let caller = Caller { number, peer };
         let opened = Box::pin(self.open(stream, caller, opening, drain));
         async move {
-            let stream = match opened.await {
+            match opened.await {
                 Opened::Session(session) => session.await,
-                Opened::Answered(stream) => Some(stream),
-                Opened::TimedOut => None,
-            };
-            if let Some(stream) = stream {
-                Box::pin(linger(stream)).await;
+                Opened::Answered(stream) => Box::pin(linger(stream)).await,
+                Opened::TimedOut => {}
             }
         }
     }
@@ -108,32 +105,31 @@ impl EchoService {
 
 /// What comes of a connection once HTTP is done.
 enum Opened {
-    /// A session, which gives the stream back if that is to be left in good order.
-    Session(Pin<Box<dyn Future<Output = Option<Stream>> + Send>>),
+    /// A session, to the end of its connection.
+    Session(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// The last answer is sent.
     Answered(Stream),
     TimedOut,
 }
 
-/// Runs the session, and gives the stream back if that is to be left in good order.
+/// Runs a session, and leaves its connection in the way that its end asks for.
 fn converse(
     mut stream: Stream,
     upgrade: Upgrade,
     config: Arc<ServerConfig>,
     drain: Drain,
     caller: Caller,
-) -> impl Future<Output = Option<Stream>> + Send {
+) -> impl Future<Output = ()> + Send {
     let Upgrade { early, place, .. } = upgrade;
     async move {
+        let _until_the_end = place;
         let report = session::run(&mut stream, &early, &config, drain, caller).await;
-        drop(place);
         log_end(caller, &report);
         match report.parting {
-            Parting::Linger => return Some(stream),
+            Parting::Linger => Box::pin(linger(stream)).await,
             Parting::Drop => {}
             Parting::Reset => stream.reset(),
         }
-        None
     }
 }
 

@@ -179,7 +179,7 @@ async fn paths_are_checked_where_some_are_given() {
 async fn a_thousand_slow_heads_are_given_up_and_others_served() {
     echobeat::platform::raise_open_file_limit();
     let server = TestServer::start_with(ServerConfig {
-        handshake_timeout: Duration::from_secs(2),
+        handshake_timeout: Duration::from_secs(5),
         ..config()
     })
     .await;
