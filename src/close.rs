@@ -1,7 +1,7 @@
 //! How sessions end: one table from the end to the Close frame that goes out, to the word that the
 //! log has for it, and to the way in which TCP is left.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -150,6 +150,8 @@ impl From<Error> for End {
             Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
                 Self::TooBig(max_size)
             }
+            // What rustls makes of TCP's end where there was no close_notify.
+            Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Self::Eof,
             Error::Io(error) if is_endless(&error) => Self::Flood("fragments without end"),
             Error::Io(error) => Self::Lost(error),
             other => Self::Lost(io::Error::other(other)),
@@ -179,7 +181,7 @@ mod tests {
             code: code.into(),
             reason: reason.into(),
         };
-        let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let lost = || io::Error::from(ErrorKind::ConnectionReset);
         let endless = io::Error::other(Endless::default());
         for (end, code, word) in [
             (End::by_peer(Some(frame(1000, "so long"))), 1000, "closed"),
@@ -212,6 +214,11 @@ mod tests {
             (End::Stalled, 1006, "stalled"),
             (
                 Error::Protocol(ProtocolError::ResetWithoutClosingHandshake).into(),
+                1006,
+                "eof",
+            ),
+            (
+                io::Error::from(ErrorKind::UnexpectedEof).into(),
                 1006,
                 "eof",
             ),
