@@ -122,6 +122,8 @@ pub struct BindError {
 pub enum Endpoint {
     /// A TCP address, with its real port.
     Tcp(SocketAddr),
+    /// The same, over TLS.
+    Tls(SocketAddr),
     /// The path of a Unix domain socket.
     Unix(PathBuf),
 }
@@ -131,29 +133,38 @@ impl Endpoint {
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(address) => Some(*address),
+            Self::Tcp(address) | Self::Tls(address) => Some(*address),
             Self::Unix(_) => None,
         }
     }
 
     /// What to connect a WebSocket client on this machine to, for `path`, which begins with `/`:
-    /// `ws://127.0.0.1:8002/path`, or `unix:` and the socket's own path.
+    /// `ws://127.0.0.1:8002/path`, `wss://…`, or `unix:` and the socket's own path.
     #[must_use]
     pub fn websocket_url(&self, path: &str) -> String {
-        self.url("ws", path)
+        self.url(["ws", "wss"], path)
     }
 
-    /// What to open in a browser on this machine: `http://127.0.0.1:8002/`, or `unix:` and the
-    /// socket's path.
+    /// What to open in a browser on this machine: `http://127.0.0.1:8002/`, `https://…`, or `unix:`
+    /// and the socket's path.
     #[must_use]
     pub fn http_url(&self) -> String {
-        self.url("http", "/")
+        self.url(["http", "https"], "/")
     }
 
-    fn url(&self, scheme: &str, path: &str) -> String {
+    fn url(&self, [plain, over_tls]: [&str; 2], path: &str) -> String {
         match self {
-            Self::Tcp(address) => format!("{scheme}://{}{path}", reachable(*address)),
+            Self::Tcp(address) => format!("{plain}://{}{path}", reachable(*address)),
+            Self::Tls(address) => format!("{over_tls}://{}{path}", reachable(*address)),
             Self::Unix(_) => self.to_string(),
+        }
+    }
+
+    /// The same, where TLS is spoken.
+    pub(crate) fn over_tls(self) -> Self {
+        match self {
+            Self::Tcp(address) => Self::Tls(address),
+            other => other,
         }
     }
 }
@@ -162,7 +173,7 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(address) | Self::Tls(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -218,5 +229,8 @@ mod tests {
         assert_eq!(url("0.0.0.0:80"), "ws://127.0.0.1:80/ws");
         assert_eq!(url("[::]:80"), "ws://[::1]:80/ws");
         assert_eq!(url("192.0.2.1:80"), "ws://192.0.2.1:80/ws");
+        let over_tls = Endpoint::Tcp("0.0.0.0:80".parse().unwrap()).over_tls();
+        assert_eq!(over_tls.websocket_url("/ws"), "wss://127.0.0.1:80/ws");
+        assert_eq!(over_tls.http_url(), "https://127.0.0.1:80/");
     }
 }

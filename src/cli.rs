@@ -1,12 +1,14 @@
 //! The command line: flags and environment variables, validated into a [`ServerConfig`].
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser};
 
 use crate::address::Address;
-use crate::config::{self, Origin, ServerConfig, Subprotocol, UpgradePath};
+use crate::config::{self, CertificateSource, Origin, ServerConfig, Subprotocol, UpgradePath};
 use crate::logging::LogArgs;
 
 /// The longest duration that a flag takes: what is longer is as good as off.
@@ -24,6 +26,7 @@ Examples:
   echobeat 0.0.0.0:9000 --heartbeat off      all interfaces, echo alone
   echobeat --path /ws --subprotocol chat     one path, one subprotocol
   echobeat -l 127.0.0.1:0 -l unix:echo.sock  any free port, and a Unix socket
+  echobeat --tls-self-signed                 wss://127.0.0.1:8002/, with a certificate made now
 
 Durations are written 500ms, 3s, 2m, and are from 1ms to 30days; sizes 64KiB, 16MiB. What may be
 repeated may also be a list with commas. Flags override environment variables.";
@@ -34,6 +37,9 @@ repeated may also be a list with commas. Flags override environment variables.";
 pub struct Cli {
     #[command(flatten)]
     serve: ServeArgs,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// What is logged, and how
     #[command(flatten)]
@@ -115,7 +121,7 @@ struct ServeArgs {
     #[arg(value_parser = connections)]
     max_connections: Option<usize>,
 
-    /// Time from accept until the request's head has arrived
+    /// Time from accept until the request's head has arrived, over TLS too
     #[arg(
         long,
         env = "ECHOBEAT_HANDSHAKE_TIMEOUT",
@@ -181,6 +187,45 @@ struct ServeArgs {
     threads: Option<usize>,
 }
 
+/// TLS, which all addresses speak, or none does.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "TLS")]
+struct TlsArgs {
+    /// Speak TLS: PEM file of the certificate, followed by those that signed it; read again on
+    /// SIGHUP
+    #[arg(long, env = "ECHOBEAT_TLS_CERT", value_name = "FILE")]
+    #[arg(requires = "tls_key", conflicts_with = "tls_self_signed")]
+    tls_cert: Option<PathBuf>,
+
+    /// PEM file of the certificate's private key, without a passphrase; read again on SIGHUP
+    #[arg(long, env = "ECHOBEAT_TLS_KEY", value_name = "FILE")]
+    #[arg(requires = "tls_cert", conflicts_with = "tls_self_signed")]
+    tls_key: Option<PathBuf>,
+
+    /// Speak TLS with a certificate made at the start, for this machine and every --listen host
+    #[arg(long, env = "ECHOBEAT_TLS_SELF_SIGNED")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    tls_self_signed: bool,
+
+    /// Directory to keep that certificate in from one start to the next
+    #[arg(long, env = "ECHOBEAT_TLS_SELF_SIGNED_DIR", value_name = "DIR")]
+    #[arg(requires = "tls_self_signed")]
+    tls_self_signed_dir: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    fn into_source(self) -> Option<CertificateSource> {
+        match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(CertificateSource::Files { certificate, key }),
+            _ => self
+                .tls_self_signed
+                .then_some(CertificateSource::SelfSigned {
+                    directory: self.tls_self_signed_dir,
+                }),
+        }
+    }
+}
+
 impl Cli {
     /// The number of worker threads asked for.
     #[must_use]
@@ -199,6 +244,7 @@ impl Cli {
         }
         ServerConfig {
             listen,
+            tls: self.tls.into_source(),
             paths: args.path,
             heartbeat: args.heartbeat.0,
             heartbeat_text: args.heartbeat_text,
@@ -280,6 +326,8 @@ mod tests {
         let config = parse(&[
             "localhost:1",
             "--listen=unix:a.sock",
+            "--tls-cert=cert.pem",
+            "--tls-key=key.pem",
             "--path=/a",
             "--path=/b",
             "--heartbeat=off",
@@ -299,6 +347,10 @@ mod tests {
             listen: ["unix:a.sock", "localhost:1"]
                 .map(|a| a.parse().unwrap())
                 .into(),
+            tls: Some(CertificateSource::Files {
+                certificate: "cert.pem".into(),
+                key: "key.pem".into(),
+            }),
             paths: ["/a", "/b"].map(|path| path.parse().unwrap()).into(),
             heartbeat: None,
             heartbeat_text: "hi".to_owned(),
@@ -314,6 +366,30 @@ mod tests {
             drain: Duration::from_secs(120),
         };
         assert_eq!(config.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_certificate_is_given_or_made() {
+        let made = |directory: Option<&str>| {
+            Some(CertificateSource::SelfSigned {
+                directory: directory.map(PathBuf::from),
+            })
+        };
+        let tls = |args: &[&str]| parse(args).unwrap().tls;
+        assert_eq!(tls(&["--tls-self-signed"]), made(None));
+        let kept = ["--tls-self-signed", "--tls-self-signed-dir=dir"];
+        assert_eq!(tls(&kept), made(Some("dir")));
+        for (args, named) in [
+            (&["--tls-cert=a"][..], "--tls-key"),
+            (&["--tls-key=a"], "--tls-cert"),
+            (&["--tls-self-signed-dir=a"], "--tls-self-signed"),
+            (&["--tls-self-signed", "--tls-cert=a"], "--tls-self-signed"),
+            (&["--tls-self-signed", "--tls-key=a"], "--tls-self-signed"),
+        ] {
+            let error = parse(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+            assert!(error.to_string().contains(named), "{args:?}: {error}");
+        }
     }
 
     #[test]

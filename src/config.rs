@@ -1,6 +1,7 @@
 //! What a server is told: every setting, validated, with its default.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const SPARE_FILES: usize = 64;
 pub struct ServerConfig {
     /// Where to listen; one server can listen on several addresses.
     pub listen: Vec<Address>,
+    /// The certificate for TLS, which all addresses then speak; `None`: none does.
+    pub tls: Option<CertificateSource>,
     /// Paths that upgrade to WebSocket; empty: every path does.
     pub paths: Vec<UpgradePath>,
     /// Interval of the heart beat, counted from the upgrade; `None` turns it off.
@@ -45,7 +48,7 @@ pub struct ServerConfig {
     pub max_message_size: usize,
     /// Sessions at the same time; one more is refused with 503.
     pub max_connections: usize,
-    /// Time from accept until the request head has arrived whole.
+    /// Time from accept until the request head has arrived whole, over TLS too.
     pub handshake_timeout: Duration,
     /// Silence after which the peer is sent a Ping; `None` turns keepalive off.
     pub ping_interval: Option<Duration>,
@@ -63,6 +66,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: vec![Address::default()],
+            tls: None,
             paths: Vec::new(),
             heartbeat: Some(Duration::from_secs(3)),
             heartbeat_text: "heart beat".to_owned(),
@@ -85,6 +89,23 @@ pub(crate) fn default_max_connections() -> usize {
     platform::open_file_limit()
         .saturating_sub(SPARE_FILES)
         .max(1)
+}
+
+/// Where a server's certificate and its private key come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// PEM files, read at the start and at every [reload](crate::Acceptor::reload).
+    Files {
+        /// The server's certificate, and behind it those that signed it.
+        certificate: PathBuf,
+        /// Its key: PKCS#8, PKCS#1 or SEC1, without a passphrase.
+        key: PathBuf,
+    },
+    /// Made here, for this machine's own names and all hosts that are listened on.
+    SelfSigned {
+        /// Where to keep it from one start to the next, if it is to be kept.
+        directory: Option<PathBuf>,
+    },
 }
 
 /// A path that upgrades, such as `/ws`: absolute, as it stands in a request, without a query.

@@ -1,4 +1,5 @@
-//! One connection, from accept to close: HTTP, then perhaps a session, then an orderly end of TCP.
+//! One connection, from accept to close: TLS if the server speaks it, HTTP, then perhaps a session,
+//! then an orderly end of TCP.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
-use tracing::info;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, info};
 
 use crate::close::Parting;
 use crate::config::{ServerConfig, Subprotocol};
@@ -16,6 +17,7 @@ use crate::http::{self, Outcome, Routes, Upgrade};
 use crate::listen::{Caller, Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
+use crate::tls::{Acceptor, MaybeTls};
 
 /// Silence that ends the wait for a peer to read our last bytes and close.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
@@ -32,16 +34,18 @@ const LINGER_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct EchoService {
     config: Arc<ServerConfig>,
+    tls: Option<Arc<Acceptor>>,
     /// One permit for each session that may still begin.
     places: Arc<Semaphore>,
     connections: AtomicU64,
 }
 
 impl EchoService {
-    pub(crate) fn new(config: ServerConfig) -> Self {
+    pub(crate) fn new(config: ServerConfig, tls: Option<Arc<Acceptor>>) -> Self {
         let places = config.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
             config: Arc::new(config),
+            tls,
             places: Arc::new(Semaphore::new(places)),
             connections: AtomicU64::new(0),
         }
@@ -76,7 +80,7 @@ impl EchoService {
         }
     }
 
-    /// Speaks HTTP.
+    /// Speaks TLS, if this server does, and HTTP: both must be done by one deadline.
     async fn open(
         self: Arc<Self>,
         stream: Stream,
@@ -84,20 +88,49 @@ impl EchoService {
         _opening: OwnedSemaphorePermit,
         drain: Drain,
     ) -> Opened {
+        let deadline = Instant::now() + self.config.handshake_timeout;
+        let stream = match self.secure(stream, caller, deadline).await {
+            Ok(stream) => stream,
+            Err(failed) => return failed,
+        };
         let routes = Routes::new(
             Arc::clone(&self.config),
             Arc::clone(&self.places),
             drain.clone(),
             caller,
         );
-        let (stream, outcome) = http::serve(stream, routes, drain.clone()).await;
+        let (stream, outcome) = http::serve(stream, routes, deadline, drain.clone()).await;
         match outcome {
             Outcome::TimedOut => Opened::TimedOut,
             Outcome::Done => Opened::Answered(stream),
             Outcome::Session(upgrade) => {
-                log_open(caller, &upgrade);
+                log_open(caller, &upgrade, stream.version());
                 let config = Arc::clone(&self.config);
                 Opened::Session(Box::pin(converse(stream, *upgrade, config, drain, caller)))
+            }
+        }
+    }
+
+    /// The TLS handshake. That it fails is the peer's affair, and quiet: anybody may try a port.
+    async fn secure(
+        &self,
+        stream: Stream,
+        caller: Caller,
+        deadline: Instant,
+    ) -> Result<MaybeTls, Opened> {
+        let Some(tls) = &self.tls else {
+            return Ok(MaybeTls::Plain(stream));
+        };
+        match timeout_at(deadline, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err((error, stream))) => {
+                debug!(parent: &caller.span(), %error, "no TLS handshake");
+                // In good order all the same, for our alert to arrive.
+                Err(Opened::Answered(MaybeTls::Plain(stream)))
+            }
+            Err(_late) => {
+                debug!(parent: &caller.span(), "no TLS handshake in time");
+                Err(Opened::TimedOut)
             }
         }
     }
@@ -108,13 +141,13 @@ enum Opened {
     /// A session, to the end of its connection.
     Session(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// The last answer is sent.
-    Answered(Stream),
+    Answered(MaybeTls),
     TimedOut,
 }
 
 /// Runs a session, and leaves its connection in the way that its end asks for.
 fn converse(
-    mut stream: Stream,
+    mut stream: MaybeTls,
     upgrade: Upgrade,
     config: Arc<ServerConfig>,
     drain: Drain,
@@ -133,16 +166,16 @@ fn converse(
     }
 }
 
-fn log_open(caller: Caller, upgrade: &Upgrade) {
+fn log_open(caller: Caller, upgrade: &Upgrade, tls: Option<&str>) {
     let Upgrade {
         path, handshake, ..
     } = upgrade;
     let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
     match &handshake.passed_over {
-        None => info!(parent: &caller.span(), path, subprotocol, "open"),
+        None => info!(parent: &caller.span(), path, subprotocol, tls, "open"),
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
-            info!(parent: &caller.span(), path, offered, "open, without a subprotocol");
+            info!(parent: &caller.span(), path, offered, tls, "open, without a subprotocol");
         }
     }
 }
@@ -173,7 +206,7 @@ fn log_end(caller: Caller, report: &Report) {
 
 /// Shuts the write side down, and discards what the peer still sends: to drop a socket with unread
 /// input sends a reset, which can destroy our last bytes on their way.
-async fn linger(mut stream: Stream) {
+async fn linger(mut stream: MaybeTls) {
     let farewell = async {
         if stream.shutdown().await.is_err() {
             return;

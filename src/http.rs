@@ -27,7 +27,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 use crate::config::ServerConfig;
@@ -63,8 +63,14 @@ pub(crate) struct Upgrade {
 }
 
 /// Answers the requests on `stream` until it becomes a session, or ends. A head that has not
-/// arrived by the handshake timeout ends it, and so does an answer that is not taken.
-pub(crate) async fn serve<S>(stream: S, routes: Routes, mut drain: Drain) -> (S, Outcome)
+/// arrived by `first_by`, or a later one within the handshake timeout, ends it, and so does an answer
+/// that is not taken.
+pub(crate) async fn serve<S>(
+    stream: S,
+    routes: Routes,
+    first_by: Instant,
+    mut drain: Drain,
+) -> (S, Outcome)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -74,7 +80,7 @@ where
         .max_buf_size(READ_LIMIT)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), &routes);
-    let mut deadline = pin!(sleep(patience));
+    let mut deadline = pin!(sleep_until(first_by));
     let mut answered = 0;
     let mut draining = drain.has_begun();
     let mut drain_begun = pin!(drain.begun());
@@ -247,6 +253,10 @@ impl Routes {
             .get(HOST)
             .and_then(|host| host.to_str().ok());
         let host = host.unwrap_or("this server");
+        let scheme = match self.config.tls {
+            Some(_) => "wss",
+            None => "ws",
+        };
         let paths = match &self.config.paths[..] {
             [] => "/, or any other path".to_owned(),
             paths => paths
@@ -257,7 +267,7 @@ impl Routes {
         };
         format!(
             "Nothing here. This is echobeat, a WebSocket echo server.\n\
-             Connect a WebSocket client to ws://{host}{paths}.\n\
+             Connect a WebSocket client to {scheme}://{host}{paths}.\n\
              Over plain HTTP there is GET /healthz."
         )
     }

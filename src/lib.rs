@@ -9,8 +9,8 @@
 //! A connection moves forward through these rooms, and never back:
 //!
 //! ```text
-//! accept ── HTTP head, route ── upgrade handshake ── session: reader ⇄ writer ── close
-//! server    http                handshake            session                      close
+//! accept ── TLS ── HTTP head, route ── upgrade handshake ── session: reader ⇄ writer ── close
+//! server    tls    http                handshake            session                      close
 //! ```
 //!
 //! | module | purpose |
@@ -21,6 +21,7 @@
 //! | `server` | the accept loop, and the drain that ends it |
 //! | `listen` | listening sockets, which survive errors of `accept` |
 //! | `connection` | one connection from accept to close, and its two log lines |
+//! | `tls` | the certificate, and connections with or without TLS |
 //! | `http` | routes and plain answers |
 //! | `handshake` | from a request to the 101 or the refusal, a pure function |
 //! | `session` | echo, heart beat, keepalive, backpressure |
@@ -48,8 +49,10 @@ pub mod platform;
 mod server;
 mod session;
 mod shutdown;
+mod tls;
 mod wire;
 
 pub use address::{Address, AddressError, BindError, Endpoint};
-pub use config::{Origin, ServerConfig, SettingError, Subprotocol, UpgradePath};
-pub use server::Server;
+pub use config::{CertificateSource, Origin, ServerConfig, SettingError, Subprotocol, UpgradePath};
+pub use server::{Server, StartError};
+pub use tls::{Acceptor, TlsError};

@@ -9,7 +9,7 @@ use std::thread;
 use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser};
 use echobeat::cli::Cli;
-use echobeat::platform::{self, Signals};
+use echobeat::platform::{self, Hangups, Signals};
 use echobeat::{Server, UpgradePath};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{debug, error, info, warn};
@@ -42,6 +42,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             .first()
             .map_or("/".to_owned(), UpgradePath::to_string);
         let server = Server::bind(config).await?;
+        if let Some(tls) = server.tls() {
+            tokio::spawn(tls.reload_at(Hangups::new()?));
+        }
         for endpoint in server.endpoints() {
             let (websocket, http) = (endpoint.websocket_url(&path), endpoint.http_url());
             info!(address = %endpoint, websocket, http, "listening");
@@ -55,10 +58,8 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
 
 /// A runtime with so many threads, or one for each core.
 fn runtime(threads: Option<usize>) -> io::Result<Runtime> {
-    let threads = match threads {
-        Some(threads) => threads,
-        None => thread::available_parallelism().map_or(1, NonZero::get),
-    };
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.unwrap_or_else(cores);
     let mut builder = match threads {
         // Without threads to pass tasks to, a connection costs a sixth less (benches/README.md).
         1 => Builder::new_current_thread(),

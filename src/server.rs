@@ -15,6 +15,7 @@ use crate::config::ServerConfig;
 use crate::connection::EchoService;
 use crate::listen::{Listener, Peer, Stream};
 use crate::shutdown::{Drain, Shutdown};
+use crate::tls::{Acceptor, TlsError};
 
 /// Connections that may be on their way to a session at the same time: half-open handshakes by the
 /// ten thousand fragment the heap. More of them wait in the kernel's backlog.
@@ -58,24 +59,45 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 pub struct Server {
     listeners: Vec<Listener>,
     endpoints: Vec<Endpoint>,
+    tls: Option<Arc<Acceptor>>,
     config: ServerConfig,
 }
 
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Bind(#[from] BindError),
+    /// There is no certificate to show.
+    Tls(#[from] TlsError),
+}
+
 impl Server {
-    /// Listens on every address of `config`. Connections wait until the server
-    /// [serves](Self::serve).
+    /// Reads or makes the certificate, if there is to be one, and listens on every address of
+    /// `config`. Connections wait until the server [serves](Self::serve).
     ///
     /// # Errors
-    /// When an address cannot be listened on; then none is.
-    pub async fn bind(config: ServerConfig) -> Result<Self, BindError> {
+    /// When the certificate cannot be had, or an address cannot be listened on; then none is.
+    pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
+        let tls = match &config.tls {
+            Some(source) => Some(Arc::new(Acceptor::new(source.clone(), &config.listen)?)),
+            None => None,
+        };
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in &config.listen {
             listeners.push(Listener::bind(address).await?);
         }
-        let endpoints = listeners.iter().map(|l| l.endpoint().clone()).collect();
+        let endpoints = listeners.iter().map(|l| l.endpoint().clone());
+        let endpoints = match tls {
+            Some(_) => endpoints.map(Endpoint::over_tls).collect(),
+            None => endpoints.collect(),
+        };
         Ok(Self {
             listeners,
             endpoints,
+            tls,
             config,
         })
     }
@@ -86,6 +108,12 @@ impl Server {
         &self.endpoints
     }
 
+    /// What speaks TLS, if this server does: with it the certificate can be replaced.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<Acceptor>> {
+        self.tls.clone()
+    }
+
     /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, spread
     /// over the first half of [`ServerConfig::drain`]; new ones are refused with 503; what is left
     /// when the time is up is dropped.
@@ -94,7 +122,7 @@ impl Server {
     /// it instead aborts them all.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let drain = self.config.drain;
-        let service = Arc::new(EchoService::new(self.config));
+        let service = Arc::new(EchoService::new(self.config, self.tls));
         let handler =
             |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
         let mut connections = Connections::new(self.listeners, handler);

@@ -1,19 +1,19 @@
 //! All code that differs between operating systems, behind one face: signals, the open-file
-//! limit, and Unix domain sockets.
+//! limit, private files, and Unix domain sockets.
 
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub(crate) use unix::{LocalListener, LocalStream};
+pub use unix::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(unix)]
-pub use unix::{Signals, open_file_limit, raise_open_file_limit};
+pub(crate) use unix::{LocalListener, LocalStream, create_private};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
-pub(crate) use other::{LocalListener, LocalStream};
+pub use other::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(not(unix))]
-pub use other::{Signals, open_file_limit, raise_open_file_limit};
+pub(crate) use other::{LocalListener, LocalStream, create_private};
 
 /// A request to stop, as [`Signals::recv`] reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Where there is no Unix: Ctrl-C, no known limit of open files, no Unix domain sockets.
 
 use std::convert::Infallible;
+use std::fs::File;
+use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::pin::Pin;
@@ -28,9 +30,36 @@ impl Signals {
         match tokio::signal::ctrl_c().await {
             Ok(()) => Signal::INTERRUPT,
             // Without a handler there is nothing to wait for: the system ends the process itself.
-            Err(_) => std::future::pending().await,
+            Err(_) => pending().await,
         }
     }
+}
+
+/// The signal that asks for files to be read anew: there is none.
+#[derive(Debug)]
+pub struct Hangups(());
+
+impl Hangups {
+    /// Does nothing.
+    ///
+    /// # Errors
+    /// Never on this platform.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    /// Waits for ever.
+    pub async fn recv(&mut self) {
+        pending().await
+    }
+}
+
+/// Creates a file with the permissions that its directory gives it.
+///
+/// # Errors
+/// When there is such a file already, or it cannot be created.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    File::create_new(path)
 }
 
 /// How many files this process may have open: there is no limit to ask for.

@@ -1,7 +1,8 @@
-//! Unix: SIGINT and SIGTERM, `RLIMIT_NOFILE`, `unix:PATH`.
+//! Unix: SIGINT, SIGTERM and SIGHUP, `RLIMIT_NOFILE`, permissions, `unix:PATH`.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::{fs, os::unix::net::UnixStream as BlockingUnixStream};
@@ -40,6 +41,37 @@ impl Signals {
             _ = self.terminate.recv() => Signal { name: "SIGTERM", exit_code: 143 },
         }
     }
+}
+
+/// The signal that asks for files to be read anew: SIGHUP.
+#[derive(Debug)]
+pub struct Hangups(unix::Signal);
+
+impl Hangups {
+    /// Starts to listen for SIGHUP, which would end the process by default.
+    ///
+    /// # Errors
+    /// When the operating system does not let the handler be installed.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(unix::signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next signal.
+    pub async fn recv(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+/// Creates a file that its owner alone may read.
+///
+/// # Errors
+/// When there is such a file already, or it cannot be created.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// How many files this process may have open, by its soft limit.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use echobeat::{Server, ServerConfig};
+use echobeat::{Server, ServerConfig, StartError};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -108,7 +108,9 @@ async fn an_address_in_use_is_an_error_that_names_it() {
         listen: vec![server.address.to_string().parse().unwrap()],
         ..config()
     });
-    let error = taken.await.unwrap_err();
+    let Err(StartError::Bind(error)) = taken.await else {
+        panic!("the address is in use");
+    };
     assert!(
         error.to_string().contains(&server.address.to_string()),
         "{error}"

@@ -1,0 +1,143 @@
+//! Certificate and key from PEM files, and what may be wrong with them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::Error;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", .file.display())]
+    Write {
+        /// The file, or its directory.
+        file: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A file is not PEM.
+    #[error("{} is no PEM file: {fault}", .file.display())]
+    NotPem {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A PEM file without a certificate.
+    #[error("{} contains no certificate: none begins with -----BEGIN CERTIFICATE-----", .0.display())]
+    NoCertificate(PathBuf),
+    /// A PEM file without a private key.
+    #[error(
+        "{} contains no private key in PKCS#8, PKCS#1 or SEC1 form; if it has a passphrase, take \
+         that off: openssl pkey -in FILE -out NEW", .0.display()
+    )]
+    NoKey(PathBuf),
+    /// The first certificate of the file is none.
+    #[error("the first certificate in {} cannot be used: {source}", .file.display())]
+    BadCertificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Error,
+    },
+    /// The key is none, or of a kind that is not supported.
+    #[error(
+        "the key in {} cannot be used: {source}; it must be RSA of at least 2048 bits, ECDSA on \
+         P-256 or P-384, or Ed25519", .file.display()
+    )]
+    BadKey {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Error,
+    },
+    /// Key and certificate are not a pair.
+    #[error(
+        "the key in {} does not belong to the first certificate in {}; a server's own certificate \
+         comes before those that signed it", .key.display(), .certificate.display()
+    )]
+    Mismatch {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+    },
+    /// No certificate could be made.
+    #[error("cannot make a self-signed certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// The settings make no sense to rustls.
+    #[error("cannot set up TLS: {0}")]
+    Setup(#[from] Error),
+}
+
+/// Reads a certificate, with the chain that follows it, and its key.
+pub(super) fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let chain = read_chain(certificate)?;
+    let der = read_key(key)?;
+    CertifiedKey::from_der(chain, der, &super::provider()).map_err(|error| match error {
+        Error::InconsistentKeys(_) => TlsError::Mismatch {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        },
+        source @ Error::InvalidCertificate(_) => TlsError::BadCertificate {
+            file: certificate.to_owned(),
+            source,
+        },
+        source => TlsError::BadKey {
+            file: key.to_owned(),
+            source,
+        },
+    })
+}
+
+fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(file)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => Err(TlsError::NoCertificate(file.to_owned())),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(not_pem(file, &error)),
+    }
+}
+
+fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => TlsError::NoKey(file.to_owned()),
+        error => not_pem(file, &error),
+    })
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|source| TlsError::Read {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+/// In words of our own: those of the error quote the file as a list of numbers.
+fn not_pem(file: &Path, error: &pem::Error) -> TlsError {
+    let fault = match error {
+        pem::Error::MissingSectionEnd { .. } => "an -----END …----- line is missing",
+        pem::Error::IllegalSectionStart { .. } => "a -----BEGIN …----- line is broken",
+        pem::Error::Base64Decode(_) => "what is between BEGIN and END is not Base64",
+        _ => "it cannot be read",
+    };
+    TlsError::NotPem {
+        file: file.to_owned(),
+        fault,
+    }
+}

@@ -1,0 +1,156 @@
+//! TLS: the certificate that a server shows, and the handshake that shows it.
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`certificate`] | certificate and key from PEM files, and what may be wrong with them |
+//! | [`self_signed`] | certificates that are made here |
+//! | [`stream`] | a connection, with or without TLS |
+
+mod certificate;
+mod self_signed;
+mod stream;
+
+use std::fmt::Write;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ring::digest::{SHA256, digest};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio::task::spawn_blocking;
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info};
+
+use crate::address::Address;
+use crate::config::CertificateSource;
+use crate::listen::Stream;
+use crate::platform::Hangups;
+
+pub use certificate::TlsError;
+pub(crate) use stream::MaybeTls;
+
+/// The protocols that are offered (RFC 7301), best first.
+const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+
+/// Speaks TLS with those who connect. Its certificate can be replaced while it does.
+#[derive(Debug)]
+pub struct Acceptor {
+    source: CertificateSource,
+    /// The hosts that a certificate made here is for.
+    names: Vec<String>,
+    /// All of it is replaced, so that no session with an old certificate is resumed.
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+impl Acceptor {
+    /// Reads or makes the certificate, for a server that listens on `addresses`.
+    pub(crate) fn new(source: CertificateSource, addresses: &[Address]) -> Result<Self, TlsError> {
+        let names = self_signed::names(addresses);
+        let current = RwLock::new(load(&source, &names)?);
+        Ok(Self {
+            source,
+            names,
+            current,
+        })
+    }
+
+    /// Reads the certificate anew, or makes another. Connections that are open stay as they are.
+    ///
+    /// # Errors
+    /// When the new certificate cannot be had; then the old one stays.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let new = load(&self.source, &self.names)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// Reloads at every hangup, and logs what comes of it.
+    pub async fn reload_at(self: Arc<Self>, mut hangups: Hangups) {
+        loop {
+            hangups.recv().await;
+            let acceptor = Arc::clone(&self);
+            // Files may be slow, and sessions must not wait for them.
+            match spawn_blocking(move || acceptor.reload()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => error!(%error, "the certificate stays as it was"),
+                Err(panic) => error!(%panic, "the certificate stays as it was"),
+            }
+        }
+    }
+
+    /// The handshake, which whoever calls this must limit in time.
+    ///
+    /// # Errors
+    /// When there is no agreement. The peer has been told why, as far as it takes that at once.
+    pub(crate) async fn accept(&self, stream: Stream) -> Result<MaybeTls, (io::Error, Stream)> {
+        let acceptor = TlsAcceptor::from(self.config());
+        let accepted = acceptor.accept(stream).into_fallible().await?;
+        Ok(MaybeTls::Tls(Box::new(accepted)))
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+}
+
+/// The cryptography: ring's.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Reads or makes a certificate, and says which it is.
+fn load(source: &CertificateSource, names: &[String]) -> Result<Arc<ServerConfig>, TlsError> {
+    let certified = match source {
+        CertificateSource::Files { certificate, key } => {
+            let certified = certificate::load(certificate, key)?;
+            let file = certificate.display();
+            info!(%file, sha256 = fingerprint(&certified), "certificate");
+            certified
+        }
+        CertificateSource::SelfSigned { directory: None } => {
+            let certified = self_signed::make(names)?;
+            let sha256 = fingerprint(&certified);
+            info!(
+                sha256,
+                "self-signed certificate: compare this with what a browser shows, and proceed; for \
+                 other clients keep it with --tls-self-signed-dir"
+            );
+            certified
+        }
+        CertificateSource::SelfSigned {
+            directory: Some(directory),
+        } => {
+            let (certified, file) = self_signed::keep_in(directory, names)?;
+            let (file, sha256) = (file.display(), fingerprint(&certified));
+            info!(
+                %file,
+                sha256,
+                "self-signed certificate: give clients this file to trust, as curl --cacert does"
+            );
+            certified
+        }
+    };
+    server_config(certified)
+}
+
+fn server_config(certified: CertifiedKey) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    Ok(Arc::new(config))
+}
+
+/// The SHA-256 fingerprint of the certificate, as browsers and OpenSSL write it.
+fn fingerprint(certified: &CertifiedKey) -> String {
+    let certificate = certified.cert.first().map_or(&[][..], |der| der);
+    let mut text = String::new();
+    for byte in digest(&SHA256, certificate).as_ref() {
+        let colon = if text.is_empty() { "" } else { ":" };
+        let _ = write!(text, "{colon}{byte:02X}");
+    }
+    text
+}

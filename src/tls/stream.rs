@@ -1,0 +1,115 @@
+//! A connection, with or without TLS.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustls::ProtocolVersion;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use crate::listen::Stream;
+
+/// An accepted connection, over TLS or not.
+#[derive(Debug)]
+pub(crate) enum MaybeTls {
+    Plain(Stream),
+    /// Boxed, so that a connection without it takes no more memory for it.
+    Tls(Box<TlsStream<Stream>>),
+}
+
+impl MaybeTls {
+    /// The version of TLS.
+    pub(crate) fn version(&self) -> Option<&'static str> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        let (_, session) = stream.get_ref();
+        match session.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => Some("1.3"),
+            ProtocolVersion::TLSv1_2 => Some("1.2"),
+            other => other.as_str(),
+        }
+    }
+
+    /// Drops the connection with a reset, so that the kernel keeps no unsent data for a peer that
+    /// does not take it.
+    pub(crate) fn reset(self) {
+        match self {
+            Self::Plain(stream) => stream.reset(),
+            Self::Tls(stream) => stream.into_inner().0.reset(),
+        }
+    }
+}
+
+/// Calls a method of whichever stream it is.
+macro_rules! delegate {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            MaybeTls::Plain(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            MaybeTls::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for MaybeTls {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for MaybeTls {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_flush(cx))
+    }
+
+    /// Over TLS: close_notify first, and then the end of TCP (RFC 8446, section 6.1).
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::*;
+
+    #[test]
+    fn a_plain_connection_takes_no_room_for_tls() {
+        assert_eq!(size_of::<MaybeTls>(), size_of::<Stream>());
+    }
+}
