@@ -56,7 +56,8 @@ impl Running {
 
     /// The TCP address of the URL.
     pub fn address(&self) -> SocketAddr {
-        let authority = self.url.trim_start_matches("ws://").trim_end_matches('/');
+        let (_scheme, rest) = self.url.split_once("://").expect("a scheme");
+        let authority = rest.trim_end_matches('/');
         authority.parse().expect("an IP address and a port")
     }
 }
@@ -95,6 +96,10 @@ async fn help_and_version_go_to_stdout() {
         "--close-timeout",
         "--drain",
         "--threads",
+        "--tls-cert",
+        "--tls-key",
+        "--tls-self-signed",
+        "--tls-self-signed-dir",
         "--log-format",
         "--verbose",
         "--quiet",

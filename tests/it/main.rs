@@ -7,5 +7,6 @@ mod faults;
 mod http;
 mod shutdown;
 mod support;
+mod tls;
 #[cfg(unix)]
 mod unix;

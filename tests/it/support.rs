@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use echobeat::{Server, ServerConfig};
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -72,8 +72,7 @@ impl TestServer {
     pub async fn try_connect(&self) -> Result<Client, Error> {
         let url = format!("ws://{}/wshandler", self.address);
         let stream = self.raw().await.stream;
-        let (socket, _) = soon(tokio_tungstenite::client_async(url, stream)).await?;
-        Ok(Client { socket })
+        Client::over(stream, url).await
     }
 
     /// A client that says what it wants.
@@ -106,11 +105,17 @@ impl TestServer {
 }
 
 /// A good client: tokio-tungstenite's.
-pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+pub struct Client<S = TcpStream> {
+    socket: WebSocketStream<S>,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Upgrades `stream`.
+    pub async fn over(stream: S, url: String) -> Result<Self, Error> {
+        let (socket, _) = soon(tokio_tungstenite::client_async(url, stream)).await?;
+        Ok(Self { socket })
+    }
+
     pub async fn send(&mut self, message: impl Into<Message>) {
         soon(self.socket.send(message.into()))
             .await
@@ -160,7 +165,14 @@ pub struct Control {
 impl Control {
     /// Echoes over a connection of its own to `address`.
     pub async fn start(address: SocketAddr) -> Self {
-        let mut raw = Raw::connect(address).await;
+        Self::over(Raw::connect(address).await).await
+    }
+
+    /// Echoes over `raw`.
+    pub async fn over<S>(mut raw: Raw<S>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         raw.send(upgrade_request("/control")).await;
         assert_eq!(raw.head().await.status, 101);
         let (stop, mut stopped) = oneshot::channel();
@@ -191,8 +203,8 @@ impl Control {
 }
 
 /// A client that sends bytes and reads bytes.
-pub struct Raw {
-    pub stream: TcpStream,
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
 }
 
 /// An HTTP response.
@@ -228,7 +240,9 @@ impl Raw {
         assert_eq!(raw.head().await.status, 101);
         raw
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         soon(self.stream.write_all(bytes.as_ref()))
             .await

@@ -1,0 +1,194 @@
+//! WebSockets over TLS, with rustls for a client, and what may go wrong with certificates.
+
+mod certificates;
+mod handshake;
+#[cfg(unix)]
+mod reload;
+mod sessions;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use echobeat::{CertificateSource, ServerConfig};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::cli::{Running, echobeat};
+use crate::support::{Client, Control, Raw, TestServer, soon, upgrade_request};
+
+const BOTH_VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+
+/// An authority, and the files of a server that it vouches for.
+struct Issued {
+    authority: CertifiedIssuer<'static, KeyPair>,
+    directory: PathBuf,
+}
+
+impl Issued {
+    /// In a directory of this name, which no other test uses.
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let issued = Self {
+            authority: CertifiedIssuer::self_signed(params, key).unwrap(),
+            directory: directory(name),
+        };
+        issued.issue();
+        issued
+    }
+
+    /// Issues a new certificate, with the authority's own behind it.
+    fn issue(&self) -> CertificateDer<'static> {
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        fs::write(
+            self.certificate(),
+            [certificate.pem(), self.authority.pem()].concat(),
+        )
+        .unwrap();
+        fs::write(self.key(), key.serialize_pem()).unwrap();
+        certificate.der().clone()
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.directory.join("cert.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.directory.join("key.pem")
+    }
+
+    fn trusted(&self) -> Trusting {
+        Trusting::only(self.authority.der().clone())
+    }
+
+    /// The program with these files.
+    async fn run(&self, args: &[&str]) -> Running {
+        let (certificate, key) = (self.certificate(), self.key());
+        let tls = [
+            "127.0.0.1:0",
+            "--heartbeat=off",
+            "--tls-cert",
+            text(&certificate),
+            "--tls-key",
+            text(&key),
+        ];
+        Running::start(echobeat(&[&tls, args].concat())).await
+    }
+
+    async fn serve(&self, settings: ServerConfig) -> TestServer {
+        TestServer::start_with(ServerConfig {
+            tls: Some(CertificateSource::Files {
+                certificate: self.certificate(),
+                key: self.key(),
+            }),
+            ..settings
+        })
+        .await
+    }
+}
+
+/// An empty directory.
+fn directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("tls")
+        .join(name);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Files that came with the tests.
+fn key_file(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/it/tls/keys", name]
+        .iter()
+        .collect()
+}
+
+/// A client that trusts one certificate, or those that it signed.
+#[derive(Clone)]
+struct Trusting {
+    roots: RootCertStore,
+}
+
+impl Trusting {
+    fn only(certificate: CertificateDer<'static>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        Self { roots }
+    }
+
+    /// Trusts the certificate of this file.
+    fn file(file: &Path) -> Self {
+        Self::only(CertificateDer::from_pem_file(file).unwrap())
+    }
+
+    /// The handshake, with these versions and protocols to offer.
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+        stream: S,
+    ) -> io::Result<Raw<TlsStream<S>>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        soon(connecting).await.map(|stream| Raw { stream })
+    }
+
+    async fn try_connect_with(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+        address: SocketAddr,
+    ) -> io::Result<Raw<TlsStream<TcpStream>>> {
+        let tcp = Raw::connect(address).await.stream;
+        self.handshake(versions, protocols, tcp).await
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Raw<TlsStream<TcpStream>> {
+        self.try_connect_with(&BOTH_VERSIONS, &[], address)
+            .await
+            .expect("the certificate is good")
+    }
+
+    async fn session(&self, address: SocketAddr) -> Raw<TlsStream<TcpStream>> {
+        let mut raw = self.connect(address).await;
+        raw.send(upgrade_request("/")).await;
+        assert_eq!(raw.head().await.status, 101);
+        raw
+    }
+
+    async fn client(&self, address: SocketAddr) -> Client<TlsStream<TcpStream>> {
+        let stream = self.connect(address).await.stream;
+        Client::over(stream, "wss://localhost/".to_owned())
+            .await
+            .expect("the server upgrades")
+    }
+
+    async fn control(&self, address: SocketAddr) -> Control {
+        Control::over(self.connect(address).await).await
+    }
+}
