@@ -40,8 +40,8 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The span of its log lines. It is made for each anew: kept, it would take half a KiB of a
-    /// connection's memory.
+    /// The span of its log lines. It is made for each anew: kept, it would take memory for as
+    /// long as the connection lasts.
     pub(crate) fn span(&self) -> Span {
         info_span!("connection", conn = self.number, peer = %self.peer)
     }

@@ -176,7 +176,7 @@ fn header(first: u8, length: u64) -> Vec<u8> {
 }
 
 /// Bytes that an idle session may take in its future. With what tokio has for a task, a socket and
-/// a timer that makes less than 2 KiB a connection.
+/// a timer that makes some 2 KiB a connection.
 const SESSION_SIZE: usize = 1024;
 
 #[tokio::test(start_paused = true)]
