@@ -67,6 +67,11 @@ struct ServeArgs {
     #[arg(long, env = "ECHOBEAT_PATH", value_delimiter = ',')]
     path: Vec<UpgradePath>,
 
+    /// Speak HTTP/2 without TLS too, with clients that begin with it, as meshes do
+    #[arg(long, env = "ECHOBEAT_H2C", value_parser = BoolishValueParser::new())]
+    #[arg(conflicts_with_all = ["tls_cert", "tls_self_signed"])]
+    h2c: bool,
+
     /// Interval of the heart beat, or off
     #[arg(
         long,
@@ -245,6 +250,7 @@ impl Cli {
         ServerConfig {
             listen,
             tls: self.tls.into_source(),
+            h2c: args.h2c,
             paths: args.path,
             heartbeat: args.heartbeat.0,
             heartbeat_text: args.heartbeat_text,

@@ -33,6 +33,8 @@ pub struct ServerConfig {
     pub listen: Vec<Address>,
     /// The certificate for TLS, which all addresses then speak; `None`: none does.
     pub tls: Option<CertificateSource>,
+    /// Whether HTTP/2 is spoken without TLS too, with those who begin with it ("prior knowledge").
+    pub h2c: bool,
     /// Paths that upgrade to WebSocket; empty: every path does.
     pub paths: Vec<UpgradePath>,
     /// Interval of the heart beat, counted from the upgrade; `None` turns it off.
@@ -67,6 +69,7 @@ impl Default for ServerConfig {
         Self {
             listen: vec![Address::default()],
             tls: None,
+            h2c: false,
             paths: Vec::new(),
             heartbeat: Some(Duration::from_secs(3)),
             heartbeat_text: "heart beat".to_owned(),

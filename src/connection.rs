@@ -1,5 +1,5 @@
 //! One connection, from accept to close: TLS if the server speaks it, HTTP, then perhaps a session,
-//! then an orderly end of TCP.
+//! or over HTTP/2 several, then an orderly end of TCP.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,11 +13,14 @@ use tracing::{debug, info};
 
 use crate::close::Parting;
 use crate::config::{ServerConfig, Subprotocol};
-use crate::http::{self, Outcome, Routes, Upgrade};
-use crate::listen::{Caller, Peer, Stream};
+use crate::http::http1::{self, Outcome};
+use crate::http::preface::{self, Rewound};
+use crate::http::{Routes, Upgrade, http2};
+use crate::listen::{Caller, Http, Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 use crate::tls::{Acceptor, MaybeTls};
+use crate::wire::Transport;
 
 /// Silence that ends the wait for a peer to read our last bytes and close.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
@@ -69,91 +72,134 @@ impl EchoService {
         drain: Drain,
     ) -> impl Future<Output = ()> + Send + use<> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let caller = Caller { number, peer };
-        let opened = Box::pin(self.open(stream, caller, opening, drain));
+        let visit = Visit {
+            caller: Caller::new(number, peer),
+            deadline: Instant::now() + self.config.handshake_timeout,
+            opening,
+            drain,
+        };
+        let opened = Box::pin(self.open(stream, visit));
         async move {
             match opened.await {
-                Opened::Session(session) => session.await,
+                Opened::Sessions(sessions) => sessions.await,
                 Opened::Answered(stream) => Box::pin(linger(stream)).await,
-                Opened::TimedOut => {}
+                Opened::Over => {}
             }
         }
     }
 
     /// Speaks TLS, if this server does, and HTTP: both must be done by one deadline.
-    async fn open(
-        self: Arc<Self>,
-        stream: Stream,
-        caller: Caller,
-        _opening: OwnedSemaphorePermit,
-        drain: Drain,
-    ) -> Opened {
-        let deadline = Instant::now() + self.config.handshake_timeout;
-        let stream = match self.secure(stream, caller, deadline).await {
+    async fn open(self: Arc<Self>, stream: Stream, mut visit: Visit) -> Opened {
+        let stream = match self.secure(stream, &visit).await {
             Ok(stream) => stream,
             Err(failed) => return failed,
         };
-        let routes = Routes::new(
-            Arc::clone(&self.config),
-            Arc::clone(&self.places),
-            drain.clone(),
-            caller,
-        );
-        let (stream, outcome) = http::serve(stream, routes, deadline, drain.clone()).await;
-        match outcome {
-            Outcome::TimedOut => Opened::TimedOut,
-            Outcome::Done => Opened::Answered(stream),
-            Outcome::Session(upgrade) => {
-                log_open(caller, &upgrade, stream.version());
-                let config = Arc::clone(&self.config);
-                Opened::Session(Box::pin(converse(stream, *upgrade, config, drain, caller)))
-            }
+        visit.caller.tls = stream.version();
+        match self.version(stream, &visit).await {
+            Some((true, stream)) => self.open_http2(stream, visit),
+            Some((false, stream)) => self.open_http1(stream, visit).await,
+            None => Opened::Over,
         }
     }
 
     /// The TLS handshake. That it fails is the peer's affair, and quiet: anybody may try a port.
-    async fn secure(
-        &self,
-        stream: Stream,
-        caller: Caller,
-        deadline: Instant,
-    ) -> Result<MaybeTls, Opened> {
+    async fn secure(&self, stream: Stream, visit: &Visit) -> Result<MaybeTls, Opened> {
         let Some(tls) = &self.tls else {
             return Ok(MaybeTls::Plain(stream));
         };
-        match timeout_at(deadline, tls.accept(stream)).await {
+        match timeout_at(visit.deadline, tls.accept(stream)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err((error, stream))) => {
-                debug!(parent: &caller.span(), %error, "no TLS handshake");
+                debug!(parent: &visit.caller.span(), %error, "no TLS handshake");
                 // In good order all the same, for our alert to arrive.
                 Err(Opened::Answered(MaybeTls::Plain(stream)))
             }
             Err(_late) => {
-                debug!(parent: &caller.span(), "no TLS handshake in time");
-                Err(Opened::TimedOut)
+                debug!(parent: &visit.caller.span(), "no TLS handshake in time");
+                Err(Opened::Over)
             }
         }
     }
+
+    /// Whether the peer speaks HTTP/2: TLS has agreed on it, or it begins so where it may.
+    async fn version(&self, stream: MaybeTls, visit: &Visit) -> Option<(bool, Rewound<MaybeTls>)> {
+        if !self.config.h2c || visit.caller.tls.is_some() {
+            return Some((stream.is_http2(), Rewound::fresh(stream)));
+        }
+        timeout_at(visit.deadline, preface::peek(stream))
+            .await
+            .ok()?
+            .ok()
+    }
+
+    async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
+        let routes = self.routes(&visit);
+        let caller = visit.caller.over(Http::One);
+        let (stream, outcome) = http1::serve(stream, routes, caller, visit.deadline).await;
+        match outcome {
+            Outcome::TimedOut => Opened::Over,
+            Outcome::Done => Opened::Answered(stream),
+            Outcome::Session(upgrade, early) => {
+                let config = Arc::clone(&self.config);
+                let session = converse(stream, early, *upgrade, config, visit.drain, caller);
+                Opened::Sessions(Box::pin(session))
+            }
+        }
+    }
+
+    fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
+        let routes = self.routes(&visit);
+        let caller = visit.caller.over(Http::Two(0));
+        let (config, drain) = (Arc::clone(&self.config), visit.drain);
+        let open = move |stream, upgrade, caller| {
+            let (config, drain) = (Arc::clone(&config), drain.clone());
+            converse(stream, Vec::new(), upgrade, config, drain, caller)
+        };
+        let first = (visit.deadline, visit.opening);
+        let sessions = http2::serve(stream, routes, caller, first, open);
+        Opened::Sessions(Box::pin(sessions))
+    }
+
+    fn routes(&self, visit: &Visit) -> Routes {
+        Routes::new(
+            Arc::clone(&self.config),
+            Arc::clone(&self.places),
+            visit.drain.clone(),
+        )
+    }
+}
+
+/// A connection on its way to sessions.
+struct Visit {
+    caller: Caller,
+    /// When the first request must have arrived.
+    deadline: Instant,
+    /// Its place among those that are on this way.
+    opening: OwnedSemaphorePermit,
+    drain: Drain,
 }
 
 /// What comes of a connection once HTTP is done.
 enum Opened {
-    /// A session, to the end of its connection.
-    Session(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Sessions, to the end of their connection.
+    Sessions(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// The last answer is sent.
     Answered(MaybeTls),
-    TimedOut,
+    /// Nothing.
+    Over,
 }
 
-/// Runs a session, and leaves its connection in the way that its end asks for.
-fn converse(
-    mut stream: MaybeTls,
+/// Runs a session, and leaves its stream in the way that its end asks for.
+fn converse<S: Transport>(
+    mut stream: S,
+    early: Vec<u8>,
     upgrade: Upgrade,
     config: Arc<ServerConfig>,
     drain: Drain,
     caller: Caller,
-) -> impl Future<Output = ()> + Send {
-    let Upgrade { early, place, .. } = upgrade;
+) -> impl Future<Output = ()> {
+    log_open(caller, &upgrade);
+    let place = upgrade.place;
     async move {
         let _until_the_end = place;
         let report = session::run(&mut stream, &early, &config, drain, caller).await;
@@ -166,16 +212,16 @@ fn converse(
     }
 }
 
-fn log_open(caller: Caller, upgrade: &Upgrade, tls: Option<&str>) {
+fn log_open(caller: Caller, upgrade: &Upgrade) {
     let Upgrade {
         path, handshake, ..
     } = upgrade;
     let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
     match &handshake.passed_over {
-        None => info!(parent: &caller.span(), path, subprotocol, tls, "open"),
+        None => info!(parent: &caller.span(), path, subprotocol, "open"),
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
-            info!(parent: &caller.span(), path, offered, tls, "open, without a subprotocol");
+            info!(parent: &caller.span(), path, offered, "open, without a subprotocol");
         }
     }
 }
@@ -206,7 +252,7 @@ fn log_end(caller: Caller, report: &Report) {
 
 /// Shuts the write side down, and discards what the peer still sends: to drop a socket with unread
 /// input sends a reset, which can destroy our last bytes on their way.
-async fn linger(mut stream: MaybeTls) {
+async fn linger<S: Transport>(mut stream: S) {
     let farewell = async {
         if stream.shutdown().await.is_err() {
             return;

@@ -15,10 +15,10 @@ use crate::listen::{Caller, Peer};
 use crate::session::{self, Report};
 use crate::shutdown::Shutdown;
 
-/// Answers a request that asks to upgrade; a refusal has its sentence for a body.
+/// Answers a request that asks for a session; a refusal has its sentence for a body.
 #[must_use]
 pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<String>> {
-    handshake::is_upgrade(request.headers()).then(|| match handshake::answer(request, config) {
+    handshake::is_asked_for(request).then(|| match handshake::answer(request, config) {
         Ok(handshake) => handshake.response(),
         Err(refusal) => {
             let mut response = Response::new(refusal.sentence.into_owned());
@@ -54,10 +54,7 @@ pub async fn session<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let caller = Caller {
-        number: 1,
-        peer: Peer::Local,
-    };
+    let caller = Caller::new(1, Peer::Local);
     let shutdown = Shutdown::new();
     let drain = async {
         if let Some(time) = drain_after {

@@ -1,13 +1,14 @@
-//! The upgrade handshake of RFC 6455, section 4.2, as a pure function: from a request to what the
-//! 101 says, or to the refusal.
+//! The handshake as a pure function, from a request to the response that accepts it, or to the
+//! refusal: an upgrade by RFC 6455, section 4.2, or over HTTP/2 an extended CONNECT by RFC 8441.
 //!
 //! The checks are our own: tungstenite's read only the first `Connection` line, and want `Upgrade`
 //! to be exactly `websocket`.
 
 use std::borrow::Cow;
 
+use h2::ext::Protocol;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    ALLOW, CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
@@ -49,8 +50,8 @@ impl Refusal {
 /// What an accepted handshake comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handshake {
-    /// The value of `Sec-WebSocket-Accept`.
-    accept: String,
+    /// The value of `Sec-WebSocket-Accept`, which an extended CONNECT has not.
+    accept: Option<String>,
     /// The subprotocol selected, if any.
     pub(crate) subprotocol: Option<Subprotocol>,
     /// The client's offers, if there were some and none was selected.
@@ -58,39 +59,52 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// The 101 response.
+    /// The response that accepts: a 101, or a 200 to an extended CONNECT.
     pub(crate) fn response<B: Default>(&self) -> Response<B> {
         let mut response = Response::new(B::default());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        // Base64 and tokens are visible ASCII, so neither conversion fails.
-        if let Ok(accept) = HeaderValue::from_str(&self.accept) {
-            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(accept) = &self.accept {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            // Base64 and tokens are visible ASCII, so neither conversion fails.
+            if let Ok(accept) = HeaderValue::from_str(accept) {
+                headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+            }
         }
         if let Some(Ok(name)) = self.subprotocol.as_ref().map(|name| name.as_str().parse()) {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, name);
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
         }
         response
     }
 }
 
-/// Whether a request asks to upgrade to WebSocket, rightly or not.
-pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
-    has_token(headers.get_all(UPGRADE), "websocket")
+/// Whether a request asks for a session, rightly or not.
+pub(crate) fn is_asked_for<B>(request: &Request<B>) -> bool {
+    match request.version() {
+        Version::HTTP_2 => request.extensions().get::<Protocol>().is_some(),
+        _ => has_token(request.headers().get_all(UPGRADE), "websocket"),
+    }
 }
 
-/// Answers a request that [asks to upgrade](is_upgrade).
+/// Answers a request that [asks for a session](is_asked_for).
 pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<Handshake, Refusal> {
+    let headers = request.headers();
     check_head(request)?;
-    check_upgrade(request)?;
-    check_version(request.headers())?;
-    let accept = accept_key(request.headers())?;
+    let accept = match request.version() {
+        Version::HTTP_2 => {
+            check_connect(request)?;
+            None
+        }
+        _ => {
+            check_upgrade(request)?;
+            Some(accept_key(headers)?)
+        }
+    };
     check_path(request.uri().path(), config)?;
-    check_origin(request.headers(), config)?;
-    let subprotocol = select_subprotocol(request.headers(), &config.subprotocols);
-    let offers: Vec<_> = offers(request.headers()).collect();
+    check_origin(headers, config)?;
+    let subprotocol = select_subprotocol(headers, &config.subprotocols);
+    let offers: Vec<_> = offers(headers).collect();
     Ok(Handshake {
         accept,
         passed_over: (subprotocol.is_none() && !offers.is_empty()).then(|| offers.join(", ")),
@@ -119,6 +133,8 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     }
     match headers.get_all(HOST).iter().count() {
         1 => Ok(()),
+        // HTTP/2 has it in :authority (RFC 9113, section 8.3.1).
+        0 if request.version() == Version::HTTP_2 && request.uri().authority().is_some() => Ok(()),
         0 if request.version() < Version::HTTP_11 => Ok(()),
         0 => Err(bad_request("The Host header is missing.")),
         _ => Err(bad_request("There must be one Host header, not several.")),
@@ -129,8 +145,7 @@ fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET {
         let sentence = "A WebSocket handshake is a GET request.";
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
-            .with(hyper::header::ALLOW, "GET"));
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, "GET"));
     }
     if request.version() < Version::HTTP_11 {
         return Err(Refusal::new(
@@ -138,26 +153,46 @@ fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
             "A WebSocket handshake takes HTTP/1.1.",
         ));
     }
-    let empty = headers.get_all(CONTENT_LENGTH).iter().all(|n| n == "0");
-    if !empty || headers.contains_key(TRANSFER_ENCODING) {
-        return Err(bad_request("A WebSocket handshake has no body."));
-    }
+    check_no_body(headers)?;
     if !has_token(headers.get_all(CONNECTION), "upgrade") {
         return Err(bad_request(
             "The Connection header must list Upgrade. Does a proxy in between drop it?",
         ));
     }
+    check_version(headers, StatusCode::UPGRADE_REQUIRED).map_err(|refusal| {
+        // RFC 9110, section 15.5.22.
+        refusal.with(UPGRADE, "websocket")
+    })
+}
+
+/// Checks an extended CONNECT (RFC 8441, section 4). h2 has checked that it has a scheme and a path.
+fn check_connect<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let protocol = request.extensions().get::<Protocol>();
+    if protocol.is_none_or(|protocol| protocol.as_str() != "websocket") {
+        // RFC 9220, section 3, which says it for HTTP/3.
+        let sentence = "The one :protocol that can be connected to here is websocket.";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, sentence));
+    }
+    check_no_body(request.headers())?;
+    // There are no upgrades to require.
+    check_version(request.headers(), StatusCode::BAD_REQUEST)
+}
+
+fn check_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
+    let empty = headers.get_all(CONTENT_LENGTH).iter().all(|n| n == "0");
+    if !empty || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(bad_request("A WebSocket handshake has no body."));
+    }
     Ok(())
 }
 
-fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_version(headers: &HeaderMap, otherwise: StatusCode) -> Result<(), Refusal> {
     match only(headers.get_all(SEC_WEBSOCKET_VERSION)) {
         Some("13") => Ok(()),
         _ => Err(Refusal::new(
-            StatusCode::UPGRADE_REQUIRED,
+            otherwise,
             "The Sec-WebSocket-Version header must be 13 (RFC 6455).",
         )
-        .with(UPGRADE, "websocket")
         .with(SEC_WEBSOCKET_VERSION, "13")),
     }
 }

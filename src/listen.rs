@@ -31,19 +31,71 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A connection, as the log names it.
+/// Who is at the other end of a session, as the log names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// Connections of this server are counted from 1.
     pub(crate) number: u64,
     pub(crate) peer: Peer,
+    /// The version of HTTP, once it is known.
+    pub(crate) http: Option<Http>,
+    pub(crate) tls: Option<TlsVersion>,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Http {
+    One,
+    /// With the number of a stream, or 0 for the whole connection (RFC 9113, section 5.1.1).
+    Two(u32),
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsVersion {
+    Tls12,
+    Tls13,
 }
 
 impl Caller {
+    pub(crate) fn new(number: u64, peer: Peer) -> Self {
+        Self {
+            number,
+            peer,
+            http: None,
+            tls: None,
+        }
+    }
+
+    /// The same, by this version of HTTP.
+    pub(crate) fn over(self, http: Http) -> Self {
+        Self {
+            http: Some(http),
+            ..self
+        }
+    }
+
     /// The span of its log lines. It is made for each anew: kept, it would take memory for as
     /// long as the connection lasts.
     pub(crate) fn span(&self) -> Span {
-        info_span!("connection", conn = self.number, peer = %self.peer)
+        let (transport, stream) = match self.http {
+            None => (None, None),
+            Some(Http::One) => (Some("h1"), None),
+            Some(Http::Two(0)) => (Some("h2"), None),
+            Some(Http::Two(stream)) => (Some("h2"), Some(stream)),
+        };
+        let tls = self.tls.map(|version| match version {
+            TlsVersion::Tls12 => "1.2",
+            TlsVersion::Tls13 => "1.3",
+        });
+        info_span!(
+            "connection",
+            conn = self.number,
+            peer = %self.peer,
+            transport,
+            stream,
+            tls
+        )
     }
 }
 

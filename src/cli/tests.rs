@@ -39,6 +39,7 @@ fn every_flag_arrives() {
             certificate: "cert.pem".into(),
             key: "key.pem".into(),
         }),
+        h2c: false,
         paths: ["/a", "/b"].map(|path| path.parse().unwrap()).into(),
         heartbeat: None,
         heartbeat_text: "hi".to_owned(),
@@ -54,6 +55,16 @@ fn every_flag_arrives() {
         drain: Duration::from_secs(120),
     };
     assert_eq!(config.unwrap(), expected);
+}
+
+#[test]
+fn http2_without_tls_is_for_servers_without_tls() {
+    assert!(parse(&["--h2c"]).unwrap().h2c);
+    for tls in [&["--tls-self-signed"][..], &["--tls-cert=a", "--tls-key=b"]] {
+        let error = parse(&[&["--h2c"], tls].concat()).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{tls:?}");
+        assert!(error.to_string().contains("--h2c"), "{tls:?}: {error}");
+    }
 }
 
 #[test]

@@ -77,14 +77,14 @@ fn connection_and_upgrade_are_token_lists_of_any_case_over_several_lines() {
         &[("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZZ==")],
     ] {
         let request = request(changes);
-        assert!(is_upgrade(request.headers()), "{changes:?}");
+        assert!(is_asked_for(&request), "{changes:?}");
         assert!(
             answer(&request, &ServerConfig::default()).is_ok(),
             "{changes:?}"
         );
     }
-    assert!(!is_upgrade(request(&[("Upgrade", "-")]).headers()));
-    assert!(!is_upgrade(request(&[("Upgrade", "h2c")]).headers()));
+    assert!(!is_asked_for(&request(&[("Upgrade", "-")])));
+    assert!(!is_asked_for(&request(&[("Upgrade", "h2c")])));
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn a_refused_version_names_ours() {
     let headers = refused(&[("Sec-WebSocket-Version", "8")]).headers;
     let value = HeaderValue::from_static;
     let expected = [
-        (UPGRADE, value("websocket")),
         (SEC_WEBSOCKET_VERSION, value("13")),
+        (UPGRADE, value("websocket")),
     ];
     assert_eq!(headers, expected);
 }
@@ -224,4 +224,71 @@ fn other_paths_are_refused_where_ours_are_named() {
         refusal.sentence,
         "No WebSocket here. Connect to /a or /wshandler."
     );
+}
+
+/// An extended CONNECT to `protocol`.
+fn connect(protocol: &'static str, headers: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::builder()
+        .method(Method::CONNECT)
+        .version(Version::HTTP_2)
+        .uri("https://localhost/wshandler")
+        .extension(Protocol::from_static(protocol));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+#[test]
+fn an_extended_connect_is_answered_with_200_and_the_subprotocol() {
+    let version = ("Sec-WebSocket-Version", "13");
+    let request = connect(
+        "websocket",
+        &[version, ("Sec-WebSocket-Protocol", "chat, superchat")],
+    );
+    assert!(is_asked_for(&request));
+    let handshake = answer(&request, &ServerConfig::default()).unwrap();
+    let response: Response<()> = handshake.response();
+    assert_eq!(response.status(), StatusCode::OK);
+    let headers: Vec<_> = response.headers().iter().collect();
+    let chat = HeaderValue::from_static("chat");
+    assert_eq!(headers, [(&SEC_WEBSOCKET_PROTOCOL, &chat)]);
+}
+
+#[test]
+fn what_is_wrong_with_an_extended_connect_is_refused_with_its_status() {
+    let version = ("Sec-WebSocket-Version", "13");
+    for (status, protocol, headers) in [
+        (501, "connect-udp", &[version][..]),
+        (501, "WebSocket", &[version]),
+        (400, "websocket", &[]),
+        (400, "websocket", &[("Sec-WebSocket-Version", "8")]),
+        (400, "websocket", &[version, ("Content-Length", "1")]),
+        (400, "websocket", &[version, ("Host", "a"), ("Host", "a")]),
+        (431, "websocket", &[version; 65]),
+    ] {
+        let request = connect(protocol, headers);
+        assert!(is_asked_for(&request));
+        let refusal = answer(&request, &ServerConfig::default()).unwrap_err();
+        assert_eq!(refusal.status.as_u16(), status, "{headers:?}: {refusal:?}");
+        assert!(!refusal.headers.iter().any(|(name, _)| name == UPGRADE));
+    }
+}
+
+#[test]
+fn paths_and_origins_are_checked_over_http2_too() {
+    let config = ServerConfig {
+        paths: vec!["/elsewhere".parse().unwrap()],
+        ..ServerConfig::default()
+    };
+    let headers = [("Sec-WebSocket-Version", "13"), ("Origin", "null")];
+    let refusal = answer(&connect("websocket", &headers), &config).unwrap_err();
+    assert_eq!(refusal.status, StatusCode::NOT_FOUND);
+
+    let config = ServerConfig {
+        allowed_origins: vec!["https://example.com".parse().unwrap()],
+        ..ServerConfig::default()
+    };
+    let refusal = answer(&connect("websocket", &headers), &config).unwrap_err();
+    assert_eq!(refusal.status, StatusCode::FORBIDDEN);
 }

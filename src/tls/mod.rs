@@ -30,8 +30,11 @@ use crate::platform::Hangups;
 pub use certificate::TlsError;
 pub(crate) use stream::MaybeTls;
 
+/// HTTP/2, as it is named in a TLS handshake (RFC 9113, section 3.2).
+const HTTP2: &[u8] = b"h2";
+
 /// The protocols that are offered (RFC 7301), best first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
 /// Speaks TLS with those who connect. Its certificate can be replaced while it does.
 #[derive(Debug)]

@@ -8,7 +8,9 @@ use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use crate::listen::Stream;
+use super::HTTP2;
+use crate::listen::{Stream, TlsVersion};
+use crate::wire::Transport;
 
 /// An accepted connection, over TLS or not.
 #[derive(Debug)]
@@ -20,21 +22,29 @@ pub(crate) enum MaybeTls {
 
 impl MaybeTls {
     /// The version of TLS.
-    pub(crate) fn version(&self) -> Option<&'static str> {
+    pub(crate) fn version(&self) -> Option<TlsVersion> {
         let Self::Tls(stream) = self else {
             return None;
         };
         let (_, session) = stream.get_ref();
         match session.protocol_version()? {
-            ProtocolVersion::TLSv1_3 => Some("1.3"),
-            ProtocolVersion::TLSv1_2 => Some("1.2"),
-            other => other.as_str(),
+            ProtocolVersion::TLSv1_2 => Some(TlsVersion::Tls12),
+            // There is no other that rustls speaks.
+            _ => Some(TlsVersion::Tls13),
         }
     }
 
-    /// Drops the connection with a reset, so that the kernel keeps no unsent data for a peer that
-    /// does not take it.
-    pub(crate) fn reset(self) {
+    /// Whether the peers agreed on HTTP/2 (RFC 7301).
+    pub(crate) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
+}
+
+impl Transport for MaybeTls {
+    fn reset(self) {
         match self {
             Self::Plain(stream) => stream.reset(),
             Self::Tls(stream) => stream.into_inner().0.reset(),

@@ -100,6 +100,7 @@ async fn help_and_version_go_to_stdout() {
         "--tls-key",
         "--tls-self-signed",
         "--tls-self-signed-dir",
+        "--h2c",
         "--log-format",
         "--verbose",
         "--quiet",

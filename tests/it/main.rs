@@ -5,6 +5,7 @@ mod close;
 mod echo;
 mod faults;
 mod http;
+mod http2;
 mod shutdown;
 mod support;
 mod tls;

@@ -106,7 +106,7 @@ impl TestServer {
 
 /// A good client: tokio-tungstenite's.
 pub struct Client<S = TcpStream> {
-    socket: WebSocketStream<S>,
+    pub socket: WebSocketStream<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -175,6 +175,14 @@ impl Control {
     {
         raw.send(upgrade_request("/control")).await;
         assert_eq!(raw.head().await.status, 101);
+        Self::of_session(raw)
+    }
+
+    /// Echoes in a session that has begun.
+    pub fn of_session<S>(mut raw: Raw<S>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (stop, mut stopped) = oneshot::channel();
         let echoing = tokio::spawn(async move {
             let mut slowest = Duration::ZERO;

@@ -34,6 +34,8 @@ const PIPE: usize = 1 << 20;
 const CALLER: Caller = Caller {
     number: 1,
     peer: Peer::Local,
+    http: None,
+    tls: None,
 };
 
 /// No test waits longer than this, by its own clock.

@@ -44,7 +44,9 @@ async fn what_is_no_tls_is_closed_and_stays_out_of_the_log() {
     let mut running = issued.run(&[]).await;
     let address = running.address();
     let control = issued.trusted().control(address).await;
-    running.logs("open path=\"/control\" tls=\"1.3\"").await;
+    let open = running.logs("open path=\"/control\"").await;
+    assert!(open.contains("transport=\"h1\""), "{open}");
+    assert!(open.contains("tls=\"1.3\""), "{open}");
     for garbage in [
         &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
         upgrade_request("/").as_bytes(),

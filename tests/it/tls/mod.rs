@@ -26,17 +26,17 @@ use tokio_rustls::client::TlsStream;
 use crate::cli::{Running, echobeat};
 use crate::support::{Client, Control, Raw, TestServer, soon, upgrade_request};
 
-const BOTH_VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+pub const BOTH_VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// An authority, and the files of a server that it vouches for.
-struct Issued {
+pub struct Issued {
     authority: CertifiedIssuer<'static, KeyPair>,
     directory: PathBuf,
 }
 
 impl Issued {
     /// In a directory of this name, which no other test uses.
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -70,12 +70,12 @@ impl Issued {
         self.directory.join("key.pem")
     }
 
-    fn trusted(&self) -> Trusting {
+    pub fn trusted(&self) -> Trusting {
         Trusting::only(self.authority.der().clone())
     }
 
     /// The program with these files.
-    async fn run(&self, args: &[&str]) -> Running {
+    pub async fn run(&self, args: &[&str]) -> Running {
         let (certificate, key) = (self.certificate(), self.key());
         let tls = [
             "127.0.0.1:0",
@@ -88,7 +88,7 @@ impl Issued {
         Running::start(echobeat(&[&tls, args].concat())).await
     }
 
-    async fn serve(&self, settings: ServerConfig) -> TestServer {
+    pub async fn serve(&self, settings: ServerConfig) -> TestServer {
         TestServer::start_with(ServerConfig {
             tls: Some(CertificateSource::Files {
                 certificate: self.certificate(),
@@ -123,7 +123,7 @@ fn key_file(name: &str) -> PathBuf {
 
 /// A client that trusts one certificate, or those that it signed.
 #[derive(Clone)]
-struct Trusting {
+pub struct Trusting {
     roots: RootCertStore,
 }
 
@@ -158,7 +158,7 @@ impl Trusting {
         soon(connecting).await.map(|stream| Raw { stream })
     }
 
-    async fn try_connect_with(
+    pub async fn try_connect_with(
         &self,
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&str],

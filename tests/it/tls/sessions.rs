@@ -19,7 +19,7 @@ async fn messages_of_every_size_come_back_over_both_versions() {
     for version in BOTH_VERSIONS {
         let raw = issued
             .trusted()
-            .try_connect_with(&[version], &["h2", "http/1.1"], server.address)
+            .try_connect_with(&[version], &["http/1.1"], server.address)
             .await
             .unwrap();
         let (_, session) = raw.stream.get_ref();

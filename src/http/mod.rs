@@ -1,0 +1,244 @@
+//! HTTP on a connection: a library reads the head, and every request is answered here.
+//!
+//! | request | answer |
+//! |---|---|
+//! | an upgrade to WebSocket, on any path or those of `--path` | 101, and the connection becomes a session |
+//! | over HTTP/2, an extended CONNECT to `websocket` on such a path | 200, and the stream becomes a session |
+//! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown |
+//! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
+//! | another method on one of these | 405 |
+//! | anything else | 404 that says how to connect |
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`http1`] | HTTP/1.1, by hyper |
+//! | [`http2`] | HTTP/2, by h2: many sessions on a connection |
+//! | [`stream`] | a stream of HTTP/2 as a session sees it |
+//! | [`preface`] | which of the two a cleartext connection speaks |
+
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod preface;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, info};
+
+use crate::config::ServerConfig;
+use crate::handshake::{self, Handshake, Refusal};
+use crate::listen::Caller;
+use crate::shutdown::Drain;
+
+pub(crate) use stream::Http2Stream;
+
+/// Time that a connection without a session has left when the drain begins.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// A session that is to begin.
+pub(crate) struct Upgrade {
+    pub(crate) path: String,
+    pub(crate) handshake: Handshake,
+    /// Its place among the sessions, free again when this is dropped.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// What a request comes to.
+enum Reply {
+    /// An answer, and that is all.
+    Answer(Answer),
+    /// An answer, behind which a session begins.
+    Session(Answer, Box<Upgrade>),
+}
+
+type Answer = Response<Bytes>;
+
+/// The routes, as one connection sees them.
+pub(crate) struct Routes {
+    config: Arc<ServerConfig>,
+    places: Arc<Semaphore>,
+    drain: Drain,
+}
+
+impl Routes {
+    pub(crate) fn new(config: Arc<ServerConfig>, places: Arc<Semaphore>, drain: Drain) -> Self {
+        Self {
+            config,
+            places,
+            drain,
+        }
+    }
+
+    /// Time that a request's head has to arrive, and an answer to be taken.
+    fn patience(&self) -> Duration {
+        self.config.handshake_timeout
+    }
+
+    fn reply<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
+        let mut reply = self.route(request, caller);
+        if self.drain.has_begun() {
+            if let Reply::Answer(answer) = &mut reply {
+                close_after(answer);
+            }
+        }
+        reply
+    }
+
+    fn route<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
+        let (method, path) = (request.method(), request.uri().path());
+        if !handshake::is_asked_for(request) {
+            let answer = self
+                .plain(request)
+                .unwrap_or_else(|refusal| refuse(&refusal));
+            let status = answer.status().as_u16();
+            debug!(parent: &caller.span(), %method, path, status, "answered");
+            return Reply::Answer(answer);
+        }
+        self.upgrade(request).unwrap_or_else(|refusal| {
+            let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
+            info!(parent: &caller.span(), %method, path, status, reason, "refused");
+            let mut answer = refuse(&refusal);
+            close_after(&mut answer);
+            Reply::Answer(answer)
+        })
+    }
+
+    fn upgrade<B>(&self, request: &Request<B>) -> Result<Reply, Refusal> {
+        let handshake = handshake::answer(request, &self.config)?;
+        let unavailable = |sentence: &'static str| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
+        };
+        if self.drain.has_begun() {
+            return Err(unavailable("The server is shutting down."));
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Err(unavailable(
+                "The server has all the connections that it may have.",
+            ));
+        };
+        let answer = handshake.response();
+        let upgrade = Upgrade {
+            path: request.uri().path().to_owned(),
+            handshake,
+            place,
+        };
+        Ok(Reply::Session(answer, Box::new(upgrade)))
+    }
+
+    fn plain<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+        handshake::check_head(request)?;
+        match request.uri().path() {
+            "/healthz" => {
+                check_method(request.method())?;
+                Ok(self.health())
+            }
+            path if !self.config.paths.is_empty()
+                && handshake::is_upgrade_path(path, &self.config) =>
+            {
+                upgrade_required(request)
+            }
+            _ => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                self.directions(request),
+            )),
+        }
+    }
+
+    fn health(&self) -> Answer {
+        if self.drain.has_begun() {
+            text(StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else {
+            text(StatusCode::OK, "ok")
+        }
+    }
+
+    /// Where to go, for whoever is at the wrong place.
+    fn directions<B>(&self, request: &Request<B>) -> String {
+        let authority = request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str());
+        let host = || request.headers().get(HOST)?.to_str().ok();
+        let host = authority.or_else(host).unwrap_or("this server");
+        let scheme = match self.config.tls {
+            Some(_) => "wss",
+            None => "ws",
+        };
+        let paths = match &self.config.paths[..] {
+            [] => "/, or any other path".to_owned(),
+            paths => paths
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" or "),
+        };
+        format!(
+            "Nothing here. This is echobeat, a WebSocket echo server.\n\
+             Connect a WebSocket client to {scheme}://{host}{paths}.\n\
+             Over plain HTTP there is GET /healthz."
+        )
+    }
+}
+
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let sentence = "This can be read with GET, and nothing else.";
+    Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, "GET, HEAD"))
+}
+
+/// What a path that is for WebSockets answers to a plain GET (RFC 9110, section 15.5.22). HTTP/2
+/// has no upgrades: there, what is wrong is the method.
+fn upgrade_required<B>(request: &Request<B>) -> Result<Answer, Refusal> {
+    let sentence = "This path is for WebSockets: connect with a WebSocket client.";
+    if request.version() == Version::HTTP_2 {
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence);
+        return Err(refusal.with(ALLOW, "CONNECT"));
+    }
+    check_method(request.method())?;
+    let mut answer = text(StatusCode::UPGRADE_REQUIRED, sentence);
+    let headers = answer.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    Ok(answer)
+}
+
+fn refuse(refusal: &Refusal) -> Answer {
+    let mut answer = text(refusal.status, &refusal.sentence);
+    for (name, value) in &refusal.headers {
+        answer.headers_mut().insert(name, value.clone());
+    }
+    answer
+}
+
+fn text(status: StatusCode, line: &str) -> Answer {
+    let mut answer = Response::new(format!("{line}\n").into());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// Makes this the connection's last answer.
+fn close_after(answer: &mut Answer) {
+    let headers = answer.headers_mut();
+    // Upgrade counts only where Connection names it (RFC 9110, section 7.8).
+    let options = match headers.contains_key(UPGRADE) {
+        true => "Upgrade, close",
+        false => "close",
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(options));
+}

@@ -1,0 +1,128 @@
+//! A stream of HTTP/2 as a session sees it: bytes both ways, with the stream's own flow control for
+//! backpressure. Its END_STREAM is the end of TCP, its RST_STREAM the reset (RFC 8441, section 5).
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use h2::{Reason, RecvStream, SendStream};
+use hyper::body::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::wire::Transport;
+
+/// A stream of HTTP/2 that was accepted for a session.
+#[derive(Debug)]
+pub(crate) struct Http2Stream {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    /// What is left of the DATA frame at hand.
+    data: Bytes,
+    is_shut_down: bool,
+}
+
+impl Http2Stream {
+    pub(super) fn new(send: SendStream<Bytes>, receive: RecvStream) -> Self {
+        Self {
+            send,
+            receive,
+            data: Bytes::new(),
+            is_shut_down: false,
+        }
+    }
+
+    /// Waits until the peer takes some of `wanted` bytes, and says how many.
+    fn poll_capacity(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.send.reserve_capacity(wanted);
+        // It tells of a change alone, and not of what has been there.
+        while self.send.capacity() == 0 {
+            match ready!(self.send.poll_capacity(cx)) {
+                Some(capacity) => capacity.map_err(io_error)?,
+                None => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
+            };
+        }
+        Poll::Ready(Ok(self.send.capacity().min(wanted)))
+    }
+}
+
+impl Transport for Http2Stream {
+    fn reset(mut self) {
+        self.send.send_reset(Reason::CANCEL);
+    }
+}
+
+impl AsyncRead for Http2Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.data.is_empty() {
+            match ready!(self.receive.poll_data(cx)) {
+                Some(data) => self.data = data.map_err(io_error)?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let read = self.data.len().min(buf.remaining());
+        buf.put_slice(&self.data[..read]);
+        self.data.advance(read);
+        let released = self.receive.flow_control().release_capacity(read);
+        Poll::Ready(released.map_err(io_error))
+    }
+}
+
+impl AsyncWrite for Http2Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    /// Writes all in one DATA frame, as far as it fits.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        if length == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let length = ready!(self.poll_capacity(length, cx))?;
+        let mut data = Vec::with_capacity(length);
+        for buf in bufs {
+            let left = length - data.len();
+            data.extend_from_slice(&buf[..buf.len().min(left)]);
+        }
+        let sent = self.send.send_data(data.into(), false);
+        Poll::Ready(sent.map(|()| length).map_err(io_error))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// What was written is the connection's to send.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_shut_down {
+            return Poll::Ready(Ok(()));
+        }
+        self.is_shut_down = true;
+        Poll::Ready(self.send.send_data(Bytes::new(), true).map_err(io_error))
+    }
+}
+
+/// What TCP would say.
+fn io_error(error: h2::Error) -> io::Error {
+    match error.get_io().map(io::Error::kind) {
+        Some(kind) => io::Error::new(kind, error),
+        None if error.is_reset() => io::Error::new(ErrorKind::ConnectionReset, error),
+        None => io::Error::other(error),
+    }
+}
