@@ -59,7 +59,10 @@ impl LogArgs {
             _ => Some(Level::TRACE),
         };
         let filter = match (level, env::var("RUST_LOG")) {
-            (Some(level), _) => Targets::new().with_default(level),
+            // The details are echobeat's own: libraries have theirs at RUST_LOG's word alone.
+            (Some(level), _) => Targets::new()
+                .with_default(level.min(Level::INFO))
+                .with_target(env!("CARGO_CRATE_NAME"), level),
             (None, Ok(directives)) if !directives.is_empty() => directives.parse()?,
             (None, _) => Targets::new().with_default(Level::INFO),
         };

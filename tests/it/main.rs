@@ -1,5 +1,6 @@
 //! The server over real sockets, and the program as a process.
 
+mod browser;
 mod cli;
 mod close;
 mod echo;

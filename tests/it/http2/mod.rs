@@ -2,6 +2,7 @@
 
 mod bounds;
 mod client;
+mod foreign;
 mod plain;
 mod sessions;
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use echobeat::{CertificateSource, ServerConfig};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -39,6 +39,9 @@ impl Issued {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // By the name that others have too, OpenSSL takes theirs for self-signed.
+        let subject = &mut params.distinguished_name;
+        subject.push(DnType::CommonName, "authority of the tests");
         let key = KeyPair::generate().unwrap();
         let issued = Self {
             authority: CertifiedIssuer::self_signed(params, key).unwrap(),
@@ -68,6 +71,13 @@ impl Issued {
 
     fn key(&self) -> PathBuf {
         self.directory.join("key.pem")
+    }
+
+    /// A file with the authority's own certificate.
+    pub fn authority_file(&self) -> PathBuf {
+        let file = self.directory.join("authority.pem");
+        fs::write(&file, self.authority.pem()).unwrap();
+        file
     }
 
     pub fn trusted(&self) -> Trusting {

@@ -1,0 +1,106 @@
+//! A real browser: Chromium without a window, driven by ChromeDriver.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use fantoccini::{Client, ClientBuilder};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::support::soon;
+
+/// A browser with one empty tab. [Close](Self::close) it: a test that fails leaves it to its driver,
+/// which ends with the test, and takes it along.
+pub struct Browser {
+    client: Client,
+    driver: Child,
+}
+
+impl Browser {
+    /// Starts a browser with a new profile, of a name that no other test uses.
+    pub async fn start(profile: &str) -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("ChromeDriver is installed");
+        let port = port(&mut driver).await;
+        let options = json!({
+            "acceptInsecureCerts": true,
+            "goog:chromeOptions": { "args": arguments(&new_directory(profile)) },
+        });
+        let Value::Object(capabilities) = options else {
+            unreachable!("it is an object");
+        };
+        let client = soon(
+            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+                .capabilities(capabilities)
+                .connect(&format!("http://127.0.0.1:{port}")),
+        )
+        .await
+        .expect("Chromium starts");
+        Self { client, driver }
+    }
+
+    /// Loads a page.
+    pub async fn open(&self, url: &str) {
+        soon(self.client.goto(url)).await.expect("the page loads");
+    }
+
+    /// Runs a script, and returns what it calls its last argument with.
+    pub async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        soon(self.client.execute_async(script, arguments))
+            .await
+            .expect("the script ends")
+    }
+
+    pub async fn close(mut self) {
+        soon(self.client.close()).await.expect("Chromium ends");
+        soon(self.driver.kill()).await.expect("ChromeDriver ends");
+    }
+}
+
+/// The port that the driver chose.
+async fn port(driver: &mut Child) -> u16 {
+    let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines();
+    let port = async {
+        while let Some(line) = lines.next_line().await.expect("UTF-8") {
+            if let Some((_, port)) = line.rsplit_once("started successfully on port ") {
+                return port.trim_end_matches('.').parse().expect("a port");
+            }
+        }
+        panic!("ChromeDriver does not start");
+    };
+    soon(port).await
+}
+
+/// What Chromium needs to run as root without a window, and without a word to the internet.
+fn arguments(profile: &Path) -> Vec<String> {
+    let flags = [
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+    ];
+    let profile = format!("user-data-dir={}", profile.display());
+    flags
+        .map(str::to_owned)
+        .into_iter()
+        .chain([profile])
+        .collect()
+}
+
+fn new_directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("browser")
+        .join(name);
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
+}
