@@ -14,8 +14,9 @@ use tracing::{debug, info};
 use crate::close::Parting;
 use crate::config::{ServerConfig, Subprotocol};
 use crate::http::http1::{self, Outcome};
+use crate::http::http2::{self, Exchange, Terms};
 use crate::http::preface::{self, Rewound};
-use crate::http::{Routes, Upgrade, http2};
+use crate::http::{Reply, Routes, Upgrade};
 use crate::listen::{Caller, Http, Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
@@ -148,16 +149,39 @@ impl EchoService {
     }
 
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
-        let routes = self.routes(&visit);
-        let caller = visit.caller.over(Http::Two(0));
-        let (config, drain) = (Arc::clone(&self.config), visit.drain);
-        let open = move |stream, upgrade, caller| {
-            let (config, drain) = (Arc::clone(&config), drain.clone());
-            converse(stream, Vec::new(), upgrade, config, drain, caller)
+        let terms = Terms {
+            caller: visit.caller.over(Http::Two(0)),
+            first_by: visit.deadline,
+            patience: self.config.handshake_timeout,
+            ping_interval: self.config.ping_interval,
+            ping_timeout: self.config.ping_timeout,
         };
-        let first = (visit.deadline, visit.opening);
-        let sessions = http2::serve(stream, routes, caller, first, open);
-        Opened::Sessions(Box::pin(sessions))
+        let routes = self.routes(&visit);
+        let (config, drain) = (Arc::clone(&self.config), visit.drain.clone());
+        let mut opening = Some(visit.opening);
+        let handle = move |exchange: Exchange| {
+            let caller = exchange.caller;
+            match routes.reply(&exchange.request, caller) {
+                Reply::Answer(answer) => {
+                    exchange.answer(answer);
+                    None
+                }
+                Reply::Session(answer, upgrade) => {
+                    drop(opening.take());
+                    let stream = exchange.accept(&answer)?;
+                    let (config, drain) = (Arc::clone(&config), drain.clone());
+                    Some(converse(
+                        stream,
+                        Vec::new(),
+                        *upgrade,
+                        config,
+                        drain,
+                        caller,
+                    ))
+                }
+            }
+        };
+        Opened::Sessions(Box::pin(http2::serve(stream, terms, visit.drain, handle)))
     }
 
     fn routes(&self, visit: &Visit) -> Routes {

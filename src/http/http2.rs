@@ -19,12 +19,12 @@ use hyper::body::Bytes;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
 use hyper::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
-use super::{Answer, DRAIN_GRACE, Http2Stream, Reply, Routes, Upgrade};
+use super::{Answer, DRAIN_GRACE, Http2Stream};
 use crate::listen::{Caller, Http};
+use crate::shutdown::Drain;
 
 /// Streams that are open on a connection at the same time. "No smaller than 100" is what RFC 9113,
 /// section 6.5.2, recommends.
@@ -44,18 +44,25 @@ const SEND_BUFFER: usize = 256 << 10;
 /// than HTTP/1.1 may have, and h2 answers a larger one with 431.
 const MAX_HEAD: u32 = (16 << 10) + 64 * 32;
 
-/// Answers the requests on `stream` until it ends, with `open` for those that become sessions. A
-/// connection without a session is closed when no request has come for the handshake timeout, the
-/// first by `first_by`.
-pub(crate) async fn serve<S, H, F>(
-    stream: S,
-    routes: Routes,
-    caller: Caller,
-    (first_by, opening): (Instant, OwnedSemaphorePermit),
-    open: H,
-) where
+/// What is asked of a connection, and how the log names it.
+pub(crate) struct Terms {
+    pub(crate) caller: Caller,
+    /// When the first request must have come.
+    pub(crate) first_by: Instant,
+    /// Time without a request, and without one that is being answered, after which it is closed.
+    pub(crate) patience: Duration,
+    /// How often a PING is sent, if any is.
+    pub(crate) ping_interval: Option<Duration>,
+    /// Time that its answer has.
+    pub(crate) ping_timeout: Duration,
+}
+
+/// Serves the requests on `stream` until it ends. What `handle` does not answer at once, it goes on
+/// with in the future that it returns.
+pub(crate) async fn serve<S, H, F>(stream: S, terms: Terms, mut drain: Drain, handle: H)
+where
     S: AsyncRead + AsyncWrite + Unpin,
-    H: Fn(Http2Stream, Upgrade, Caller) -> F,
+    H: FnMut(Exchange) -> Option<F>,
     F: Future<Output = ()>,
 {
     let handshake = server::Builder::new()
@@ -66,92 +73,93 @@ pub(crate) async fn serve<S, H, F>(
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD)
         .handshake(stream);
-    match timeout_at(first_by, handshake).await {
-        Ok(Ok(h2)) => {
-            let connection = Connection {
-                h2,
-                routes,
-                caller,
-                sessions: FuturesUnordered::new(),
-                open,
-                opening: Some(opening),
-            };
-            Box::pin(connection.run(first_by)).await;
-        }
-        Ok(Err(error)) => debug!(parent: &caller.span(), %error, "no HTTP/2"),
-        Err(_late) => debug!(parent: &caller.span(), "no HTTP/2 in time"),
+    match timeout_at(terms.first_by, handshake).await {
+        Ok(Ok(h2)) => Box::pin(run(h2, terms, &mut drain, handle)).await,
+        Ok(Err(error)) => debug!(parent: &terms.caller.span(), %error, "no HTTP/2"),
+        Err(_late) => debug!(parent: &terms.caller.span(), "no HTTP/2 in time"),
     }
 }
 
-struct Connection<S, H, F> {
-    h2: server::Connection<S, Bytes>,
-    routes: Routes,
-    caller: Caller,
-    sessions: FuturesUnordered<F>,
-    open: H,
-    /// Given back with the first session.
-    opening: Option<OwnedSemaphorePermit>,
-}
-
-impl<S, H, F> Connection<S, H, F>
-where
+async fn run<S, H, F>(
+    mut h2: server::Connection<S, Bytes>,
+    terms: Terms,
+    drain: &mut Drain,
+    mut handle: H,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
-    H: Fn(Http2Stream, Upgrade, Caller) -> F,
+    H: FnMut(Exchange) -> Option<F>,
     F: Future<Output = ()>,
 {
-    async fn run(mut self, first_by: Instant) {
-        let mut drain = self.routes.drain.clone();
-        let mut draining = pin!(drain.begun());
-        let config = &self.routes.config;
-        let (interval, timeout) = (config.ping_interval, config.ping_timeout);
-        let mut dead = pin!(keepalive(self.h2.ping_pong(), interval, timeout));
-        let mut deadline = pin!(sleep_until(first_by));
-        let mut patience = self.routes.patience();
-        let mut closing = false;
-        let why = loop {
-            tokio::select! {
-                Some(()) = self.sessions.next() => {}
-                accepted = self.h2.accept() => match accepted {
-                    Some(Ok((request, respond))) => self.answer(request, respond),
-                    Some(Err(error)) => break error.to_string(),
-                    None => break "the peer has closed it".to_owned(),
-                },
-                Dead = &mut dead => break "no answer to PING".to_owned(),
-                _ = &mut draining, if !closing => {
-                    (closing, patience) = (true, DRAIN_GRACE);
-                    self.h2.graceful_shutdown();
-                }
-                () = &mut deadline, if self.sessions.is_empty() => {
-                    if closing {
-                        break "no request in time".to_owned();
-                    }
-                    (closing, patience) = (true, DRAIN_GRACE);
-                    self.h2.graceful_shutdown();
-                }
+    let mut exchanges = FuturesUnordered::new();
+    let mut draining = pin!(drain.begun());
+    let mut dead = pin!(keepalive(h2.ping_pong(), &terms));
+    let mut deadline = pin!(sleep_until(terms.first_by));
+    let mut patience = terms.patience;
+    let mut closing = false;
+    let why = loop {
+        tokio::select! {
+            Some(()) = exchanges.next() => {}
+            accepted = h2.accept() => match accepted {
+                Some(Ok(accepted)) => exchanges.extend(handle(Exchange::new(accepted, terms.caller))),
+                Some(Err(error)) => break error.to_string(),
+                None => break "the peer has closed it".to_owned(),
+            },
+            Dead = &mut dead => break "no answer to PING".to_owned(),
+            _ = &mut draining, if !closing => {
+                (closing, patience) = (true, DRAIN_GRACE);
+                h2.graceful_shutdown();
             }
-            deadline.as_mut().reset(Instant::now() + patience);
-        };
-        debug!(parent: &self.caller.span(), why, "connection ends");
-        drop(self.h2);
-        // They learn of it when they read or write.
-        while self.sessions.next().await.is_some() {}
-    }
-
-    fn answer(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        let caller = self.caller.over(Http::Two(respond.stream_id().as_u32()));
-        // An error here is a stream that the peer has reset meanwhile.
-        match self.routes.reply(&request, caller) {
-            Reply::Answer(answer) => {
-                let _ = send_answer(answer, request.method(), &mut respond);
-            }
-            Reply::Session(answer, upgrade) => {
-                if let Ok(send) = respond.send_response(head(&answer), false) {
-                    let stream = Http2Stream::new(send, request.into_body());
-                    self.opening = None;
-                    self.sessions.push((self.open)(stream, *upgrade, caller));
+            () = &mut deadline, if exchanges.is_empty() => {
+                if closing {
+                    break "no request in time".to_owned();
                 }
+                (closing, patience) = (true, DRAIN_GRACE);
+                h2.graceful_shutdown();
             }
         }
+        deadline.as_mut().reset(Instant::now() + patience);
+    };
+    debug!(parent: &terms.caller.span(), why, "connection ends");
+    drop(h2);
+    // They learn of it when they read or write.
+    while exchanges.next().await.is_some() {}
+}
+
+/// A request, and the way to answer it.
+pub(crate) struct Exchange {
+    pub(crate) request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    /// Who asks, on this stream.
+    pub(crate) caller: Caller,
+}
+
+impl Exchange {
+    fn new((request, respond): (Request<RecvStream>, SendResponse<Bytes>), caller: Caller) -> Self {
+        let stream = respond.stream_id().as_u32();
+        Self {
+            request,
+            respond,
+            caller: caller.over(Http::Two(stream)),
+        }
+    }
+
+    /// Sends an answer. The peer may have reset the stream meanwhile, and then gets none.
+    pub(crate) fn answer(mut self, answer: Answer) {
+        let mut head = head(&answer);
+        let body = answer.into_body();
+        head.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+        let is_all = body.is_empty() || self.request.method() == Method::HEAD;
+        if let Ok(mut send) = self.respond.send_response(head, is_all) {
+            if !is_all {
+                let _ = send.send_data(body, true);
+            }
+        }
+    }
+
+    /// Accepts the stream for a session, unless the peer has reset it meanwhile.
+    pub(crate) fn accept(mut self, answer: &Answer) -> Option<Http2Stream> {
+        let send = self.respond.send_response(head(answer), false).ok()?;
+        Some(Http2Stream::new(send, self.request.into_body()))
     }
 }
 
@@ -159,36 +167,17 @@ where
 struct Dead;
 
 /// Sends a PING at every interval, until one is not answered in time.
-async fn keepalive(
-    pings: Option<PingPong>,
-    interval: Option<Duration>,
-    patience: Duration,
-) -> Dead {
-    let (Some(mut pings), Some(interval)) = (pings, interval) else {
+async fn keepalive(pings: Option<PingPong>, terms: &Terms) -> Dead {
+    let (Some(mut pings), Some(interval)) = (pings, terms.ping_interval) else {
         return pending().await;
     };
     loop {
         sleep(interval).await;
+        let answered = pings.ping(Ping::opaque());
         // An error is one of the connection, which it will end with itself.
-        if timeout(patience, pings.ping(Ping::opaque())).await.is_err() {
+        if timeout(terms.ping_timeout, answered).await.is_err() {
             return Dead;
         }
-    }
-}
-
-fn send_answer(
-    answer: Answer,
-    method: &Method,
-    respond: &mut SendResponse<Bytes>,
-) -> Result<(), h2::Error> {
-    let mut head = head(&answer);
-    let body = answer.into_body();
-    head.headers_mut().insert(CONTENT_LENGTH, body.len().into());
-    let is_all = body.is_empty() || method == Method::HEAD;
-    let mut send = respond.send_response(head, is_all)?;
-    match is_all {
-        true => Ok(()),
-        false => send.send_data(body, true),
     }
 }
 

@@ -12,7 +12,7 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`http1`] | HTTP/1.1, by hyper |
-//! | [`http2`] | HTTP/2, by h2: many sessions on a connection |
+//! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 
@@ -38,7 +38,7 @@ use crate::handshake::{self, Handshake, Refusal};
 use crate::listen::Caller;
 use crate::shutdown::Drain;
 
-pub(crate) use stream::Http2Stream;
+use stream::Http2Stream;
 
 /// Time that a connection without a session has left when the drain begins.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -52,14 +52,14 @@ pub(crate) struct Upgrade {
 }
 
 /// What a request comes to.
-enum Reply {
+pub(crate) enum Reply {
     /// An answer, and that is all.
     Answer(Answer),
     /// An answer, behind which a session begins.
     Session(Answer, Box<Upgrade>),
 }
 
-type Answer = Response<Bytes>;
+pub(crate) type Answer = Response<Bytes>;
 
 /// The routes, as one connection sees them.
 pub(crate) struct Routes {
@@ -82,7 +82,7 @@ impl Routes {
         self.config.handshake_timeout
     }
 
-    fn reply<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
+    pub(crate) fn reply<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
         let mut reply = self.route(request, caller);
         if self.drain.has_begun() {
             if let Reply::Answer(answer) = &mut reply {
