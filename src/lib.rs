@@ -22,8 +22,8 @@
 //! | `listen` | listening sockets, which survive errors of `accept` |
 //! | `connection` | one connection from accept to close, and its two log lines |
 //! | `tls` | the certificate, and connections with or without TLS |
-//! | `http` | routes and plain answers |
-//! | `handshake` | from a request to the 101 or the refusal, a pure function |
+//! | `http` | HTTP/1.1 and HTTP/2, routes and plain answers |
+//! | `handshake` | from a request to its acceptance or the refusal, a pure function |
 //! | `session` | echo, heart beat, keepalive, backpressure |
 //! | `frames` | where frames and messages end |
 //! | `wire` | the socket, and when it was last heard of |

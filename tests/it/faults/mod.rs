@@ -31,8 +31,8 @@
 //! | 35 | no answer to our Close | dropped in time | `lifecycle::who_does_not_answer_…` |
 //! | 36 | a second signal | exits at once | `unix::a_second_signal_…` |
 //! | 37, 38 | addresses, flags, certificates that are wrong | a sentence, exit 1 or 2 | `cli`, `tls::certificates::files_…` |
-//! | 39 | stalled TLS handshakes; plain HTTP, garbage on a TLS port | closed in time, nothing in the log | `tls::handshake::handshakes_that_stall_…`, `what_is_no_tls_…` |
-//! | 40 | TCP ends without close_notify | a quiet abnormal close | `tls::sessions::an_end_of_tcp_…` |
+//! | 39 | stalled TLS handshakes; plain HTTP, garbage on a TLS port | closed in time, nothing in the log | `tls::handshake::handshakes_that_stall_…`, `what_is_no_tls_…`; over HTTP/2 `http2::bounds::who_asks_for_nothing_…` |
+//! | 40 | TCP ends without close_notify | a quiet abnormal close | `tls::sessions::an_end_of_tcp_…`; over HTTP/2 `http2::sessions::the_end_of_a_connection_…` |
 
 mod flow;
 mod frames;
