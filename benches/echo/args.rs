@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::bridge::Link;
 use crate::peers::Peer;
 use crate::servers::{Contender, Program};
 
@@ -107,12 +108,26 @@ impl Args {
         plain(case).contains(&plain(only))
     }
 
+    /// The echobeat that was built with the benchmark, over TLS and HTTP/2.
+    pub fn links(&self) -> Vec<Contender> {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
+        let links = [("echobeat, wss", Link::Tls), ("echobeat, h2", Link::Http2)];
+        let contender = |(name, link)| Contender::new(name, Program::Echobeat(built.clone(), link));
+        links.map(contender).into()
+    }
+
     /// The servers asked for. The first is the echobeat that was built with the benchmark.
     pub fn contenders(&self) -> Vec<Contender> {
         let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
-        let mut contenders = vec![Contender::new("echobeat", Program::Echobeat(built))];
+        let mut contenders = vec![Contender::new(
+            "echobeat",
+            Program::Echobeat(built, Link::Plain),
+        )];
         if let Some(other) = &self.echobeat {
-            contenders.push(Contender::new("other", Program::Echobeat(other.clone())));
+            contenders.push(Contender::new(
+                "other",
+                Program::Echobeat(other.clone(), Link::Plain),
+            ));
         }
         let asked = |peer: &Peer| self.server.is_empty() || self.server.contains(peer);
         for peer in Peer::ALL.into_iter().filter(asked) {

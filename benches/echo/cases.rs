@@ -66,6 +66,22 @@ pub fn loads() -> Vec<Load> {
     ]
 }
 
+/// The loads that are measured over TLS and HTTP/2 too.
+pub fn links() -> Vec<Load> {
+    let named = |load: Load| Load {
+        name: format!("links: {}", load.name),
+        ..load
+    };
+    [
+        Load::new(Content::Binary, 64, 1, 50),
+        Load::new(Content::Binary, 20, 16, 100),
+        Load::new(Content::Binary, 16 << 10, 1, 20),
+        Load::new(Content::Binary, 1 << 20, 1, 4),
+    ]
+    .map(named)
+    .into()
+}
+
 /// One load on ever more threads: 1, 2, 4, and so on to as many as there are cores.
 pub fn threads(cores: usize) -> Vec<Load> {
     let doubled = (0..)

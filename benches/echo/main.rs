@@ -21,6 +21,7 @@
 //! - `peers`: the servers that echobeat is compared with
 //! - `traffic`: the frames that are sent, and the bytes that must come back
 //! - `echoes`: reads what comes back, and checks it
+//! - `bridge`: from plain TCP to TLS and HTTP/2
 //! - `client`: connecting and upgrading
 //! - `load`, `opening`, `idle`: one measurement of one server each
 //! - `rounds`: which server is measured when
@@ -28,6 +29,7 @@
 //! - `table`, `chart`: the report
 
 mod args;
+mod bridge;
 mod cases;
 mod chart;
 mod client;
@@ -88,6 +90,8 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     print!("{}", table::loads(&results));
     let opening = bench.opening()?;
     print!("{}", table::opening(opening.as_ref()));
+    let links = bench.links(cases::links())?;
+    print!("{}", table::links(&links));
     print!("{}", table::idle(&bench.idle()?));
     let threads = cases::threads(bench.machine.cores());
     print!("{}", table::threads(&bench.loads(threads)?));

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::args::Args;
+use crate::bridge::{self, Link};
 use crate::cases::{self, Load};
 use crate::idle::{self, Idle};
 use crate::load;
@@ -20,8 +21,24 @@ pub struct Bench {
 impl Bench {
     /// Messages: those of the loads that are asked for.
     pub fn loads(&self, loads: Vec<Load>) -> Result<Vec<CaseResults>, Failure> {
+        self.loads_of(loads, &self.args.contenders())
+    }
+
+    /// The same, for echobeat alone, without and with TLS and HTTP/2.
+    pub fn links(&self, loads: Vec<Load>) -> Result<Vec<CaseResults>, Failure> {
+        let mut contenders = self.args.contenders();
+        contenders.truncate(1);
+        contenders.extend(self.args.links());
+        self.loads_of(loads, &contenders)
+    }
+
+    fn loads_of(
+        &self,
+        loads: Vec<Load>,
+        contenders: &[Contender],
+    ) -> Result<Vec<CaseResults>, Failure> {
         let wanted = loads.iter().filter(|load| self.args.wants(&load.name));
-        wanted.map(|load| self.load(load)).collect()
+        wanted.map(|load| self.load(load, contenders)).collect()
     }
 
     /// Connections that come and go.
@@ -48,10 +65,13 @@ impl Bench {
         if connections < wanted {
             println!("The limit of open files allows {connections} connections, not {wanted}.\n");
         }
-        let servers = self.start(&self.args.contenders(), 1)?;
+        let mut contenders = self.args.contenders();
+        contenders.extend(self.args.links());
+        let servers = self.start(&contenders, 1)?;
         let upgrading = servers.iter().filter(|server| server.role != Role::Floor);
         let measure = |server: &Running| {
             eprintln!("{}: {}", cases::IDLE, server.name);
+            let connections = connections.min(server.most_connections());
             let work = || idle::measure(server, connections, periods);
             let measured = self.machine.on_generator_core(1, work);
             measured.map_err(|failure| blame(server, cases::IDLE, &failure))
@@ -59,10 +79,9 @@ impl Bench {
         upgrading.map(measure).collect()
     }
 
-    fn load(&self, load: &Load) -> Result<CaseResults, Failure> {
-        let mut contenders = self.args.contenders();
-        contenders.retain(|contender| load.threads == 1 || contender.takes_threads());
-        let servers = self.start(&contenders, load.threads)?;
+    fn load(&self, load: &Load, contenders: &[Contender]) -> Result<CaseResults, Failure> {
+        let able = |contender: &&Contender| load.threads == 1 || contender.takes_threads();
+        let servers = self.start(contenders.iter().filter(able), load.threads)?;
         let timing = self.args.timing();
         let results = CaseResults::new(&load.name, Some(load), &servers);
         self.take_turns(results, &servers, load.threads, |server| {
@@ -72,14 +91,29 @@ impl Bench {
     }
 
     /// Starts each server on its core.
-    fn start(&self, contenders: &[Contender], threads: usize) -> Result<Vec<Running>, Failure> {
+    fn start<'c>(
+        &self,
+        contenders: impl IntoIterator<Item = &'c Contender>,
+        threads: usize,
+    ) -> Result<Vec<Running>, Failure> {
         let start = |contender: &Contender| {
             let start = || contender.start(threads);
             let started = self.machine.on_server_core(threads, start);
             started
+                .and_then(|running| self.bridge(running, contender.link(), threads))
                 .map_err(|failure| format!("{} does not start: {failure}", contender.name).into())
         };
-        contenders.iter().map(start).collect()
+        contenders.into_iter().map(start).collect()
+    }
+
+    /// Puts a bridge, on the generator's core, before a server that needs one.
+    fn bridge(&self, running: Running, link: Link, threads: usize) -> Result<Running, Failure> {
+        if link == Link::Plain {
+            return Ok(running);
+        }
+        let start = || bridge::start(running.address, link);
+        let address = self.machine.on_generator_core(threads, start)?;
+        Ok(running.bridged(address))
     }
 
     /// Measures every server once a round. Each round begins with another, so that none is always

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::Failure;
+use crate::bridge::Link;
 use crate::peers::Peer;
 use crate::traffic::Wire;
 
@@ -21,8 +22,8 @@ pub struct Contender {
 /// What a server is.
 #[derive(Debug)]
 pub enum Program {
-    /// An echobeat, by its path.
-    Echobeat(PathBuf),
+    /// An echobeat, by its path, and what it is spoken to over.
+    Echobeat(PathBuf, Link),
     /// A peer, as which the benchmark starts itself.
     Peer(Peer),
     /// One that runs already: its address, and the id of its process.
@@ -37,7 +38,25 @@ pub struct Running {
     pub pid: u32,
     pub wire: Wire,
     pub role: Role,
+    is_bridged: bool,
     child: Option<Child>,
+}
+
+impl Running {
+    /// The same, reached over a bridge.
+    pub fn bridged(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self.is_bridged = true;
+        self
+    }
+
+    /// As many connections as make sense: a bridge has two more files open for each.
+    pub fn most_connections(&self) -> usize {
+        match self.is_bridged {
+            true => 2_000,
+            false => usize::MAX,
+        }
+    }
 }
 
 /// What a server is to the comparison.
@@ -59,6 +78,14 @@ impl Contender {
         }
     }
 
+    /// What it is spoken to over.
+    pub fn link(&self) -> Link {
+        match self.program {
+            Program::Echobeat(_, link) => link,
+            Program::Peer(_) | Program::Runs(..) => Link::Plain,
+        }
+    }
+
     /// Whether it can be told on how many threads to run.
     pub fn takes_threads(&self) -> bool {
         !matches!(self.program, Program::Runs(..))
@@ -67,7 +94,7 @@ impl Contender {
     /// Starts the server, and waits until it listens.
     pub fn start(&self, threads: usize) -> Result<Running, Failure> {
         let (address, pid, child) = match &self.program {
-            Program::Echobeat(path) => start_echobeat(path, threads)?,
+            Program::Echobeat(path, link) => start_echobeat(path, *link, threads)?,
             Program::Peer(peer) => start_peer(*peer, threads)?,
             Program::Runs(address, pid) => (*address, *pid, None),
         };
@@ -77,6 +104,7 @@ impl Contender {
             pid,
             wire: self.wire(),
             role: self.role(),
+            is_bridged: false,
             child,
         })
     }
@@ -90,8 +118,8 @@ impl Contender {
 
     fn role(&self) -> Role {
         match self.program {
-            Program::Echobeat(_) if self.name == "echobeat" => Role::Echobeat,
-            Program::Echobeat(_) => Role::Other,
+            Program::Echobeat(..) if self.name == "echobeat" => Role::Echobeat,
+            Program::Echobeat(..) => Role::Other,
             Program::Peer(Peer::Floor) => Role::Floor,
             Program::Peer(_) | Program::Runs(..) => Role::Peer,
         }
@@ -112,7 +140,7 @@ type Started = (SocketAddr, u32, Option<Child>);
 
 /// Starts an echobeat as its users have it, with two exceptions: it has so many threads, and does
 /// not log connections, for the peers log nothing (benches/README.md says what that costs).
-fn start_echobeat(path: &Path, threads: usize) -> Result<Started, Failure> {
+fn start_echobeat(path: &Path, link: Link, threads: usize) -> Result<Started, Failure> {
     let mut command = Command::new(path);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("ECHOBEAT_") {
@@ -120,15 +148,19 @@ fn start_echobeat(path: &Path, threads: usize) -> Result<Started, Failure> {
         }
     }
     command.args(["--listen", "127.0.0.1:0", "--threads", &threads.to_string()]);
+    command.args(link.flags());
     let mut child = command
         .env("RUST_LOG", "info,echobeat::connection=warn")
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
-    let (line, log) = first_line(child.stderr.take());
-    thread::spawn(move || io::copy(&mut { log }, &mut io::sink()));
-    let address = line.split("address=").nth(1).unwrap_or_default();
-    listening(address, child)
+    let mut log = BufReader::new(child.stderr.take().expect("stderr is piped"));
+    // Of the certificate it may have to say something first.
+    let lines = log.by_ref().lines().map_while(Result::ok);
+    let address = lines.filter_map(|line| Some(line.split_once("address=")?.1.to_owned()));
+    let address = { address }.next().unwrap_or_default();
+    thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+    listening(&address, child)
 }
 
 /// Starts a peer, whose first line is its address.
@@ -139,16 +171,11 @@ fn start_peer(peer: Peer, threads: usize) -> Result<Started, Failure> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
-    let (line, _) = first_line(child.stdout.take());
-    listening(&line, child)
-}
-
-fn first_line<R: Read>(output: Option<R>) -> (String, BufReader<R>) {
-    let mut output = BufReader::new(output.expect("the output is piped"));
-    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let mut address = String::new();
     // A server that cannot be read from says no address, and fails for that.
-    let _ = output.read_line(&mut line);
-    (line, output)
+    let _ = output.read_line(&mut address);
+    listening(&address, child)
 }
 
 fn listening(address: &str, mut child: Child) -> Result<Started, Failure> {

@@ -111,6 +111,30 @@ pub fn idle(rows: &[Idle]) -> String {
     table.render("Idle connections")
 }
 
+/// The same echobeat over TLS and HTTP/2.
+pub fn links(results: &[CaseResults]) -> String {
+    let mut table = Table::new(
+        2,
+        &[
+            "message × in flight × connections",
+            "server",
+            "CPU µs/message (min–max)",
+            "÷ echobeat",
+        ],
+    );
+    for case in results {
+        for row in &case.rows {
+            table.add(vec![
+                case.name.clone(),
+                row.server.clone(),
+                cpu_with_range(row),
+                share(case.ratio(row, Role::Echobeat)),
+            ]);
+        }
+    }
+    table.render("TLS and HTTP/2")
+}
+
 /// One load on ever more threads.
 pub fn threads(results: &[CaseResults]) -> String {
     let mut table = Table::new(
