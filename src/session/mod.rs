@@ -221,7 +221,7 @@ where
             if self.writer.is_full() && self.writer.poll_flush(&mut self.wire, cx)?.is_pending() {
                 return Poll::Ready(Ok(Pause::Blocked));
             }
-            if is_part || self.received.is_turn_since(before) {
+            if is_part || self.received.is_turn_since(before) && self.codec.has_more() {
                 return Poll::Ready(Ok(Pause::Others));
             }
         }
