@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -147,22 +148,29 @@ enum Opened {
 
 /// Runs a session, and leaves its connection in the way that its end asks for.
 fn converse(
-    mut stream: MaybeTls,
+    stream: MaybeTls,
     upgrade: Upgrade,
     config: Arc<ServerConfig>,
     drain: Drain,
     caller: Caller,
 ) -> impl Future<Output = ()> + Send {
     let Upgrade { early, place, .. } = upgrade;
-    async move {
-        let _until_the_end = place;
-        let report = session::run(&mut stream, &early, &config, drain, caller).await;
-        log_end(caller, &report);
-        match report.parting {
-            Parting::Linger => Box::pin(linger(stream)).await,
-            Parting::Drop => {}
-            Parting::Reset => stream.reset(),
-        }
+    let session = session::run(stream, &early, config, drain, caller);
+    // No async block: it would have room for the session twice.
+    session.then(move |(report, stream)| part(stream, report, caller, place))
+}
+
+async fn part(
+    stream: MaybeTls,
+    report: Report,
+    caller: Caller,
+    _until_the_end: OwnedSemaphorePermit,
+) {
+    log_end(caller, &report);
+    match report.parting {
+        Parting::Linger => Box::pin(linger(stream)).await,
+        Parting::Drop => {}
+        Parting::Reset => stream.reset(),
     }
 }
 
