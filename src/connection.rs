@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -213,9 +214,9 @@ enum Opened {
     Over,
 }
 
-/// Runs a session, and leaves its stream in the way that its end asks for.
+/// Runs a session, to the end of its stream.
 fn converse<S: Transport>(
-    mut stream: S,
+    stream: S,
     early: Vec<u8>,
     upgrade: Upgrade,
     config: Arc<ServerConfig>,
@@ -224,15 +225,23 @@ fn converse<S: Transport>(
 ) -> impl Future<Output = ()> {
     log_open(caller, &upgrade);
     let place = upgrade.place;
-    async move {
-        let _until_the_end = place;
-        let report = session::run(&mut stream, &early, &config, drain, caller).await;
-        log_end(caller, &report);
-        match report.parting {
-            Parting::Linger => Box::pin(linger(stream)).await,
-            Parting::Drop => {}
-            Parting::Reset => stream.reset(),
-        }
+    let session = session::run(stream, &early, config, drain, caller);
+    // No async block: it would have room for the session twice.
+    session.then(move |(report, stream)| part(stream, report, caller, place))
+}
+
+/// Leaves the stream of a session in the way that its end asks for.
+async fn part<S: Transport>(
+    stream: S,
+    report: Report,
+    caller: Caller,
+    _until_the_end: OwnedSemaphorePermit,
+) {
+    log_end(caller, &report);
+    match report.parting {
+        Parting::Linger => Box::pin(linger(stream)).await,
+        Parting::Drop => {}
+        Parting::Reset => stream.reset(),
     }
 }
 

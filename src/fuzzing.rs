@@ -2,6 +2,7 @@
 //! `--cfg fuzzing` alone.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Request, Response};
@@ -63,10 +64,12 @@ where
         }
         pending().await
     };
+    let config = Arc::new(config.clone());
+    let session = session::run(stream, &early, config, shutdown.subscribe(), caller);
     let report = tokio::select! {
         // Else the order would be random, and one input two sessions.
         biased;
-        report = session::run(stream, &early, config, shutdown.subscribe(), caller) => report,
+        (report, _) = session => report,
         report = drain => report,
     };
     let Report { end, parting, .. } = &report;

@@ -1,9 +1,9 @@
 //! Drain: the one signal that tells every connection to end, each at a time of its own.
 
-use std::future::pending;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The time over which the closes of a drain are spread.
@@ -22,46 +22,62 @@ impl Window {
 
 /// The server's side: begins the drain.
 #[derive(Debug)]
-pub(crate) struct Shutdown(watch::Sender<Option<Window>>);
+pub(crate) struct Shutdown(Arc<Signal>);
+
+/// A connection's side: learns that the drain has begun.
+#[derive(Debug, Clone)]
+pub(crate) struct Drain {
+    signal: Arc<Signal>,
+    /// Which of the signal's lists it waits in.
+    list: usize,
+}
+
+/// What a `watch` channel does, in half of its memory for each that waits.
+#[derive(Debug, Default)]
+struct Signal {
+    window: OnceLock<Window>,
+    /// Lists of those that wait. A session takes the lock of its list whenever it is polled: with
+    /// several, threads seldom want the same one.
+    begun: [Notify; 8],
+}
 
 impl Shutdown {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(None))
+        Self(Arc::default())
     }
 
     /// A connection's side.
     pub(crate) fn subscribe(&self) -> Drain {
-        Drain(self.0.subscribe())
+        Drain {
+            signal: Arc::clone(&self.0),
+            list: rand::random_range(..self.0.begun.len()),
+        }
     }
 
     /// Begins the drain, which sessions are to leave within `window` from now.
     pub(crate) fn begin(&self, window: Duration) {
-        self.0.send_replace(Some(Window {
+        self.0.window.get_or_init(|| Window {
             start: Instant::now(),
             length: window,
-        }));
+        });
+        self.0.begun.iter().for_each(Notify::notify_waiters);
     }
 }
 
-/// A connection's side: learns that the drain has begun.
-#[derive(Debug, Clone)]
-pub(crate) struct Drain(watch::Receiver<Option<Window>>);
-
 impl Drain {
     pub(crate) fn has_begun(&self) -> bool {
-        self.0.borrow().is_some()
+        self.signal.window.get().is_some()
     }
 
     /// Waits for the drain to begin.
     pub(crate) async fn begun(&mut self) -> Window {
-        let begun = match self.0.wait_for(Option::is_some).await {
-            Ok(window) => *window,
-            // The server is gone without a drain, and drops its connections itself.
-            Err(_) => None,
-        };
-        match begun {
-            Some(window) => window,
-            None => pending().await,
+        loop {
+            // Before the look at the window, for then nothing is missed in between.
+            let begun = self.signal.begun[self.list].notified();
+            match self.signal.window.get() {
+                Some(window) => return *window,
+                None => begun.await,
+            }
         }
     }
 }

@@ -31,6 +31,10 @@ impl<S> Wire<S> {
         }
     }
 
+    pub(crate) fn into_inner(self) -> S {
+        self.io
+    }
+
     /// When the last byte arrived.
     pub(crate) fn heard_at(&self) -> Instant {
         self.heard_at

@@ -12,15 +12,16 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::input::Input;
-use super::plain::{self, Start};
+use super::plain::{Plain, Start};
 use super::protocol::{Protocol, Received};
 use crate::wire::Wire;
 
 /// The state of reading.
 pub(super) struct Codec {
     input: Input,
+    plain: Plain,
     /// Where in the input the payload of a plain message is, if that is what came last.
-    plain: Range<usize>,
+    place: Range<usize>,
     /// There while it has something to say.
     protocol: Option<Box<Protocol>>,
     max_message_size: usize,
@@ -31,7 +32,8 @@ impl Codec {
     pub(super) fn new(early: &[u8], max_message_size: usize) -> Self {
         Self {
             input: Input::new(early),
-            plain: 0..0,
+            plain: Plain::new(max_message_size),
+            place: 0..0,
             protocol: None,
             max_message_size,
         }
@@ -40,6 +42,11 @@ impl Codec {
     /// Whether part of a message, or of a frame, has arrived.
     pub(super) fn is_mid_message(&self) -> bool {
         !self.input.is_empty() || self.protocol.is_some()
+    }
+
+    /// Whether more may be at hand than what came last: it need not be waited for.
+    pub(super) fn has_more(&self) -> bool {
+        self.input.len() > self.place.end || self.input.is_behind()
     }
 
     /// Takes no more memory than it needs, before it is left alone for some time.
@@ -58,7 +65,7 @@ impl Codec {
     where
         S: AsyncRead + Unpin,
     {
-        let had = mem::replace(&mut self.plain, 0..0);
+        let had = mem::replace(&mut self.place, 0..0);
         self.input.advance(had.end);
         loop {
             if let Some(protocol) = &mut self.protocol {
@@ -68,9 +75,9 @@ impl Codec {
                     None => {}
                 }
             }
-            let wanted = match plain::unmask_first(&mut self.input, self.max_message_size)? {
+            let wanted = match self.plain.next(&mut self.input)? {
                 Start::Message(opcode, payload) => {
-                    self.plain = payload;
+                    self.place = payload;
                     return Poll::Ready(Ok(Received::Message(opcode)));
                 }
                 Start::Partial(size) => size,
@@ -89,7 +96,7 @@ impl Codec {
     pub(super) fn payload(&self) -> &[u8] {
         match &self.protocol {
             Some(protocol) => protocol.payload(),
-            None => &self.input[self.plain.clone()],
+            None => &self.input[self.place.clone()],
         }
     }
 
@@ -98,7 +105,7 @@ impl Codec {
         match &mut self.protocol {
             Some(protocol) => protocol.take_payload(),
             None => {
-                let Range { start, end } = mem::replace(&mut self.plain, 0..0);
+                let Range { start, end } = mem::replace(&mut self.place, 0..0);
                 let mut frame = self.input.split_to(end);
                 frame.advance(start);
                 frame.freeze()

@@ -12,13 +12,18 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::wire::Wire;
 
-/// Bytes that are read at once, unless a longer frame is on its way.
+/// Bytes that are read at once. They are in the cache still when they are unmasked.
 pub(super) const READ_AHEAD: usize = 256 << 10;
+
+/// Bytes that are read past a long frame, if they are there. A read that gets fewer than it asked
+/// for has got all, and need not be tried again.
+const MARGIN: usize = 16;
 
 /// The largest buffer that a thread keeps.
 const KEPT: usize = 2 << 20;
 
-/// Bytes that are set aside for a frame before they come. For a longer one it is twice what came.
+/// Bytes that are set aside for a frame before they come. For a longer one it is up to twice what
+/// came.
 const TRUSTED: usize = KEPT;
 
 /// Bytes that are moved to and fro between a buffer of their own, for as long as no more come, and
@@ -39,6 +44,8 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Input {
     buffer: Buffer,
+    /// Whether the last read got as much as it asked for.
+    is_behind: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +60,13 @@ impl Input {
     pub(super) fn new(early: &[u8]) -> Self {
         Self {
             buffer: Buffer::of(early, early.len()),
+            is_behind: false,
         }
+    }
+
+    /// Whether the last read left more to read, as far as can be told.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Reads more, and says how much; 0 at the end. `wanted` is how long the input is to become.
@@ -70,8 +83,9 @@ impl Input {
             true => self.buffer.renew(),
             false => self.buffer.make_room(wanted),
         };
-        let mut room = (&mut self.buffer.bytes).limit(room);
-        let read = pin!(wire.read_buf(&mut room)).poll(cx);
+        let mut limited = (&mut self.buffer.bytes).limit(room);
+        let read = pin!(wire.read_buf(&mut limited)).poll(cx);
+        self.is_behind = matches!(read, Poll::Ready(Ok(got)) if got == room);
         if read.is_pending() && self.len() < WORTH_A_BUFFER {
             self.buffer.shrink(self.len());
         }
@@ -112,13 +126,15 @@ impl Buffer {
     /// Makes room for `wanted` bytes in all, and says how much to read to it.
     fn make_room(&mut self, wanted: usize) -> usize {
         let held = self.bytes.len();
-        let size = wanted.min(TRUSTED.max(2 * held)).max(held + 1);
+        let wanted = wanted.saturating_add(MARGIN);
+        let trusted = TRUSTED.max((held + 1).next_power_of_two());
+        let size = wanted.min(trusted).max(held + 1);
         if held < WORTH_A_BUFFER && size < READ_AHEAD {
             self.shrink(size);
         }
         self.bytes.reserve(size - held);
         self.size = self.size.max(size);
-        size - held
+        READ_AHEAD.min(size - held)
     }
 
     /// Moves what is in a buffer of the thread's to one of its own.
@@ -225,10 +241,14 @@ mod tests {
 
     #[test]
     fn no_more_than_a_frame_is_read_into_a_large_buffer() {
-        let source = vec![0; 2 * KEPT];
+        const FRAME: usize = KEPT / 2;
+        let source = vec![0; KEPT];
         let mut input = Input::new(b"");
         assert_eq!(fill(&mut input, 14, &source), Some(READ_AHEAD));
-        assert_eq!(fill(&mut input, KEPT, &source), Some(KEPT - READ_AHEAD));
+        while input.len() < FRAME + MARGIN {
+            fill(&mut input, FRAME, &source);
+        }
+        assert_eq!(input.len(), FRAME + MARGIN);
         input.clear();
         // The buffer is the large one still, and yet:
         assert_eq!(fill(&mut input, 14, &source), Some(READ_AHEAD));

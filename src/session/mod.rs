@@ -27,13 +27,14 @@ mod writer;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 use tracing::trace;
 
@@ -41,7 +42,7 @@ use crate::close::{End, Parting};
 use crate::config::ServerConfig;
 use crate::frames::Opcode;
 use crate::listen::Caller;
-use crate::shutdown::Drain;
+use crate::shutdown::{Drain, Window};
 use crate::wire::Wire;
 use codec::Codec;
 use flood::ControlBudget;
@@ -55,9 +56,6 @@ const TURN_MESSAGES: u64 = 256;
 
 /// Bytes that a session echoes before others have their turn.
 const TURN_BYTES: u64 = 256 << 10;
-
-/// Characters of a message's text that the trace shows.
-const PREVIEW: usize = 64;
 
 /// Text and binary messages of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,14 +91,14 @@ pub(crate) struct Report {
 }
 
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
-/// is over.
-pub(crate) fn run<'a, S>(
-    stream: &'a mut S,
+/// is over, and gives the stream back.
+pub(crate) fn run<S>(
+    stream: S,
     early: &[u8],
-    config: &'a ServerConfig,
+    config: Arc<ServerConfig>,
     mut drain: Drain,
     caller: Caller,
-) -> impl Future<Output = Report> + use<'a, S>
+) -> impl Future<Output = (Report, S)> + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -108,8 +106,8 @@ where
     let mut session = Session {
         wire: Wire::new(stream),
         codec: Codec::new(early, config.max_message_size),
-        writer: Writer::new(config.send_timeout, start),
-        schedule: Schedule::new(config, start, rand::random()),
+        writer: Writer::new(start),
+        schedule: Schedule::new(Arc::clone(&config), start, rand::random()),
         controls: ControlBudget::new(start),
         received: Traffic::default(),
         config,
@@ -120,30 +118,31 @@ where
         let Err(end) = session.converse(&mut drain).await;
         // Boxed, for a session must not have room all the time for what comes but once.
         let Farewell { clean, parting } = Box::pin(session.close(&end)).await;
-        Report {
+        let report = Report {
             end,
             clean,
             received: session.received,
             sent: session.writer.sent(),
             lasted: start.elapsed(),
             parting,
-        }
+        };
+        (report, session.wire.into_inner())
     }
 }
 
-struct Session<'a, S> {
-    wire: Wire<&'a mut S>,
+struct Session<S> {
+    wire: Wire<S>,
     codec: Codec,
     writer: Writer,
     schedule: Schedule,
     controls: ControlBudget,
     received: Traffic,
-    config: &'a ServerConfig,
+    config: Arc<ServerConfig>,
     /// For log lines.
     caller: Caller,
 }
 
-impl<S> Session<'_, S>
+impl<S> Session<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -151,22 +150,32 @@ where
     async fn converse(&mut self, drain: &mut Drain) -> Result<Infallible, End> {
         let mut timer = pin!(sleep_until(self.schedule.next()));
         let mut drain_begun = pin!(drain.begun());
-        let mut draining = false;
         loop {
-            tokio::select! {
-                biased;
-                () = &mut timer => Box::pin(self.keep_time()).await?,
-                window = &mut drain_begun, if !draining => {
-                    draining = true;
-                    self.schedule.leave(window, rand::random());
-                }
-                pause = poll_fn(|cx| self.poll_echo(cx)) => {
-                    Box::pin(self.rest(pause?)).await?;
-                    continue;
-                }
-            }
+            let pause = poll_fn(|cx| self.poll_turn(timer.as_mut(), drain_begun.as_mut(), cx));
+            let pause = pause.await?;
+            // Boxed, for it is rare.
+            Box::pin(self.rest(pause)).await?;
             timer.as_mut().reset(self.schedule.next());
         }
+    }
+
+    /// Echoes, until something is due.
+    fn poll_turn(
+        &mut self,
+        timer: Pin<&mut Sleep>,
+        drain_begun: Pin<&mut impl Future<Output = Window>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Pause, End>> {
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(Ok(Pause::Clock));
+        }
+        if !self.schedule.is_leaving() {
+            if let Poll::Ready(window) = drain_begun.poll(cx) {
+                self.schedule.leave(window, rand::random());
+                return Poll::Ready(Ok(Pause::Clock));
+            }
+        }
+        self.poll_echo(cx)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<tungstenite::Result<Received>> {
@@ -191,7 +200,7 @@ where
                 Due::Stuck => return Err(End::Stuck),
                 Due::Leave => return Err(End::Drained),
             }
-            self.writer.flush(&mut self.wire).await?;
+            self.flush().await?;
             if due == Due::Beat {
                 self.schedule.beat_sent(Instant::now());
             }
@@ -221,31 +230,37 @@ where
             if self.writer.is_full() && self.writer.poll_flush(&mut self.wire, cx)?.is_pending() {
                 return Poll::Ready(Ok(Pause::Blocked));
             }
-            if is_part || self.received.is_turn_since(before) {
+            if is_part || self.received.is_turn_since(before) && self.codec.has_more() {
                 return Poll::Ready(Ok(Pause::Others));
             }
         }
     }
 
-    /// Waits for what [`Self::poll_echo`] stopped for.
+    /// Does what [`Self::poll_turn`] stopped for.
     async fn rest(&mut self, pause: Pause) -> Result<(), End> {
         match pause {
+            Pause::Clock => self.keep_time().await,
             Pause::Blocked => {
                 self.codec.settle();
-                self.writer.flush(&mut self.wire).await
+                self.flush().await
             }
             Pause::Others => {
-                self.writer.flush(&mut self.wire).await?;
+                self.flush().await?;
                 yield_now().await;
                 Ok(())
             }
         }
     }
 
+    async fn flush(&mut self) -> Result<(), End> {
+        let patience = self.config.send_timeout;
+        self.writer.flush(&mut self.wire, patience).await
+    }
+
     /// Does with what was received what it asks for.
     fn answer(&mut self, received: Received) -> Result<(), End> {
         let payload = self.codec.payload();
-        trace!(parent: &self.caller.span(), message = preview(&received, payload), "received");
+        trace!(parent: &self.caller.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
                 self.received.count(payload.len());
@@ -299,7 +314,7 @@ where
                 })
                 .await
             }
-            _ => self.writer.flush(&mut self.wire).await,
+            _ => self.flush().await,
         }
     }
 
@@ -325,6 +340,8 @@ where
 /// Why a session stops to echo for a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pause {
+    /// Something is due by the clock.
+    Clock,
     /// The peer does not read.
     Blocked,
     /// It is the turn of other sessions.
@@ -335,23 +352,6 @@ enum Pause {
 struct Farewell {
     clean: bool,
     parting: Parting,
-}
-
-/// What was received, in few words.
-fn preview(received: &Received, payload: &[u8]) -> String {
-    let bytes = payload.len();
-    match received {
-        Received::Message(Opcode::Text) => {
-            let text = String::from_utf8_lossy(payload);
-            let start: String = text.chars().take(PREVIEW).collect();
-            format!("text of {bytes} bytes: {start:?}")
-        }
-        Received::Message(_) => format!("binary of {bytes} bytes"),
-        Received::Control(opcode) => format!("{opcode:?} of {bytes} bytes"),
-        Received::Close(Some(frame)) => format!("Close {}: {:?}", frame.code, &*frame.reason),
-        Received::Close(None) => "Close".to_owned(),
-        Received::Part => "fragments".to_owned(),
-    }
 }
 
 #[cfg(test)]

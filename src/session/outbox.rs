@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -19,13 +18,16 @@ pub(super) const LARGE: usize = 16 << 10;
 const FULL: usize = 64 << 10;
 
 thread_local! {
-    /// A buffer for whoever has something to send next.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// A batch for whoever has something to send next.
+    static SPARE: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
 }
 
-/// Frames that are to be written, in their order.
+/// Frames that are to be written, in their order. While there are none, it takes next to no memory.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct Outbox(Option<Box<Batch>>);
+
+#[derive(Debug, Default)]
+struct Batch {
     bytes: Vec<u8>,
     /// How many of the bytes have been written.
     written: usize,
@@ -36,32 +38,33 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Whether what is there must be written before anything is put in.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= FULL || !self.large.is_empty()
+        self.0
+            .as_ref()
+            .is_some_and(|batch| batch.bytes.len() >= FULL || !batch.large.is_empty())
     }
 
     /// Puts a frame in, with a copy of its payload.
     pub(super) fn put(&mut self, opcode: Opcode, payload: &[u8]) {
-        let buffer = self.buffer();
+        let buffer = self.replies();
         frames::put_header(opcode, payload.len(), buffer);
         buffer.extend_from_slice(payload);
     }
 
     /// Puts a frame in, with no copy of its payload.
     pub(super) fn put_large(&mut self, opcode: Opcode, payload: Bytes) {
-        frames::put_header(opcode, payload.len(), self.buffer());
-        self.large = payload;
-    }
-
-    fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.take();
-        }
-        &mut self.bytes
+        let batch = self.batch();
+        frames::put_header(opcode, payload.len(), &mut batch.bytes);
+        batch.large = payload;
     }
 
     /// Where answers to control frames are put in, if there are any.
     pub(super) fn replies(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        &mut self.batch().bytes
+    }
+
+    fn batch(&mut self) -> &mut Batch {
+        self.0
+            .get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
     /// Writes all that was put in.
@@ -70,10 +73,25 @@ impl Outbox {
         W: AsyncWrite + Unpin,
     {
         let mut io = Pin::new(io);
+        if let Some(batch) = &mut self.0 {
+            ready!(batch.poll_write(io.as_mut(), cx))?;
+        }
+        if let Some(batch) = self.0.take() {
+            batch.give_back();
+        }
+        io.poll_flush(cx)
+    }
+}
+
+impl Batch {
+    fn poll_write<W>(&mut self, mut io: Pin<&mut W>, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite,
+    {
         loop {
             let waiting = &self.bytes[self.written..];
             let written = match (waiting, &*self.large) {
-                ([], []) => break,
+                ([], []) => return Poll::Ready(Ok(())),
                 (bytes, []) => io.as_mut().poll_write(cx, bytes),
                 (bytes, large) => {
                     let both = [IoSlice::new(bytes), IoSlice::new(large)];
@@ -88,17 +106,15 @@ impl Outbox {
             self.written += of_bytes;
             self.large.advance(written - of_bytes);
         }
-        self.give_back();
-        io.poll_flush(cx)
     }
 
-    fn give_back(&mut self) {
-        self.large = Bytes::new();
-        self.written = 0;
-        let mut bytes = mem::take(&mut self.bytes);
-        if (1..=2 * FULL).contains(&bytes.capacity()) {
-            bytes.clear();
-            SPARE.set(bytes);
+    /// Becomes the thread's spare one, unless it has grown too much for that.
+    fn give_back(mut self: Box<Self>) {
+        if self.bytes.capacity() <= 2 * FULL {
+            self.bytes.clear();
+            self.written = 0;
+            self.large = Bytes::new();
+            SPARE.set(Some(self));
         }
     }
 }

@@ -21,31 +21,56 @@ pub(super) enum Start {
     Other(Header),
 }
 
-/// Looks for a plain message of at most `limit` bytes at the start of `bytes`, and unmasks it.
-///
-/// # Errors
-/// When it is text that is not UTF-8.
-pub(super) fn unmask_first(bytes: &mut [u8], limit: usize) -> Result<Start> {
-    let Some(header) = Header::parse(bytes) else {
-        return Ok(Start::Partial(MAX_FRAME_HEADER));
-    };
-    let opcode = match header.first {
-        TEXT => Opcode::Text,
-        BINARY => Opcode::Binary,
-        _ => return Ok(Start::Other(header)),
-    };
-    let Some(mask) = header.mask.filter(|_| header.payload <= limit as u64) else {
-        return Ok(Start::Other(header));
-    };
-    let end = header.frame_size() as usize;
-    let Some(payload) = bytes.get_mut(header.size..end) else {
-        return Ok(Start::Partial(end));
-    };
-    unmask(payload, mask);
-    if opcode == Opcode::Text && simdutf8::basic::from_utf8(payload).is_err() {
-        return Err(Error::Utf8(String::new()));
+/// Looks for plain messages.
+pub(super) struct Plain {
+    /// Bytes that a message may have.
+    limit: usize,
+    /// Bytes of the payload at hand that are unmasked: they are as they come, while the cache has
+    /// them.
+    unmasked: usize,
+}
+
+impl Plain {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, unmasked: 0 }
     }
-    Ok(Start::Message(opcode, header.size..end))
+
+    /// Looks for a plain message at the start of `bytes`, and unmasks what has come of it.
+    ///
+    /// # Errors
+    /// When it is text that is not UTF-8.
+    pub(super) fn next(&mut self, bytes: &mut [u8]) -> Result<Start> {
+        let Some(header) = Header::parse(bytes) else {
+            return Ok(Start::Partial(MAX_FRAME_HEADER));
+        };
+        let opcode = match header.first {
+            TEXT => Opcode::Text,
+            BINARY => Opcode::Binary,
+            _ => return Ok(Start::Other(header)),
+        };
+        let Some(mask) = header.mask.filter(|_| header.payload <= self.limit as u64) else {
+            return Ok(Start::Other(header));
+        };
+        let end = header.frame_size() as usize;
+        let come = end.min(bytes.len());
+        let payload = &mut bytes[header.size..come];
+        self.unmask(payload, mask);
+        if come < end {
+            return Ok(Start::Partial(end));
+        }
+        self.unmasked = 0;
+        if opcode == Opcode::Text && simdutf8::basic::from_utf8(payload).is_err() {
+            return Err(Error::Utf8(String::new()));
+        }
+        Ok(Start::Message(opcode, header.size..end))
+    }
+
+    /// Unmasks what has come of a payload since the last time.
+    fn unmask(&mut self, payload: &mut [u8], mut mask: [u8; 4]) {
+        mask.rotate_left(self.unmasked % 4);
+        unmask(&mut payload[self.unmasked..], mask);
+        self.unmasked = payload.len();
+    }
 }
 
 /// Takes the mask off (RFC 6455, section 5.3).
@@ -86,7 +111,8 @@ mod tests {
         for length in 0..=100 {
             let payload: Vec<u8> = (0_u8..=255).cycle().take(length).collect();
             let mut bytes = [frame(BINARY, &payload), vec![0xaa; 20]].concat();
-            let Ok(Start::Message(Opcode::Binary, place)) = unmask_first(&mut bytes, LIMIT) else {
+            let Ok(Start::Message(Opcode::Binary, place)) = Plain::new(LIMIT).next(&mut bytes)
+            else {
                 panic!("{length} bytes are no message");
             };
             assert_eq!(bytes[place], payload);
@@ -95,20 +121,30 @@ mod tests {
     }
 
     #[test]
-    fn part_of_a_message_is_left_as_it_is() {
-        let whole = frame(TEXT, b"text");
-        for part in 0..whole.len() {
-            let mut bytes = whole[..part].to_vec();
-            let wanted = if part < 8 {
-                MAX_FRAME_HEADER
-            } else {
-                whole.len()
-            };
-            match unmask_first(&mut bytes, LIMIT) {
-                Ok(Start::Partial(size)) => assert_eq!(size, wanted),
-                _ => panic!("{part} bytes"),
+    fn a_message_is_unmasked_as_it_comes() {
+        let whole = frame(TEXT, b"twelve bytes");
+        for first in 0..whole.len() {
+            for second in first..whole.len() {
+                let mut plain = Plain::new(LIMIT);
+                let mut bytes = Vec::new();
+                for come in [first, second] {
+                    bytes.extend_from_slice(&whole[bytes.len()..come]);
+                    let wanted = if come < 8 {
+                        MAX_FRAME_HEADER
+                    } else {
+                        whole.len()
+                    };
+                    match plain.next(&mut bytes) {
+                        Ok(Start::Partial(size)) => assert_eq!(size, wanted),
+                        _ => panic!("{come} bytes"),
+                    }
+                }
+                bytes.extend_from_slice(&whole[second..]);
+                let Ok(Start::Message(Opcode::Text, place)) = plain.next(&mut bytes) else {
+                    panic!("no message in {first}, {second}, and the rest");
+                };
+                assert_eq!(&bytes[place], b"twelve bytes");
             }
-            assert_eq!(bytes, whole[..part]);
         }
     }
 
@@ -120,7 +156,7 @@ mod tests {
         let others = others.map(|first| frame(first, b"text"));
         for frame in others.into_iter().chain([unmasked, too_big]) {
             let mut bytes = frame.clone();
-            let start = unmask_first(&mut bytes, LIMIT);
+            let start = Plain::new(LIMIT).next(&mut bytes);
             assert!(matches!(start, Ok(Start::Other(_))), "{:#x}", frame[0]);
             assert_eq!(bytes, frame);
         }
@@ -130,7 +166,7 @@ mod tests {
     fn text_is_utf8() {
         let mut bytes = frame(TEXT, b"\xc3\x28");
         assert!(matches!(
-            unmask_first(&mut bytes, LIMIT),
+            Plain::new(LIMIT).next(&mut bytes),
             Err(Error::Utf8(_))
         ));
     }

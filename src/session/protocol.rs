@@ -19,6 +19,9 @@ use crate::wire::Wire;
 /// Bytes that tungstenite takes at once.
 const PIECE: usize = 1 << 10;
 
+/// Characters of a message's text that the trace shows.
+const PREVIEW: usize = 64;
+
 /// Fragments that a message may have on average, however long it is.
 const FRAGMENTS: u64 = 128 << 10;
 
@@ -33,6 +36,25 @@ pub(super) enum Received {
     Close(Option<Box<CloseFrame>>),
     /// Fragments, of which there may be more at hand.
     Part,
+}
+
+impl Received {
+    /// What was received, in few words.
+    pub(super) fn preview(&self, payload: &[u8]) -> String {
+        let bytes = payload.len();
+        match self {
+            Self::Message(Opcode::Text) => {
+                let text = String::from_utf8_lossy(payload);
+                let start: String = text.chars().take(PREVIEW).collect();
+                format!("text of {bytes} bytes: {start:?}")
+            }
+            Self::Message(_) => format!("binary of {bytes} bytes"),
+            Self::Control(opcode) => format!("{opcode:?} of {bytes} bytes"),
+            Self::Close(Some(frame)) => format!("Close {}: {:?}", frame.code, &*frame.reason),
+            Self::Close(None) => "Close".to_owned(),
+            Self::Part => "fragments".to_owned(),
+        }
+    }
 }
 
 /// tungstenite's state of a connection. It is given frames to the end of a message, and no further,

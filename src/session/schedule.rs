@@ -4,6 +4,7 @@
 //! Nothing is re-armed when a message arrives. The timer asks, when it fires, how long ago the last
 //! byte came.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -44,22 +45,16 @@ pub(super) struct Line {
 /// A session's clock.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    beat: Option<Beat>,
+    config: Arc<ServerConfig>,
+    /// When the next heart beat is due.
+    beat: Option<Instant>,
     keepalive: Option<Keepalive>,
     progress_check: Instant,
     leave: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Beat {
-    every: Duration,
-    at: Instant,
-}
-
-#[derive(Debug)]
 struct Keepalive {
-    interval: Duration,
-    timeout: Duration,
     /// The silence after which the next Ping is due.
     silence: Duration,
     /// When the Ping went out that is not answered yet.
@@ -70,17 +65,12 @@ struct Keepalive {
 impl Schedule {
     /// Begins at `now`. `phase`, from 0 to 1, moves the first Ping to a point in the second half of
     /// its interval, so that connections which came together do not ping together ever after.
-    pub(super) fn new(config: &ServerConfig, now: Instant, phase: f64) -> Self {
+    pub(super) fn new(config: Arc<ServerConfig>, now: Instant, phase: f64) -> Self {
         Self {
-            beat: config.heartbeat.map(|every| Beat {
-                every,
-                at: now + every,
-            }),
+            beat: config.heartbeat.map(|every| now + every),
             keepalive: config.ping_interval.map(|interval| {
                 let silence = interval.mul_f64(0.5 + phase / 2.0);
                 Keepalive {
-                    interval,
-                    timeout: config.ping_timeout,
                     silence,
                     asked: None,
                     check: now + silence,
@@ -88,14 +78,14 @@ impl Schedule {
             }),
             progress_check: now + PROGRESS_TIMEOUT,
             leave: None,
+            config,
         }
     }
 
     /// When to ask for what is [due](Self::due) again.
     pub(super) fn next(&self) -> Instant {
-        let beat = self.beat.as_ref().map(|beat| beat.at);
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.check);
-        [beat, keepalive, self.leave]
+        [self.beat, keepalive, self.leave]
             .into_iter()
             .flatten()
             .fold(self.progress_check, Instant::min)
@@ -118,21 +108,25 @@ impl Schedule {
             if line.is_mid_message {
                 // In the middle of a frame no Ping can be answered.
                 keepalive.check = keepalive.check.max(line.heard_at + PROGRESS_TIMEOUT);
-            } else if let Some(due) = keepalive.due(now, line.heard_at) {
+            } else if let Some(due) = keepalive.due(now, line.heard_at, &self.config) {
                 return Some(due);
             }
         }
-        let beat = self.beat.as_ref()?;
-        (beat.at <= now).then_some(Due::Beat)
+        (self.beat? <= now).then_some(Due::Beat)
     }
 
     /// Notes that a heart beat has gone out. A punctual one keeps the pace; a late one sets a new
     /// pace, and the beats that were missed are not made up for.
     pub(super) fn beat_sent(&mut self, now: Instant) {
-        if let Some(Beat { every, at }) = &mut self.beat {
+        if let (Some(at), Some(every)) = (&mut self.beat, self.config.heartbeat) {
             let pace_from = if now - *at <= PUNCTUAL { *at } else { now };
-            *at = pace_from + *every;
+            *at = pace_from + every;
         }
+    }
+
+    /// Whether this session has its turn in the drain.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leave.is_some()
     }
 
     /// Takes this session's turn in the drain, once: `share` of the way through `window`.
@@ -142,16 +136,16 @@ impl Schedule {
 }
 
 impl Keepalive {
-    fn due(&mut self, now: Instant, heard_at: Instant) -> Option<Due> {
+    fn due(&mut self, now: Instant, heard_at: Instant, config: &ServerConfig) -> Option<Due> {
         if self.check > now {
             return None;
         }
         if self.asked.is_some_and(|asked| heard_at >= asked) {
             self.asked = None;
-            self.silence = self.interval;
+            self.silence = config.ping_interval?;
         }
         let (deadline, due) = match self.asked {
-            Some(asked) => (asked + self.timeout, Due::Dead),
+            Some(asked) => (asked + config.ping_timeout, Due::Dead),
             None => (heard_at + self.silence, Due::Ping),
         };
         if deadline > now {
@@ -160,7 +154,7 @@ impl Keepalive {
         }
         if due == Due::Ping {
             self.asked = Some(now);
-            self.check = now + self.timeout;
+            self.check = now + config.ping_timeout;
         }
         Some(due)
     }

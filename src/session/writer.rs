@@ -20,17 +20,15 @@ use crate::wire::Wire;
 pub(super) struct Writer {
     outbox: Outbox,
     sent: Traffic,
-    send_timeout: Duration,
     /// When a blocked write last went on: a sign of life, for nothing was read meanwhile.
     unblocked_at: Instant,
 }
 
 impl Writer {
-    pub(super) fn new(send_timeout: Duration, now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             outbox: Outbox::default(),
             sent: Traffic::default(),
-            send_timeout,
             unblocked_at: now,
         }
     }
@@ -83,8 +81,12 @@ impl Writer {
         self.outbox.poll_write(wire, cx).map_err(End::from)
     }
 
-    /// Sends what was fed.
-    pub(super) async fn flush<W>(&mut self, wire: &mut Wire<W>) -> Result<(), End>
+    /// Sends what was fed, unless for `patience` no byte goes out.
+    pub(super) async fn flush<W>(
+        &mut self,
+        wire: &mut Wire<W>,
+        patience: Duration,
+    ) -> Result<(), End>
     where
         W: AsyncWrite + Unpin,
     {
@@ -92,16 +94,16 @@ impl Writer {
         match at_once.await {
             Poll::Ready(sent) => sent,
             // Boxed, for it is rare, and every session would have to have room for it.
-            Poll::Pending => Box::pin(self.flush_blocked(wire)).await,
+            Poll::Pending => Box::pin(self.flush_blocked(wire, patience)).await,
         }
     }
 
-    /// Writes on where the socket is blocked, unless no byte goes out for the send timeout.
-    async fn flush_blocked<W>(&mut self, wire: &mut Wire<W>) -> Result<(), End>
+    /// Writes on where the socket is blocked.
+    async fn flush_blocked<W>(&mut self, wire: &mut Wire<W>, patience: Duration) -> Result<(), End>
     where
         W: AsyncWrite + Unpin,
     {
-        let mut patience = pin!(sleep(self.send_timeout));
+        let mut timer = pin!(sleep(patience));
         let mut written = wire.written();
         poll_fn(|cx| {
             if let Poll::Ready(sent) = self.poll_flush(wire, cx) {
@@ -109,9 +111,9 @@ impl Writer {
             }
             if wire.written() != written {
                 written = wire.written();
-                patience.as_mut().reset(Instant::now() + self.send_timeout);
+                timer.as_mut().reset(Instant::now() + patience);
             }
-            ready!(patience.as_mut().poll(cx));
+            ready!(timer.as_mut().poll(cx));
             Poll::Ready(Err(End::Stalled))
         })
         .await?;

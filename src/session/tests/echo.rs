@@ -104,12 +104,12 @@ async fn a_thousand_messages_in_flight_keep_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_read_with_the_head_is_echoed() {
-    let (mut stream, mut far_end) = duplex(PIPE);
+    let (mut stream, far_end) = duplex(PIPE);
     let shutdown = Shutdown::new();
     let (early, late) = (frame(TEXT, b"early"), frame(TEXT, b"split"));
     let early = [&early[..], &late[..3]].concat();
     let drain = shutdown.subscribe();
-    tokio::spawn(async move { run(&mut far_end, &early, &quiet(), drain, CALLER).await });
+    tokio::spawn(run(far_end, &early, Arc::new(quiet()), drain, CALLER));
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"early".to_vec()));
     stream.write_all(&late[3..]).await.unwrap();
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"split".to_vec()));

@@ -86,7 +86,7 @@ fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, 
         );
     }
     let output = Arc::new(Mutex::new(Vec::new()));
-    let mut stream = CutStream {
+    let stream = CutStream {
         input: io::Cursor::new(input),
         output: Arc::clone(&output),
         reads: reads.into_iter().cycle(),
@@ -98,10 +98,10 @@ fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, 
     };
     let drain = Shutdown::new().subscribe();
     let session = async {
-        let session = run(&mut stream, b"", &config, drain, CALLER);
+        let session = run(stream, b"", Arc::new(config), drain, CALLER);
         timeout(PATIENCE, session).await.expect("the session ends")
     };
-    let report = RUNTIME.with_borrow(|runtime| runtime.block_on(session));
+    let (report, _) = RUNTIME.with_borrow(|runtime| runtime.block_on(session));
     let written = std::mem::take(&mut *output.lock().unwrap());
     (written, report)
 }
