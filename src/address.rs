@@ -22,14 +22,19 @@ pub enum Address {
 
 impl Default for Address {
     fn default() -> Self {
-        Self::Tcp {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port: 8002,
-        }
+        Self::local(8002)
     }
 }
 
 impl Address {
+    /// This machine alone, on `port`.
+    pub(crate) fn local(port: u16) -> Self {
+        Self::Tcp {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port,
+        }
+    }
+
     /// What to try where this cannot be listened on.
     fn advice(&self, failure: ErrorKind) -> &'static str {
         match (self, failure) {

@@ -1,14 +1,19 @@
-//! The command line: flags and environment variables, validated into a [`ServerConfig`].
+//! The command line: flags and environment variables, validated into a [`ServerConfig`] or a
+//! [`ProxyConfig`].
+
+mod proxy;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 
 use crate::address::Address;
-use crate::config::{self, CertificateSource, Origin, ServerConfig, Subprotocol, UpgradePath};
+use crate::config::{
+    self, CertificateSource, Origin, ProxyConfig, ServerConfig, Subprotocol, UpgradePath,
+};
 use crate::logging::LogArgs;
 
 /// The longest duration that a flag takes: what is longer is as good as off.
@@ -26,6 +31,7 @@ Examples:
   echobeat 0.0.0.0:9000 --heartbeat off      all interfaces, echo alone
   echobeat --path /ws --subprotocol chat     one path, one subprotocol
   echobeat -l 127.0.0.1:0 -l unix:echo.sock  any free port, and a Unix socket
+  echobeat proxy                             ws://127.0.0.1:8082/, for the one of the first line
   echobeat --tls-self-signed                 wss://127.0.0.1:8002/, with a certificate made now
 
 Durations are written 500ms, 3s, 2m, and are from 1ms to 30days; sizes 64KiB, 16MiB. What may be
@@ -34,7 +40,11 @@ repeated may also be a list with commas. Flags override environment variables.";
 /// A WebSocket server to test against: it echoes every message, and sends `heart beat` every 3 s.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     serve: ServeArgs,
 
@@ -43,7 +53,22 @@ pub struct Cli {
 
     /// What is logged, and how
     #[command(flatten)]
-    pub log: LogArgs,
+    log: LogArgs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+enum Command {
+    /// Stand in front of a WebSocket server, as a reverse proxy
+    Proxy(proxy::ProxyArgs),
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// The echo server.
+    Server(ServerConfig),
+    /// The reverse proxy.
+    Proxy(ProxyConfig),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -235,12 +260,31 @@ impl Cli {
     /// The number of worker threads asked for.
     #[must_use]
     pub fn threads(&self) -> Option<usize> {
-        self.serve.threads
+        match &self.command {
+            Some(Command::Proxy(args)) => args.threads,
+            None => self.serve.threads,
+        }
     }
 
-    /// The server that the command line describes.
+    /// What is to be logged, and how.
     #[must_use]
-    pub fn into_config(self) -> ServerConfig {
+    pub fn log(&self) -> &LogArgs {
+        match &self.command {
+            Some(Command::Proxy(args)) => &args.log,
+            None => &self.log,
+        }
+    }
+
+    /// The server or the proxy that the command line describes.
+    #[must_use]
+    pub fn into_role(self) -> Role {
+        match self.command {
+            Some(Command::Proxy(args)) => Role::Proxy(args.into_config()),
+            None => Role::Server(self.into_server_config()),
+        }
+    }
+
+    fn into_server_config(self) -> ServerConfig {
         let args = self.serve;
         let mut listen = args.listen;
         listen.extend(args.addresses);

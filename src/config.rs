@@ -10,6 +10,10 @@ use hyper::Uri;
 use crate::address::Address;
 use crate::platform;
 
+mod proxy;
+pub(crate) use proxy::default_max_tunnels;
+pub use proxy::{ProxyConfig, Upstream, UpstreamError};
+
 /// File descriptors that [`ServerConfig::max_connections`] leaves free by default, for listeners,
 /// the runtime, and connections that are refused or have not upgraded yet.
 const SPARE_FILES: usize = 64;

@@ -4,36 +4,24 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
 use crate::close::Parting;
 use crate::config::{ServerConfig, Subprotocol};
-use crate::http::http1::{self, Outcome};
+use crate::http::http1::{self, Answers, Ended, Remains};
 use crate::http::http2::{self, Exchange, Terms};
 use crate::http::preface::{self, Rewound};
 use crate::http::{Reply, Routes, Upgrade};
+use crate::linger::linger;
 use crate::listen::{Caller, Http, Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 use crate::tls::{Acceptor, MaybeTls};
 use crate::wire::Transport;
-
-/// Silence that ends the wait for a peer to read our last bytes and close.
-const LINGER_SILENCE: Duration = Duration::from_secs(2);
-
-/// Time that a peer has in all to stop sending, once it has been told.
-const LINGER_TIME: Duration = Duration::from_secs(10);
-
-/// Bytes of unread input that are discarded in that time. A browser or Node sends a message to its
-/// end before it reads our Close: with 256 KiB here, Node's `ws` saw 1006 in 10 to 18 of 20 tries
-/// of a 17 MiB message, where it was sent 1009.
-const LINGER_BYTES: usize = 256 << 20;
 
 /// Serves WebSocket connections: what every connection of one server shares.
 #[derive(Debug)]
@@ -135,17 +123,28 @@ impl EchoService {
     }
 
     async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
-        let routes = self.routes(&visit);
         let caller = visit.caller.over(Http::One);
-        let (stream, outcome) = http1::serve(stream, routes, caller, visit.deadline).await;
-        match outcome {
-            Outcome::TimedOut => Opened::Over,
-            Outcome::Done => Opened::Answered(stream),
-            Outcome::Session(upgrade, early) => {
+        let terms = http1::Terms {
+            caller,
+            first_by: visit.deadline,
+            patience: self.config.handshake_timeout,
+        };
+        let answers = Answers::new(self.routes(&visit), caller);
+        let progress = answers.progress();
+        let served = http1::serve(stream, &answers, progress, terms, visit.drain.clone());
+        let Remains {
+            stream,
+            early,
+            ended,
+        } = served.await;
+        match (ended, answers.take_accepted()) {
+            (Ended::Well, Some(upgrade)) => {
                 let config = Arc::clone(&self.config);
                 let session = converse(stream, early, *upgrade, config, visit.drain, caller);
                 Opened::Sessions(Box::pin(session))
             }
+            (Ended::Late, _) => Opened::Over,
+            _ => Opened::Answered(stream),
         }
     }
 
@@ -281,24 +280,4 @@ fn log_end(caller: Caller, report: &Report) {
         seconds = lasted.as_millis() as f64 / 1e3,
         "end",
     );
-}
-
-/// Shuts the write side down, and discards what the peer still sends: to drop a socket with unread
-/// input sends a reset, which can destroy our last bytes on their way.
-async fn linger<S: Transport>(mut stream: S) {
-    let farewell = async {
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut discarded = 0;
-        let mut buffer = Vec::with_capacity(16 << 10);
-        while discarded < LINGER_BYTES {
-            buffer.clear();
-            match timeout(LINGER_SILENCE, stream.read_buf(&mut buffer)).await {
-                Ok(Ok(read @ 1..)) => discarded += read,
-                _ => break,
-            }
-        }
-    };
-    let _ = timeout(LINGER_TIME, farewell).await;
 }

@@ -98,6 +98,10 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
         }
         _ => {
             check_upgrade(request)?;
+            check_version(headers, StatusCode::UPGRADE_REQUIRED).map_err(|refusal| {
+                // RFC 9110, section 15.5.22.
+                refusal.with(UPGRADE, "websocket")
+            })?;
             Some(accept_key(headers)?)
         }
     };
@@ -141,7 +145,8 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     }
 }
 
-fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
+/// Checks that an upgrade is a good request of HTTP/1.1.
+pub(crate) fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET {
         let sentence = "A WebSocket handshake is a GET request.";
@@ -159,10 +164,7 @@ fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
             "The Connection header must list Upgrade. Does a proxy in between drop it?",
         ));
     }
-    check_version(headers, StatusCode::UPGRADE_REQUIRED).map_err(|refusal| {
-        // RFC 9110, section 15.5.22.
-        refusal.with(UPGRADE, "websocket")
-    })
+    Ok(())
 }
 
 /// Checks an extended CONNECT (RFC 8441, section 4). h2 has checked that it has a scheme and a path.
@@ -199,7 +201,7 @@ fn check_version(headers: &HeaderMap, otherwise: StatusCode) -> Result<(), Refus
 
 /// The `Sec-WebSocket-Accept` for the request's key. The key is checked for its form alone: the
 /// last digit of 16 bytes in base64 has four spare bits, and some clients fill them at random.
-fn accept_key(headers: &HeaderMap) -> Result<String, Refusal> {
+pub(crate) fn accept_key(headers: &HeaderMap) -> Result<String, Refusal> {
     let digit = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
     match only(headers.get_all(SEC_WEBSOCKET_KEY)).map(str::as_bytes) {
         Some(key @ [digits @ .., b'=', b'='])
@@ -272,7 +274,7 @@ fn only(values: GetAll<'_, HeaderValue>) -> Option<&str> {
     }
 }
 
-fn has_token(values: GetAll<'_, HeaderValue>, wanted: &str) -> bool {
+pub(crate) fn has_token(values: GetAll<'_, HeaderValue>, wanted: &str) -> bool {
     tokens(values).any(|token| token.eq_ignore_ascii_case(wanted))
 }
 

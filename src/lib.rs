@@ -18,7 +18,8 @@
 //! | [`cli`] | the command line, validated into a [`ServerConfig`] |
 //! | [`logging`] | log lines to stderr |
 //! | `config`, `address` | what a server is told, and where it listens |
-//! | `server` | the accept loop, and the drain that ends it |
+//! | `server` | the echo server: its listeners and its certificate |
+//! | `accept` | the accept loop, and the drain that ends it |
 //! | `listen` | listening sockets, which survive errors of `accept` |
 //! | `connection` | one connection from accept to close, and its two log lines |
 //! | `tls` | the certificate, and connections with or without TLS |
@@ -28,10 +29,13 @@
 //! | `frames` | where frames and messages end |
 //! | `wire` | the socket, and when it was last heard of |
 //! | `close` | every end of a session: its close code, its word, its way out of TCP |
+//! | `proxy` | the reverse proxy |
+//! | `linger` | the orderly end of a connection |
 //! | `shutdown` | the signal that begins the drain |
 //! | [`platform`] | all that differs between operating systems |
 //! | `fuzzing` | what the fuzz targets reach of all this, under `--cfg fuzzing` |
 
+mod accept;
 mod address;
 pub mod cli;
 mod close;
@@ -43,9 +47,11 @@ mod frames;
 pub mod fuzzing;
 mod handshake;
 mod http;
+mod linger;
 mod listen;
 pub mod logging;
 pub mod platform;
+mod proxy;
 mod server;
 mod session;
 mod shutdown;
@@ -53,6 +59,10 @@ mod tls;
 mod wire;
 
 pub use address::{Address, AddressError, BindError, Endpoint};
-pub use config::{CertificateSource, Origin, ServerConfig, SettingError, Subprotocol, UpgradePath};
+pub use config::{
+    CertificateSource, Origin, ProxyConfig, ServerConfig, SettingError, Subprotocol, UpgradePath,
+    Upstream, UpstreamError,
+};
+pub use proxy::Proxy;
 pub use server::{Server, StartError};
 pub use tls::{Acceptor, TlsError};

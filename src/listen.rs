@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
@@ -14,6 +15,10 @@ use tracing::{Span, info, info_span, warn};
 
 use crate::address::{Address, BindError, Endpoint};
 use crate::platform::{LocalListener, LocalStream};
+use crate::wire::Transport;
+
+/// Silence after which TCP's keepalive asks for an answer, every quarter of it.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Who connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,9 +230,20 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Drops the connection with a reset, so that the kernel keeps no unsent data for a peer that
-    /// does not take it.
-    pub(crate) fn reset(self) {
+    /// Has the kernel ask a silent peer whether it is there, as it may be silent for long.
+    pub(crate) fn keep_alive(&self) {
+        if let Self::Tcp(stream) = self {
+            let probes = TcpKeepalive::new()
+                .with_time(KEEP_ALIVE)
+                .with_interval(KEEP_ALIVE / 4);
+            // Fails only for a connection that is gone already, which its reader will see.
+            let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+        }
+    }
+}
+
+impl Transport for Stream {
+    fn reset(self) {
         if let Self::Tcp(stream) = self {
             let _ = stream.set_zero_linger();
         }

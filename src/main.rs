@@ -1,4 +1,5 @@
-//! The `echobeat` program: reads the command line, starts logging, serves until a signal says stop.
+//! The `echobeat` program: reads the command line, starts logging, serves or proxies until a signal
+//! says stop.
 
 use std::error::Error;
 use std::io;
@@ -8,15 +9,15 @@ use std::thread;
 
 use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser};
-use echobeat::cli::Cli;
+use echobeat::cli::{Cli, Role};
 use echobeat::platform::{self, Hangups, Signals};
-use echobeat::{Server, UpgradePath};
+use echobeat::{Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{debug, error, info, warn};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = cli.log.install() {
+    if let Err(error) = cli.log().install() {
         let complaint = format!("invalid value for 'RUST_LOG': {error}");
         Cli::command()
             .error(Usage::ValueValidation, complaint)
@@ -35,25 +36,42 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     runtime(cli.threads())?.block_on(async {
         let signals = Signals::new()?;
-        let config = cli.into_config();
-        debug!(?config, "starting");
-        let path = config
-            .paths
-            .first()
-            .map_or("/".to_owned(), UpgradePath::to_string);
-        let server = Server::bind(config).await?;
-        if let Some(tls) = server.tls() {
-            tokio::spawn(tls.reload_at(Hangups::new()?));
+        match cli.into_role() {
+            Role::Server(config) => serve(config, signals).await?,
+            Role::Proxy(config) => proxy(config, signals).await?,
         }
-        for endpoint in server.endpoints() {
-            let (websocket, http) = (endpoint.websocket_url(&path), endpoint.http_url());
-            info!(address = %endpoint, websocket, http, "listening");
-        }
-        // In a task, so that connections are accepted on a thread that serves them.
-        tokio::spawn(server.serve(shutdown(signals))).await?;
         info!("stopped");
         Ok(())
     })
+}
+
+async fn serve(config: ServerConfig, signals: Signals) -> Result<(), Box<dyn Error>> {
+    debug!(?config, "starting");
+    let path = config
+        .paths
+        .first()
+        .map_or("/".to_owned(), UpgradePath::to_string);
+    let server = Server::bind(config).await?;
+    if let Some(tls) = server.tls() {
+        tokio::spawn(tls.reload_at(Hangups::new()?));
+    }
+    for endpoint in server.endpoints() {
+        let (websocket, http) = (endpoint.websocket_url(&path), endpoint.http_url());
+        info!(address = %endpoint, websocket, http, "listening");
+    }
+    // In a task, so that connections are accepted on a thread that serves them.
+    Ok(tokio::spawn(server.serve(shutdown(signals))).await?)
+}
+
+async fn proxy(config: ProxyConfig, signals: Signals) -> Result<(), Box<dyn Error>> {
+    debug!(?config, "starting");
+    let upstream = config.upstream.clone();
+    let proxy = Proxy::bind(config).await?;
+    for endpoint in proxy.endpoints() {
+        let (websocket, http) = (endpoint.websocket_url("/"), endpoint.http_url());
+        info!(address = %endpoint, websocket, http, %upstream, "listening");
+    }
+    Ok(tokio::spawn(proxy.serve(shutdown(signals))).await?)
 }
 
 /// A runtime with so many threads, or one for each core.

@@ -1,28 +1,13 @@
-//! The server: listeners, the accept loop, and the drain that ends it.
+//! The server: what it listens on, and the certificate that it shows.
 
-use std::future::{pending, poll_fn};
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-use tracing::{error, info, warn};
-
+use crate::accept::{self, Connections, DrainPlan};
 use crate::address::{BindError, Endpoint};
 use crate::config::ServerConfig;
 use crate::connection::EchoService;
-use crate::listen::{Listener, Peer, Stream};
-use crate::shutdown::{Drain, Shutdown};
+use crate::listen::Listener;
 use crate::tls::{Acceptor, TlsError};
-
-/// Connections that may be on their way to a session at the same time: half-open handshakes by the
-/// ten thousand fragment the heap. More of them wait in the kernel's backlog.
-const MAX_OPENING: usize = 4096;
-
-/// Time that plain HTTP has for its last answers, once the sessions have ended.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// An echobeat server that listens, and is ready to [serve](Self::serve).
 ///
@@ -85,10 +70,7 @@ impl Server {
             Some(source) => Some(Arc::new(Acceptor::new(source.clone(), &config.listen)?)),
             None => None,
         };
-        let mut listeners = Vec::with_capacity(config.listen.len());
-        for address in &config.listen {
-            listeners.push(Listener::bind(address).await?);
-        }
+        let listeners = accept::listen(&config.listen).await?;
         let endpoints = listeners.iter().map(|l| l.endpoint().clone());
         let endpoints = match tls {
             Some(_) => endpoints.map(Endpoint::over_tls).collect(),
@@ -121,94 +103,15 @@ impl Server {
     /// When this returns, no task of the server's is left, and no address is listened on. Dropping
     /// it instead aborts them all.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let drain = self.config.drain;
+        let limit = self.config.drain;
+        let window = limit / 2;
         let service = Arc::new(EchoService::new(self.config, self.tls));
         let handler =
             |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
-        let mut connections = Connections::new(self.listeners, handler);
-        tokio::select! {
-            () = shutdown => {}
-            () = connections.accept_until(|| false) => {}
-        }
-        info!(sessions = service.sessions(), "draining");
-        connections.signal.begin(drain / 2);
-        let sessions_end = connections.accept_until(|| service.sessions() == 0);
-        if timeout(drain, sessions_end).await.is_err() {
-            warn!(
-                sessions = service.sessions(),
-                "dropping sessions that did not end in time"
-            );
-        }
-        connections.finish().await;
+        let connections = Connections::new(self.listeners, handler);
+        let drain = DrainPlan { limit, window };
+        connections
+            .serve(shutdown, drain, || service.sessions())
+            .await;
     }
-}
-
-/// The accept loop, and the tasks of what it accepted. What a connection is for, the handler knows:
-/// a function from a connection to the future that serves it.
-struct Connections<H> {
-    listeners: Vec<Listener>,
-    handler: H,
-    signal: Shutdown,
-    opening: Arc<Semaphore>,
-    tasks: JoinSet<()>,
-}
-
-impl<H, F> Connections<H>
-where
-    H: Fn(Stream, Peer, OwnedSemaphorePermit, Drain) -> F,
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn new(listeners: Vec<Listener>, handler: H) -> Self {
-        Self {
-            listeners,
-            handler,
-            signal: Shutdown::new(),
-            opening: Arc::new(Semaphore::new(MAX_OPENING)),
-            tasks: JoinSet::new(),
-        }
-    }
-
-    /// Accepts connections until `done`, which is asked whenever one begins or ends.
-    async fn accept_until(&mut self, done: impl Fn() -> bool) {
-        while !done() {
-            tokio::select! {
-                Some(ended) = self.tasks.join_next() => {
-                    if let Err(panic) = ended {
-                        error!(%panic, "a connection's task failed");
-                    }
-                }
-                (stream, peer, opening) = accept(&mut self.listeners, &self.opening) => {
-                    let drain = self.signal.subscribe();
-                    self.tasks.spawn((self.handler)(stream, peer, opening, drain));
-                }
-            }
-        }
-    }
-
-    /// Ends all tasks: those that answer plain HTTP get a moment to do so.
-    async fn finish(mut self) {
-        let rest = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(LAST_ANSWERS, rest).await.is_err() {
-            self.tasks.shutdown().await;
-        }
-    }
-}
-
-/// Waits for a connection on any of the listeners, and for its place among those that open.
-async fn accept(
-    listeners: &mut [Listener],
-    opening: &Arc<Semaphore>,
-) -> (Stream, Peer, OwnedSemaphorePermit) {
-    let Ok(permit) = Arc::clone(opening).acquire_owned().await else {
-        return pending().await;
-    };
-    let (stream, peer) = poll_fn(|cx| {
-        listeners
-            .iter_mut()
-            .map(|listener| listener.poll_accept(cx))
-            .find(Poll::is_ready)
-            .unwrap_or(Poll::Pending)
-    })
-    .await;
-    (stream, peer, permit)
 }

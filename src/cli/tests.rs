@@ -1,7 +1,14 @@
 use super::*;
 
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
-    Cli::try_parse_from([&["echobeat"], args].concat()).map(Cli::into_config)
+    match role(args)? {
+        Role::Server(config) => Ok(config),
+        Role::Proxy(config) => panic!("{config:?}"),
+    }
+}
+
+fn role(args: &[&str]) -> Result<Role, clap::Error> {
+    Cli::try_parse_from([&["echobeat"], args].concat()).map(Cli::into_role)
 }
 
 #[test]
@@ -55,6 +62,50 @@ fn every_flag_arrives() {
         drain: Duration::from_secs(120),
     };
     assert_eq!(config.unwrap(), expected);
+}
+
+#[test]
+fn every_flag_of_the_proxy_arrives() {
+    let bare = role(&["proxy"]).unwrap();
+    assert_eq!(bare, Role::Proxy(ProxyConfig::default()));
+    let all = role(&[
+        "proxy",
+        "--listen=localhost:1",
+        "--upstream=ws://upstream.test/base/",
+        "--preserve-host",
+        "--connect-timeout=1s",
+        "--response-timeout=2s",
+        "--idle-timeout=3s",
+        "--max-connections=7",
+        "--handshake-timeout=4s",
+        "--drain=5s",
+    ]);
+    let expected = ProxyConfig {
+        listen: vec!["localhost:1".parse().unwrap()],
+        upstream: "http://upstream.test/base".parse().unwrap(),
+        preserve_host: true,
+        connect_timeout: Duration::from_secs(1),
+        response_timeout: Duration::from_secs(2),
+        idle_timeout: Some(Duration::from_secs(3)),
+        max_connections: 7,
+        handshake_timeout: Duration::from_secs(4),
+        drain: Duration::from_secs(5),
+    };
+    assert_eq!(all.unwrap(), Role::Proxy(expected));
+}
+
+#[test]
+fn a_server_and_a_proxy_have_flags_of_their_own() {
+    for (args, named) in [
+        (&["--path=/ws", "proxy"][..], "proxy"),
+        (&["proxy", "--path=/ws"], "--path"),
+        (&["--upstream=http://a"], "--upstream"),
+        (&["proxy", "--upstream=a"], "--upstream"),
+    ] {
+        let error = role(args).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{args:?}");
+        assert!(error.to_string().contains(named), "{args:?}: {error}");
+    }
 }
 
 #[test]

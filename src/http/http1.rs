@@ -1,13 +1,15 @@
-//! HTTP/1.1: hyper reads the heads, until one of them asks for a session.
+//! HTTP/1.1: hyper reads the heads, until one of them asks for something else than HTTP.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{Ready, poll_fn, ready};
 use std::pin::{self, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
@@ -19,43 +21,96 @@ use tracing::debug;
 use super::preface::Rewound;
 use super::{DRAIN_GRACE, Reply, Routes, Upgrade};
 use crate::listen::Caller;
+use crate::shutdown::Drain;
 
 /// Most bytes that hyper reads for a head. Twice our own limit, which answers with a sentence where
 /// hyper sends a bare 431.
 const READ_LIMIT: usize = 32 << 10;
 
-/// What a connection is to become once [`serve`] is done with it.
-pub(crate) enum Outcome {
-    /// A session: the 101 is sent. Behind the request's head, this was read.
-    Session(Box<Upgrade>, Vec<u8>),
-    /// Nothing more: the last answer is sent, or the peer is gone.
-    Done,
-    /// Nothing more: the peer took too long.
-    TimedOut,
+/// What is asked of a connection, and how the log names it.
+pub(crate) struct Terms {
+    pub(crate) caller: Caller,
+    /// When the first head must have come.
+    pub(crate) first_by: Instant,
+    /// Time that a later head has, and an answer to be taken.
+    pub(crate) patience: Duration,
 }
 
-/// Answers the requests on `stream` until it becomes a session, or ends. A head that has not
-/// arrived by `first_by`, or a later one within the handshake timeout, ends it, and so does an answer
-/// that is not taken.
-pub(crate) async fn serve<S>(
+/// How far a connection's requests have come, for its deadline to know.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    steps: AtomicU64,
+    under_way: AtomicU64,
+}
+
+impl Progress {
+    /// Notes that something went on.
+    pub(crate) fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a request is under way, which has deadlines of its own.
+    pub(crate) fn begin(&self) {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that it is not any more.
+    pub(crate) fn end(&self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.step();
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// What is left of a connection once [`serve`] is done with it.
+pub(crate) struct Remains<S> {
+    pub(crate) stream: S,
+    /// What was read behind the last head.
+    pub(crate) early: Vec<u8>,
+    pub(crate) ended: Ended,
+}
+
+/// How HTTP ended on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With the answer to its last request.
+    Well,
+    /// With an error of the peer's.
+    Badly,
+    /// With silence: there is no answer that the peer waits for.
+    Late,
+}
+
+/// Answers the requests on `stream` until one of them is accepted for an upgrade, or it ends. A head
+/// that does not arrive in time ends it, and so does an answer that is not taken.
+pub(crate) async fn serve<S, V, B>(
     stream: Rewound<S>,
-    routes: Routes,
-    caller: Caller,
-    first_by: Instant,
-) -> (S, Outcome)
+    service: V,
+    progress: &Progress,
+    terms: Terms,
+    mut drain: Drain,
+) -> Remains<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    V: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Unpin,
+    V::Future: Unpin,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let patience = routes.patience();
-    let mut drain = routes.drain.clone();
-    let answers = Answers::new(routes, caller);
     let mut connection = http1::Builder::new()
         .max_header_size(READ_LIMIT)
         .max_buf_size(READ_LIMIT)
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(stream), &answers);
-    let mut deadline = pin!(sleep_until(first_by));
-    let mut answered = 0;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut deadline = pin!(sleep_until(terms.first_by));
+    let mut steps = 0;
     let mut draining = drain.has_begun();
     let mut drain_begun = pin!(drain.begun());
     let ended = loop {
@@ -68,55 +123,61 @@ where
                 deadline.as_mut().reset(Instant::now() + DRAIN_GRACE);
             }
             () = &mut deadline => {
-                let progress = answers.count.load(Ordering::Relaxed);
-                if draining || progress == answered {
+                let is_silent = !progress.is_under_way() && progress.steps() == steps;
+                if is_silent || draining && !progress.is_under_way() {
                     break None;
                 }
-                answered = progress;
-                deadline.as_mut().reset(Instant::now() + patience);
+                steps = progress.steps();
+                deadline.as_mut().reset(Instant::now() + terms.patience);
             }
+        }
+    };
+    let ended = match ended {
+        Some(Ok(())) => Ended::Well,
+        Some(Err(error)) => {
+            // hyper has sent what answer there is to it.
+            debug!(parent: &terms.caller.span(), %error, "bad request");
+            Ended::Badly
+        }
+        None => {
+            debug!(parent: &terms.caller.span(), "no request in time");
+            Ended::Late
         }
     };
     let parts = connection.into_parts();
     let (stream, unread) = parts.io.into_inner().into_parts();
-    let outcome = match (ended, answers.take_accepted()) {
-        (None, _) => {
-            debug!(parent: &caller.span(), "no request in time");
-            Outcome::TimedOut
-        }
+    Remains {
+        stream,
         // Copied, for as it is it would keep hyper's whole buffer alive.
-        (Some(Ok(())), Some(upgrade)) => {
-            Outcome::Session(upgrade, [&parts.read_buf[..], &unread].concat())
-        }
-        (Some(Ok(())), None) => Outcome::Done,
-        (Some(Err(error)), _) => {
-            // The peer's, and hyper has sent what answer there is to it.
-            debug!(parent: &caller.span(), %error, "bad request");
-            Outcome::Done
-        }
-    };
-    (stream, outcome)
+        early: [&parts.read_buf[..], &unread].concat(),
+        ended,
+    }
 }
 
-/// What hyper asks for answers.
-struct Answers {
+/// The routes, as hyper asks for answers.
+pub(crate) struct Answers {
     routes: Routes,
     caller: Caller,
-    count: AtomicU64,
+    progress: Progress,
     accepted: Mutex<Option<Box<Upgrade>>>,
 }
 
 impl Answers {
-    fn new(routes: Routes, caller: Caller) -> Self {
+    pub(crate) fn new(routes: Routes, caller: Caller) -> Self {
         Self {
             routes,
             caller,
-            count: AtomicU64::new(0),
+            progress: Progress::default(),
             accepted: Mutex::new(None),
         }
     }
 
-    fn take_accepted(&self) -> Option<Box<Upgrade>> {
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The session that the last request is to become, if any.
+    pub(crate) fn take_accepted(&self) -> Option<Box<Upgrade>> {
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         accepted.take()
     }
@@ -136,7 +197,7 @@ impl Service<Request<Incoming>> for Answers {
                 answer
             }
         };
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.progress.step();
         ready(Ok(answer.map(Full::new)))
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -75,11 +75,6 @@ impl Routes {
             places,
             drain,
         }
-    }
-
-    /// Time that a request's head has to arrive, and an answer to be taken.
-    fn patience(&self) -> Duration {
-        self.config.handshake_timeout
     }
 
     pub(crate) fn reply<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
@@ -212,7 +207,7 @@ fn upgrade_required<B>(request: &Request<B>) -> Result<Answer, Refusal> {
     Ok(answer)
 }
 
-fn refuse(refusal: &Refusal) -> Answer {
+pub(crate) fn refuse(refusal: &Refusal) -> Answer {
     let mut answer = text(refusal.status, &refusal.sentence);
     for (name, value) in &refusal.headers {
         answer.headers_mut().insert(name, value.clone());
@@ -221,9 +216,12 @@ fn refuse(refusal: &Refusal) -> Answer {
 }
 
 fn text(status: StatusCode, line: &str) -> Answer {
-    let mut answer = Response::new(format!("{line}\n").into());
+    let body = Bytes::from(format!("{line}\n"));
+    let length = body.len();
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
+    headers.insert(CONTENT_LENGTH, length.into());
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -233,7 +231,7 @@ fn text(status: StatusCode, line: &str) -> Answer {
 }
 
 /// Makes this the connection's last answer.
-fn close_after(answer: &mut Answer) {
+pub(crate) fn close_after<B>(answer: &mut Response<B>) {
     let headers = answer.headers_mut();
     // Upgrade counts only where Connection names it (RFC 9110, section 7.8).
     let options = match headers.contains_key(UPGRADE) {

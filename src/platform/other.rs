@@ -71,16 +71,25 @@ pub fn open_file_limit() -> usize {
 /// Does nothing: there is no limit to raise.
 pub fn raise_open_file_limit() {}
 
+/// Fails.
+pub(crate) async fn connect_local(_path: &Path) -> io::Result<LocalStream> {
+    Err(unsupported())
+}
+
+fn unsupported() -> io::Error {
+    io::Error::new(
+        ErrorKind::Unsupported,
+        "unix sockets are not supported on this platform",
+    )
+}
+
 /// Unix domain sockets cannot be had: no value of this type exists.
 #[derive(Debug)]
 pub(crate) struct LocalListener(Infallible);
 
 impl LocalListener {
     pub(crate) fn bind(_path: &Path) -> io::Result<Self> {
-        Err(io::Error::new(
-            ErrorKind::Unsupported,
-            "unix sockets are not supported on this platform",
-        ))
+        Err(unsupported())
     }
 
     pub(crate) fn poll_accept(&self, _cx: &mut Context<'_>) -> Poll<io::Result<LocalStream>> {

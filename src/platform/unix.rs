@@ -15,6 +15,11 @@ use super::Signal;
 /// A connection accepted on a Unix domain socket.
 pub(crate) type LocalStream = UnixStream;
 
+/// Connects to a Unix domain socket.
+pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {
+    UnixStream::connect(path).await
+}
+
 /// The signals that ask the process to stop.
 #[derive(Debug)]
 pub struct Signals {

@@ -1,0 +1,134 @@
+//! The accept loop, and the drain that ends it. What a connection is for, its handler knows: so
+//! that serving and proxying are one loop.
+
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use crate::address::{Address, BindError};
+use crate::listen::{Listener, Peer, Stream};
+use crate::shutdown::{Drain, Shutdown};
+
+/// Connections that may be on their way to a session at the same time: half-open handshakes by the
+/// ten thousand fragment the heap. More of them wait in the kernel's backlog.
+const MAX_OPENING: usize = 4096;
+
+/// Time that plain HTTP has for its last answers, once the sessions have ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Listens on every address, or on none.
+pub(crate) async fn listen(addresses: &[Address]) -> Result<Vec<Listener>, BindError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        listeners.push(Listener::bind(address).await?);
+    }
+    Ok(listeners)
+}
+
+/// How a drain goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrainPlan {
+    /// Time that sessions have to end.
+    pub(crate) limit: Duration,
+    /// The part of it over which they are told to.
+    pub(crate) window: Duration,
+}
+
+/// The accept loop, and the tasks of what it accepted. What a connection is for, the handler knows:
+/// a function from a connection to the future that serves it.
+pub(crate) struct Connections<H> {
+    listeners: Vec<Listener>,
+    handler: H,
+    signal: Shutdown,
+    opening: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+}
+
+impl<H, F> Connections<H>
+where
+    H: Fn(Stream, Peer, OwnedSemaphorePermit, Drain) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    pub(crate) fn new(listeners: Vec<Listener>, handler: H) -> Self {
+        Self {
+            listeners,
+            handler,
+            signal: Shutdown::new(),
+            opening: Arc::new(Semaphore::new(MAX_OPENING)),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Serves until `shutdown` is ready, and then drains, for as long as `sessions` counts any.
+    pub(crate) async fn serve(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        drain: DrainPlan,
+        sessions: impl Fn() -> usize,
+    ) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.accept_until(|| false) => {}
+        }
+        info!(sessions = sessions(), "draining");
+        self.signal.begin(drain.window);
+        let sessions_end = self.accept_until(|| sessions() == 0);
+        if timeout(drain.limit, sessions_end).await.is_err() {
+            warn!(
+                sessions = sessions(),
+                "dropping sessions that did not end in time"
+            );
+        }
+        self.finish().await;
+    }
+
+    /// Accepts connections until `done`, which is asked whenever one begins or ends.
+    async fn accept_until(&mut self, done: impl Fn() -> bool) {
+        while !done() {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(panic) = ended {
+                        error!(%panic, "a connection's task failed");
+                    }
+                }
+                (stream, peer, opening) = accept(&mut self.listeners, &self.opening) => {
+                    let drain = self.signal.subscribe();
+                    self.tasks.spawn((self.handler)(stream, peer, opening, drain));
+                }
+            }
+        }
+    }
+
+    /// Ends all tasks: those that answer plain HTTP get a moment to do so.
+    async fn finish(mut self) {
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(LAST_ANSWERS, rest).await.is_err() {
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+/// Waits for a connection on any of the listeners, and for its place among those that open.
+async fn accept(
+    listeners: &mut [Listener],
+    opening: &Arc<Semaphore>,
+) -> (Stream, Peer, OwnedSemaphorePermit) {
+    let Ok(permit) = Arc::clone(opening).acquire_owned().await else {
+        return pending().await;
+    };
+    let (stream, peer) = poll_fn(|cx| {
+        listeners
+            .iter_mut()
+            .map(|listener| listener.poll_accept(cx))
+            .find(Poll::is_ready)
+            .unwrap_or(Poll::Pending)
+    })
+    .await;
+    (stream, peer, permit)
+}

@@ -1,0 +1,280 @@
+//! Forwarding one request to the upstream, and its answer to the client.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{
+    CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, UPGRADE,
+};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use super::headers::{self, Asked};
+use super::upstream::{self, Answered, Connector, Failure};
+use crate::config::ProxyConfig;
+use crate::handshake::{self, Refusal};
+use crate::http::close_after;
+use crate::listen::{Peer, Stream};
+use crate::shutdown::Drain;
+
+/// Why a request is not answered by the upstream.
+pub(super) enum Fault {
+    /// It is no good.
+    Refused(Refusal),
+    /// The upstream does not answer it.
+    Failed(Failure),
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A body on its way through.
+pub(super) type Forwarded = UnsyncBoxBody<Bytes, hyper::Error>;
+
+pub(super) type Answer = Response<Forwarded>;
+
+/// An upgrade that the upstream has accepted.
+pub(super) struct Switch {
+    pub(super) path: String,
+    pub(super) upstream: Stream,
+    pub(super) early: Vec<u8>,
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// Forwards requests to one upstream.
+pub(super) struct Forwarder {
+    config: ProxyConfig,
+    client: Client<Connector, Forwarded>,
+    /// One permit for each request or tunnel that may still begin.
+    places: Arc<Semaphore>,
+}
+
+impl Forwarder {
+    pub(super) fn new(config: ProxyConfig) -> Self {
+        let connector = Connector {
+            upstream: config.upstream.clone(),
+            patience: config.connect_timeout,
+        };
+        Self {
+            client: Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .build(connector),
+            places: Arc::new(Semaphore::new(places(&config))),
+            config,
+        }
+    }
+
+    pub(super) fn config(&self) -> &ProxyConfig {
+        &self.config
+    }
+
+    /// Requests and tunnels that are under way.
+    pub(super) fn under_way(&self) -> usize {
+        places(&self.config) - self.places.available_permits()
+    }
+
+    /// Forwards a request of `peer`, and returns what the upstream answers. If that is a 101, the
+    /// connection is to become a tunnel.
+    pub(super) async fn forward(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        drain: &Drain,
+    ) -> Result<(Answer, Option<Switch>), Fault> {
+        handshake::check_head(&request)?;
+        let place = self.place(drain)?;
+        if request.method() == Method::CONNECT {
+            let sentence = "This proxy opens no tunnels by CONNECT.";
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).into());
+        }
+        match handshake::is_asked_for(&request) {
+            true => self.upgrade(request, peer, place).await,
+            false => Ok((self.pass(request, peer, place).await?, None)),
+        }
+    }
+
+    fn place(&self, drain: &Drain) -> Result<OwnedSemaphorePermit, Refusal> {
+        let unavailable = |sentence: &'static str| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
+        };
+        if drain.has_begun() {
+            return Err(unavailable("The proxy is shutting down."));
+        }
+        let places = Arc::clone(&self.places);
+        places
+            .try_acquire_owned()
+            .map_err(|_full| unavailable("The proxy has all the connections that it may have."))
+    }
+
+    /// Forwards a plain request, with its body as it comes, and the answer with its own.
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answer, Fault> {
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&steps);
+        let request = self.rewrite(request, peer)?.map(|body| {
+            body.map_frame(move |frame| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                frame
+            })
+            .boxed_unsync()
+        });
+        let mut response = tokio::select! {
+            response = self.client.request(request) => response.map_err(failure_of)?,
+            () = self.silence(&steps) => return Err(Failure::LateAnswer.into()),
+        };
+        let version = response.version();
+        headers::forward_response(response.status(), version, response.headers_mut());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::broken("a 101 that nobody asked for").into());
+        }
+        Ok(response.map(|body| held(body, place)))
+    }
+
+    /// Waits until the request's body has made no progress for as long as an answer may take.
+    async fn silence(&self, steps: &AtomicU64) {
+        let mut before = None;
+        loop {
+            let now = steps.load(Ordering::Relaxed);
+            if before == Some(now) {
+                return;
+            }
+            before = Some(now);
+            sleep(self.config.response_timeout).await;
+        }
+    }
+
+    /// Forwards an upgrade, which becomes a tunnel if the upstream accepts it.
+    async fn upgrade(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(Answer, Option<Switch>), Fault> {
+        handshake::check_upgrade(&request)?;
+        let accept = handshake::accept_key(request.headers())?;
+        let path = request.uri().path().to_owned();
+        let request = as_upgrade(self.rewrite(request, peer)?);
+        let config = &self.config;
+        let stream = upstream::connect(&config.upstream, config.connect_timeout).await?;
+        match upstream::ask(stream, request, config.response_timeout).await? {
+            Answered::Other(mut answer) => {
+                let version = answer.version();
+                headers::forward_response(answer.status(), version, answer.headers_mut());
+                close_after(&mut answer);
+                Ok((answer.map(|body| held(body, place)), None))
+            }
+            Answered::Switched(answer, ..) if !accepts(answer.headers(), &accept) => {
+                Err(Failure::broken("a 101 that does not accept the upgrade").into())
+            }
+            Answered::Switched(mut answer, upstream, early) => {
+                headers::forward_response(answer.status(), answer.version(), answer.headers_mut());
+                let switch = Switch {
+                    path,
+                    upstream,
+                    early,
+                    place,
+                };
+                let answer = answer.map(|()| Empty::new().map_err(never).boxed_unsync());
+                Ok((answer, Some(switch)))
+            }
+        }
+    }
+
+    /// Makes a client's request that to the upstream.
+    fn rewrite<B>(&self, mut request: Request<B>, peer: Peer) -> Result<Request<B>, Refusal> {
+        let config = &self.config;
+        let authority = request.uri().authority().cloned();
+        let asked = Asked {
+            peer,
+            version: request.version(),
+            authority: authority.as_ref(),
+        };
+        let (upstream, preserve) = (&config.upstream, config.preserve_host);
+        headers::forward_request(request.headers_mut(), &asked, upstream, preserve);
+        let bad = || Refusal::new(StatusCode::BAD_REQUEST, "The path cannot be forwarded.");
+        let target = headers::join(upstream, request.uri().path_and_query()).map_err(|_| bad())?;
+        *request.uri_mut() = Uri::builder()
+            .scheme("http")
+            .authority(upstream.authority())
+            .path_and_query(target)
+            .build()
+            .map_err(|_| bad())?;
+        *request.version_mut() = Version::HTTP_11;
+        Ok(request)
+    }
+}
+
+/// Makes a request that was rewritten the only one of a connection of its own.
+fn as_upgrade<B>(request: Request<B>) -> Request<Empty<Bytes>> {
+    let mut request = request.map(|_none| Empty::new());
+    let headers = request.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    // Its target is a path (RFC 9112, section 3.2.1), which hyper's pool would see to.
+    let target = request.uri().path_and_query().cloned();
+    *request.uri_mut() = target.map_or(Uri::from_static("/"), Uri::from);
+    request
+}
+
+/// A body that has its place among those under way until it has gone out.
+fn held<B>(body: B, place: OwnedSemaphorePermit) -> Forwarded
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
+{
+    body.map_frame(move |frame| {
+        let _ = &place;
+        frame
+    })
+    .boxed_unsync()
+}
+
+/// Whether a 101 accepts the handshake of this accept key (RFC 6455, section 4.1).
+fn accepts(headers: &HeaderMap, accept: &str) -> bool {
+    let mut keys = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
+    handshake::has_token(headers.get_all(UPGRADE), "websocket")
+        && handshake::has_token(headers.get_all(CONNECTION), "upgrade")
+        && keys.next().is_some_and(|key| key == accept)
+        && keys.next().is_none()
+}
+
+fn failure_of(error: legacy::Error) -> Failure {
+    let own = error.source().and_then(|cause| cause.downcast_ref());
+    match own {
+        Some(Failure::LateConnection) => Failure::LateConnection,
+        Some(Failure::Unreachable(cause)) => {
+            Failure::Unreachable(io::Error::new(cause.kind(), cause.to_string()))
+        }
+        _ => Failure::broken(error),
+    }
+}
+
+fn places(config: &ProxyConfig) -> usize {
+    config.max_connections.min(Semaphore::MAX_PERMITS)
+}
+
+/// No body that we make can fail.
+pub(super) fn never(impossible: Infallible) -> hyper::Error {
+    match impossible {}
+}

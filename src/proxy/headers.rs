@@ -1,0 +1,257 @@
+//! What requests and responses become when they are forwarded: pure functions.
+
+use std::net::IpAddr;
+
+use hyper::header::{
+    CONNECTION, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use hyper::http::uri::{Authority, InvalidUri, PathAndQuery};
+use hyper::{StatusCode, Version};
+
+use crate::config::Upstream;
+use crate::listen::Peer;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that are for the next hop alone, besides those that `Connection` names (RFC 9110,
+/// section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Who asks, and for which host.
+pub(super) struct Asked<'a> {
+    pub(super) peer: Peer,
+    pub(super) version: Version,
+    /// The host of an absolute request target, which comes before `Host`.
+    pub(super) authority: Option<&'a Authority>,
+}
+
+/// Makes the headers of a client's request those of the request to the upstream.
+pub(super) fn forward_request(
+    headers: &mut HeaderMap,
+    asked: &Asked<'_>,
+    upstream: &Upstream,
+    preserve_host: bool,
+) {
+    let target = asked.authority.and_then(|host| value(host.as_str()));
+    let host = target.or_else(|| headers.get(HOST).cloned());
+    remove_hop_by_hop(headers);
+    let client = match asked.peer {
+        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        Peer::Local => None,
+    };
+    // Those who count from the right must find this hop, be it one without an address.
+    let named = client.map_or("unknown".to_owned(), |ip| ip.to_string());
+    append(headers, X_FORWARDED_FOR, &named);
+    append(headers, FORWARDED, &forwarded(client, host.as_ref()));
+    append(headers, VIA, via(asked.version));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    match &host {
+        Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
+        None => headers.remove(X_FORWARDED_HOST),
+    };
+    let own = || value(upstream.authority().as_str());
+    if let Some(host) = host.filter(|_| preserve_host).or_else(own) {
+        headers.insert(HOST, host);
+    }
+}
+
+/// Makes the headers of the upstream's response those of the answer to the client.
+pub(super) fn forward_response(status: StatusCode, version: Version, headers: &mut HeaderMap) {
+    let upgrade = headers.get(UPGRADE).cloned();
+    remove_hop_by_hop(headers);
+    // Where it says what is required, or agreed on, it is the client's to read (RFC 9110, section
+    // 15.5.22).
+    let tells = matches!(
+        status,
+        StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED
+    );
+    if let Some(upgrade) = upgrade.filter(|_| tells) {
+        headers.insert(UPGRADE, upgrade);
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    append(headers, VIA, via(version));
+}
+
+/// The path and query behind the upstream's base path, with one slash between them.
+pub(super) fn join(
+    upstream: &Upstream,
+    target: Option<&PathAndQuery>,
+) -> Result<PathAndQuery, InvalidUri> {
+    let base = upstream.base();
+    let target = target.map_or("/", PathAndQuery::as_str);
+    match target.starts_with('/') {
+        true => format!("{base}{target}").parse(),
+        false => format!("{base}/{target}").parse(),
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Appends an element to a list, which becomes one line.
+fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    let mut list = Vec::new();
+    for line in headers.get_all(&name) {
+        list.extend_from_slice(line.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(element.as_bytes());
+    // Made of values that were good, and of an element that is.
+    if let Ok(list) = HeaderValue::from_bytes(&list) {
+        match headers.entry(name) {
+            Entry::Occupied(mut lines) => drop(lines.insert(list)),
+            Entry::Vacant(line) => drop(line.insert(list)),
+        }
+    }
+}
+
+/// An element of `Forwarded` (RFC 7239, section 4).
+fn forwarded(client: Option<IpAddr>, host: Option<&HeaderValue>) -> String {
+    let client = match client {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
+        None => "unknown".to_owned(),
+    };
+    // In a quoted string no host needs an escape; what does is none.
+    let plain = |host: &&str| !host.contains(['"', '\\']);
+    match host.and_then(|host| host.to_str().ok()).filter(plain) {
+        Some(host) => format!("for={client};host=\"{host}\";proto=http"),
+        None => format!("for={client};proto=http"),
+    }
+}
+
+fn via(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0 echobeat",
+        _ => "1.1 echobeat",
+    }
+}
+
+fn value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let lines = lines.iter();
+        lines
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn forward(lines: &[(&'static str, &str)], peer: &str, preserve_host: bool) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let asked = Asked {
+            peer: peer.parse().map_or(Peer::Local, Peer::Tcp),
+            version: Version::HTTP_11,
+            authority: None,
+        };
+        forward_request(&mut headers, &asked, &Upstream::default(), preserve_host);
+        headers
+    }
+
+    #[test]
+    fn a_request_says_who_asked_and_what_is_for_one_hop_goes() {
+        let forwarded = forward(
+            &[
+                ("host", "front.test:1"),
+                ("cookie", "a=b"),
+                ("connection", "close, X-Secret"),
+                ("connection", "upgrade"),
+                ("x-secret", "1"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "close"),
+                ("te", "trailers"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("x-forwarded-for", "6.6.6.6"),
+                ("x-forwarded-for", "7.7.7.7"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "forged.test"),
+                ("forwarded", "for=6.6.6.6"),
+                ("via", "1.1 other"),
+            ],
+            "192.0.2.1:5",
+            false,
+        );
+        let expected = map(&[
+            ("host", "127.0.0.1:8002"),
+            ("cookie", "a=b"),
+            ("x-forwarded-for", "6.6.6.6, 7.7.7.7, 192.0.2.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "front.test:1"),
+            (
+                "forwarded",
+                "for=6.6.6.6, for=192.0.2.1;host=\"front.test:1\";proto=http",
+            ),
+            ("via", "1.1 other, 1.1 echobeat"),
+        ]);
+        assert_eq!(forwarded, expected);
+    }
+
+    #[test]
+    fn hosts_and_clients_of_every_kind_are_named() {
+        let headers = forward(&[("host", "front.test")], "[2001:db8::1]:5", true);
+        assert_eq!(headers[HOST], "front.test");
+        assert_eq!(headers[X_FORWARDED_FOR], "2001:db8::1");
+        let element = "for=\"[2001:db8::1]\";host=\"front.test\";proto=http";
+        assert_eq!(headers[FORWARDED], element);
+        let headers = forward(&[], "a Unix socket", true);
+        assert_eq!(headers[HOST], "127.0.0.1:8002");
+        assert_eq!(headers[FORWARDED], "for=unknown;proto=http");
+    }
+
+    #[test]
+    fn a_response_keeps_upgrade_where_it_is_for_the_client() {
+        for (status, kept) in [(101, true), (426, true), (200, false)] {
+            let mut headers = map(&[("upgrade", "websocket"), ("connection", "upgrade")]);
+            let status = StatusCode::from_u16(status).unwrap();
+            forward_response(status, Version::HTTP_11, &mut headers);
+            assert_eq!(headers.contains_key(UPGRADE), kept, "{status}");
+            assert_eq!(headers.contains_key(CONNECTION), kept, "{status}");
+        }
+    }
+
+    #[test]
+    fn paths_are_joined_with_one_slash() {
+        for (base, target, joined) in [
+            ("", "/", "/"),
+            ("", "/a?b=c", "/a?b=c"),
+            ("/base", "/", "/base/"),
+            ("/base", "/a/?b", "/base/a/?b"),
+            ("/base", "//a", "/base//a"),
+        ] {
+            let upstream = format!("http://upstream.test{base}").parse().unwrap();
+            let target = target.parse().unwrap();
+            assert_eq!(join(&upstream, Some(&target)).unwrap().as_str(), joined);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The tunnel: bytes both ways between two streams, as they come, and nothing is parsed.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::{fmt, future};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::shutdown::Drain;
+
+/// Bytes that are read at once, and the most that wait for one side to take them.
+const READ_AT_ONCE: usize = 64 << 10;
+
+thread_local! {
+    /// What the tunnels of a thread read to, one after another: an idle one has no buffer.
+    static SHARED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// One of the two ends of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Upstream,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+        })
+    }
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// Both sides have ended, this one first.
+    #[error("the {0} closed first")]
+    Closed(Side),
+    /// The connection to this side failed.
+    #[error("the connection to the {0} failed: {1}")]
+    Lost(Side, io::Error),
+    /// Nothing came for too long.
+    #[error("nothing came for too long")]
+    Idle,
+    /// The drain is over.
+    #[error("the proxy is shutting down")]
+    Drained,
+}
+
+impl End {
+    /// The word for it in the log.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Closed(_) => "closed",
+            Self::Lost(..) => "lost",
+            Self::Idle => "idle",
+            Self::Drained => "drained",
+        }
+    }
+}
+
+/// What went through a tunnel.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) end: End,
+    /// Bytes from the client to the upstream.
+    pub(super) bytes_in: u64,
+    /// Bytes from the upstream to the client.
+    pub(super) bytes_out: u64,
+    pub(super) lasted: Duration,
+}
+
+/// One end of the tunnel, with what it sent before the tunnel was there.
+#[derive(Debug)]
+pub(super) struct Mouth<'a, S> {
+    pub(super) stream: &'a mut S,
+    pub(super) early: Vec<u8>,
+}
+
+/// Copies until both sides have ended, one of them fails, nothing comes for `idle`, or the drain is
+/// over.
+pub(super) async fn run<C, U>(
+    client: Mouth<'_, C>,
+    upstream: Mouth<'_, U>,
+    idle: Option<Duration>,
+    mut drain: Drain,
+) -> Report
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let begun = Instant::now();
+    let mut first = None;
+    let mut inward = Flow::new(client.early);
+    let mut outward = Flow::new(upstream.early);
+    let mut silence = idle.map(Silence::new);
+    let copied = future::poll_fn(|cx| {
+        let before = inward.bytes + outward.bytes;
+        let over = poll_both(
+            client.stream,
+            upstream.stream,
+            &mut inward,
+            &mut outward,
+            cx,
+        );
+        let is_progress = inward.bytes + outward.bytes > before;
+        first = first.or(match (inward.has_ended, outward.has_ended) {
+            (true, _) => Some(Side::Client),
+            (false, true) => Some(Side::Upstream),
+            (false, false) => None,
+        });
+        match (over, &mut silence) {
+            (Poll::Ready(Ok(())), _) => Poll::Ready(End::Closed(first.unwrap_or(Side::Client))),
+            (Poll::Ready(Err(end)), _) => Poll::Ready(end),
+            (Poll::Pending, Some(silence)) => silence.poll_end(is_progress, cx).map(|()| End::Idle),
+            (Poll::Pending, None) => Poll::Pending,
+        }
+    });
+    let end = tokio::select! {
+        end = copied => end,
+        () = drained(&mut drain) => End::Drained,
+    };
+    Report {
+        end,
+        bytes_in: inward.bytes,
+        bytes_out: outward.bytes,
+        lasted: begun.elapsed(),
+    }
+}
+
+/// The clock of a tunnel that may not be silent for ever.
+struct Silence {
+    limit: Duration,
+    heard_at: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        let heard_at = Instant::now();
+        Self {
+            limit,
+            heard_at,
+            timer: Box::pin(sleep_until(heard_at + limit)),
+        }
+    }
+
+    /// Waits until nothing has been heard for so long.
+    fn poll_end(&mut self, is_heard: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if is_heard {
+            self.heard_at = Instant::now();
+        }
+        // The timer is set anew when it fires, and not for every byte.
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let end = self.heard_at + self.limit;
+            if end <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(end);
+        }
+    }
+}
+
+/// Waits for the end of the drain.
+async fn drained(drain: &mut Drain) {
+    let window = drain.begun().await;
+    sleep_until(window.at(1.0)).await;
+}
+
+fn poll_both<C, U>(
+    client: &mut C,
+    upstream: &mut U,
+    inward: &mut Flow,
+    outward: &mut Flow,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), End>>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Poll::Ready(Err(fault)) = inward.poll_copy(client, upstream, cx) {
+        return Poll::Ready(Err(fault.end(Side::Client, Side::Upstream)));
+    }
+    if let Poll::Ready(Err(fault)) = outward.poll_copy(upstream, client, cx) {
+        return Poll::Ready(Err(fault.end(Side::Upstream, Side::Client)));
+    }
+    match inward.is_over && outward.is_over {
+        true => Poll::Ready(Ok(())),
+        false => Poll::Pending,
+    }
+}
+
+/// A failure in one direction.
+enum Fault {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl Fault {
+    fn end(self, source: Side, sink: Side) -> End {
+        match self {
+            Self::Read(error) => End::Lost(source, error),
+            Self::Write(error) => End::Lost(sink, error),
+        }
+    }
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Flow {
+    /// What was read and could not be written yet. It has a buffer only while there is some.
+    held: Vec<u8>,
+    /// How much of that has been written.
+    written: usize,
+    /// Bytes written in all.
+    bytes: u64,
+    has_ended: bool,
+    is_over: bool,
+}
+
+impl Flow {
+    fn new(early: Vec<u8>) -> Self {
+        Self {
+            held: early,
+            written: 0,
+            bytes: 0,
+            has_ended: false,
+            is_over: false,
+        }
+    }
+
+    /// Copies as much as there is and as is taken, and passes the end on. Nothing is read while
+    /// something is held, so that a sink that does not take it stops the source.
+    fn poll_copy<R, W>(
+        &mut self,
+        source: &mut R,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        while !self.is_over {
+            ready!(self.poll_release(sink, cx)).map_err(Fault::Write)?;
+            if self.has_ended {
+                ready!(Pin::new(&mut *sink).poll_shutdown(cx)).map_err(Fault::Write)?;
+                self.is_over = true;
+                break;
+            }
+            let mut buffer = SHARED.take();
+            buffer.resize(READ_AT_ONCE, 0);
+            let passed = self.poll_pass(&mut buffer, source, sink, cx);
+            SHARED.set(buffer);
+            if passed.is_pending() {
+                // TLS may have some left.
+                let _ = Pin::new(&mut *sink).poll_flush(cx).map_err(Fault::Write)?;
+            }
+            ready!(passed)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is held.
+    fn poll_release<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        while self.written < self.held.len() {
+            let rest = &self.held[self.written..];
+            let written = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+            self.bytes += written as u64;
+        }
+        self.held = Vec::new();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once to `buffer` and writes that, and holds what is not taken.
+    fn poll_pass<R, W>(
+        &mut self,
+        buffer: &mut [u8],
+        source: &mut R,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut read = ReadBuf::new(buffer);
+        ready!(Pin::new(source).poll_read(cx, &mut read)).map_err(Fault::Read)?;
+        let read = read.filled();
+        self.has_ended = read.is_empty();
+        if self.has_ended {
+            return Poll::Ready(Ok(()));
+        }
+        let taken = match Pin::new(sink).poll_write(cx, read) {
+            Poll::Ready(written) => written.map_err(Fault::Write)?,
+            Poll::Pending => 0,
+        };
+        self.bytes += taken as u64;
+        self.held = read[taken..].to_vec();
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

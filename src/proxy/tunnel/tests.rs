@@ -1,0 +1,124 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::timeout;
+
+use super::*;
+use crate::shutdown::Shutdown;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// A tunnel between two pipes of `size` bytes, and what is at their other ends.
+fn tunnel(
+    size: usize,
+    early: [&[u8]; 2],
+    idle: Option<Duration>,
+    shutdown: &Shutdown,
+) -> (
+    DuplexStream,
+    DuplexStream,
+    impl Future<Output = Report> + use<>,
+) {
+    let (client, mut client_end) = duplex(size);
+    let (upstream, mut upstream_end) = duplex(size);
+    let [from_client, from_upstream] = early.map(<[u8]>::to_vec);
+    let drain = shutdown.subscribe();
+    let report = async move {
+        let client = Mouth {
+            stream: &mut client_end,
+            early: from_client,
+        };
+        let upstream = Mouth {
+            stream: &mut upstream_end,
+            early: from_upstream,
+        };
+        run(client, upstream, idle, drain).await
+    };
+    (client, upstream, report)
+}
+
+#[tokio::test]
+async fn bytes_go_both_ways_and_early_ones_come_first() {
+    let shutdown = Shutdown::new();
+    let (mut client, mut upstream, report) = tunnel(7, [b"one ", b"uno "], None, &shutdown);
+    let report = tokio::spawn(report);
+    let big = vec![7; 1 << 20];
+    let (mut client_read, mut client_write) = tokio::io::split(&mut client);
+    let (mut upstream_read, mut upstream_write) = tokio::io::split(&mut upstream);
+    let (mut in_bytes, mut out_bytes) = (Vec::new(), Vec::new());
+    let all = async {
+        tokio::try_join!(
+            async {
+                client_write.write_all(&big).await?;
+                client_write.shutdown().await
+            },
+            async {
+                upstream_write.write_all(b"dos").await?;
+                upstream_write.shutdown().await
+            },
+            client_read.read_to_end(&mut out_bytes),
+            upstream_read.read_to_end(&mut in_bytes),
+        )
+    };
+    timeout(SOON, all).await.unwrap().unwrap();
+    assert!(in_bytes == [b"one ", &big[..]].concat());
+    assert_eq!(out_bytes, b"uno dos");
+    let report = report.await.unwrap();
+    assert!(matches!(report.end, End::Closed(_)), "{report:?}");
+    assert_eq!((report.bytes_in, report.bytes_out), (4 + (1 << 20), 7));
+}
+
+#[tokio::test]
+async fn one_side_may_end_and_still_be_answered() {
+    let shutdown = Shutdown::new();
+    let (mut client, mut upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
+    let report = tokio::spawn(report);
+    client.shutdown().await.unwrap();
+    assert_eq!(upstream.read(&mut [0; 1]).await.unwrap(), 0);
+    upstream.write_all(b"late").await.unwrap();
+    drop(upstream);
+    let mut answer = Vec::new();
+    timeout(SOON, client.read_to_end(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer, b"late");
+    let report = report.await.unwrap();
+    assert!(
+        matches!(report.end, End::Closed(Side::Client)),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_read_stops_the_other() {
+    let shutdown = Shutdown::new();
+    let (mut client, _upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
+    let running = tokio::spawn(report);
+    let flood = vec![0; 1 << 20];
+    let written = timeout(Duration::from_millis(200), client.write_all(&flood)).await;
+    assert!(written.is_err(), "it is held back");
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_and_the_end_of_the_drain_end_it() {
+    let shutdown = Shutdown::new();
+    let limit = Duration::from_secs(5);
+    let (mut client, _upstream, report) = tunnel(64, [b"", b""], Some(limit), &shutdown);
+    let report = tokio::spawn(report);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    client.write_all(b"x").await.unwrap();
+    let report = report.await.unwrap();
+    assert!(matches!(report.end, End::Idle), "{report:?}");
+    assert_eq!(report.lasted.as_secs(), 9);
+
+    let (_client, _upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
+    shutdown.begin(limit);
+    let report = report.await;
+    assert!(matches!(report.end, End::Drained), "{report:?}");
+    assert_eq!(report.lasted.as_secs(), 5);
+}
+
+#[test]
+fn an_idle_tunnel_is_small() {
+    assert!(size_of::<Flow>() <= 64, "{}", size_of::<Flow>());
+}

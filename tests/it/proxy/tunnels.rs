@@ -1,0 +1,215 @@
+//! Tunnels: what one side does, the other sees (rows 43 and 45 of the fault matrix).
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::{ACCEPTED, Stub, TestProxy, to};
+use crate::support::{Client, Raw, TestServer, soon, text_echo, text_frame, upgrade_request};
+
+/// A tunnel, by its two ends.
+async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {
+    let mut client = proxy.raw().await;
+    client.send(upgrade_request("/")).await;
+    let (mut upstream, _) = stub.accept().await;
+    upstream.send(ACCEPTED).await;
+    assert_eq!(client.head().await.status, 101);
+    (client, upstream)
+}
+
+#[tokio::test]
+async fn messages_of_every_size_pass_and_the_close_code_too() {
+    let server = TestServer::start().await;
+    let proxy = TestProxy::before(server.address).await;
+    let url = format!("ws://{}/wshandler", proxy.address);
+    let mut client = Client::over(proxy.raw().await.stream, url).await.unwrap();
+    for size in [0, 1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20] {
+        client
+            .echo((0..=255).cycle().take(size).collect::<Vec<u8>>())
+            .await;
+    }
+    for n in 0..1_000 {
+        client.send(format!("message {n}")).await;
+    }
+    for n in 0..1_000 {
+        assert_eq!(client.next().await, format!("message {n}").into());
+    }
+    let (code, reason) = (4001.into(), "enough".into());
+    client.close(CloseFrame { code, reason }).await;
+}
+
+#[tokio::test]
+async fn what_the_two_agree_on_passes_through() {
+    let stub = Stub::start().await;
+    let proxy = TestProxy::before(stub.address).await;
+    let mut client = proxy.raw().await;
+    let offer = "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate; a=1\r\n\
+         Origin: https://page.test\r\nCookie: a=b\r\n\r\n";
+    let request = upgrade_request("/a?b").replace("\r\n\r\n", &format!("\r\n{offer}"));
+    client.send(request).await;
+    let (mut upstream, head) = stub.accept().await;
+    let head = head.to_lowercase();
+    for line in offer.trim().to_lowercase().split("\r\n") {
+        assert!(head.contains(line), "{line}: {head}");
+    }
+    assert!(
+        head.contains("upgrade: websocket") && head.contains("connection: upgrade"),
+        "{head}"
+    );
+    let answer =
+        "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+    upstream
+        .send(ACCEPTED.replace("\r\n\r\n", &format!("\r\n{answer}")))
+        .await;
+    let response = client.head().await;
+    assert_eq!(response.header("Sec-WebSocket-Protocol"), Some("chat"));
+    assert_eq!(
+        response.header("Sec-WebSocket-Extensions"),
+        Some("permessage-deflate")
+    );
+}
+
+#[tokio::test]
+async fn bytes_behind_either_head_are_not_lost() {
+    let stub = Stub::start().await;
+    let proxy = TestProxy::before(stub.address).await;
+    let mut client = proxy.raw().await;
+    client
+        .send([upgrade_request("/").as_bytes(), b"early"].concat())
+        .await;
+    let (mut upstream, _) = stub.accept().await;
+    upstream.send([ACCEPTED.as_bytes(), b"soon"].concat()).await;
+    assert_eq!(client.head().await.status, 101);
+    assert_eq!(client.read(4).await, b"soon");
+    assert_eq!(upstream.read(5).await, b"early");
+}
+
+#[tokio::test]
+async fn an_end_of_either_side_is_that_of_one_direction() {
+    let stub = Stub::start().await;
+    let proxy = TestProxy::before(stub.address).await;
+    let (mut client, mut upstream) = tunnel(&stub, &proxy).await;
+    client.send("last").await;
+    client.stream.shutdown().await.unwrap();
+    let mut received = Vec::new();
+    soon(upstream.stream.read_to_end(&mut received))
+        .await
+        .unwrap();
+    assert_eq!(received, b"last");
+    upstream.send("answer").await;
+    drop(upstream);
+    assert_eq!(client.rest().await, b"answer");
+
+    let (client, mut upstream) = tunnel(&stub, &proxy).await;
+    upstream.stream.shutdown().await.unwrap();
+    let mut client = client;
+    let mut received = Vec::new();
+    soon(client.stream.read_to_end(&mut received))
+        .await
+        .unwrap();
+    assert!(received.is_empty());
+    client.send("still there").await;
+    assert_eq!(upstream.read(11).await, b"still there");
+    drop(client);
+    assert!(upstream.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_reset_of_either_side_is_one_of_the_other() {
+    let stub = Stub::start().await;
+    let proxy = TestProxy::before(stub.address).await;
+    for client_first in [true, false] {
+        let (client, upstream) = tunnel(&stub, &proxy).await;
+        let (gone, mut left) = match client_first {
+            true => (client, upstream),
+            false => (upstream, client),
+        };
+        gone.stream.set_zero_linger().unwrap();
+        drop(gone);
+        let mut bytes = Vec::new();
+        let end = soon(left.stream.read_to_end(&mut bytes)).await.unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset, "{client_first}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_stops_the_other_side() {
+    const FAR_TOO_MUCH: usize = 256 << 20;
+    let stub = Stub::start().await;
+    let proxy = TestProxy::before(stub.address).await;
+    let (client, mut upstream) = tunnel(&stub, &proxy).await;
+    let block = vec![7; 1 << 20];
+    let mut written = 0;
+    // Blocked is what takes no byte for a second.
+    while written < FAR_TOO_MUCH {
+        match timeout(Duration::from_secs(1), upstream.stream.write(&block)).await {
+            Ok(more) => written += more.unwrap(),
+            Err(_blocked) => break,
+        }
+    }
+    assert!(written < FAR_TOO_MUCH, "{written} bytes went somewhere");
+    drop(upstream);
+    assert_eq!(client.rest().await, vec![7; written]);
+}
+
+#[tokio::test]
+async fn a_silent_tunnel_ends_only_if_it_is_asked_for() {
+    let server = TestServer::start().await;
+    let mut config = to(&format!("http://{}", server.address));
+    config.idle_timeout = Some(Duration::from_millis(300));
+    let proxy = TestProxy::start(config).await;
+    let mut raw = Raw::session(proxy.address).await;
+    raw.send(text_frame("hello")).await;
+    assert_eq!(raw.read(7).await, text_echo("hello"));
+    assert!(raw.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn tunnels_have_until_the_end_of_the_drain() {
+    let server = TestServer::start().await;
+    let mut config = to(&format!("http://{}", server.address));
+    config.drain = Duration::from_millis(500);
+    let proxy = TestProxy::start(config).await;
+    let mut raw = Raw::session(proxy.address).await;
+    let running = proxy.stop();
+    raw.send(text_frame("hello")).await;
+    assert_eq!(raw.read(7).await, text_echo("hello"));
+    assert!(raw.rest().await.is_empty());
+    soon(running).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_upstream_may_be_a_unix_socket() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("upstream.sock");
+    let listen = format!("unix:{}", path.display());
+    let server = echobeat::Server::bind(echobeat::ServerConfig {
+        listen: vec![listen.parse().unwrap()],
+        ..crate::support::config()
+    });
+    let running = tokio::spawn(server.await.unwrap().serve(std::future::pending()));
+    let proxy = TestProxy::start(to(&listen)).await;
+    proxy.control().await.finish("a Unix socket").await;
+    running.abort();
+}
+
+#[tokio::test]
+#[ignore = "takes 5,000 file descriptors and some seconds"]
+async fn a_thousand_tunnels_echo() {
+    echobeat::platform::raise_open_file_limit();
+    let server = TestServer::start().await;
+    let proxy = TestProxy::before(server.address).await;
+    let mut clients = Vec::new();
+    for _ in 0..1_000 {
+        clients.push(Raw::session(proxy.address).await);
+    }
+    for client in &mut clients {
+        client.send(text_frame("hello")).await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.read(7).await, text_echo("hello"));
+    }
+}
