@@ -15,9 +15,9 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`cli`] | the command line, validated into a [`ServerConfig`] |
+//! | [`cli`] | the command line, validated into a [`ServerConfig`] or a [`ProxyConfig`] |
 //! | [`logging`] | log lines to stderr |
-//! | `config`, `address` | what a server is told, and where it listens |
+//! | `config`, `address` | what a server or a proxy is told, and where it listens |
 //! | `server` | the echo server: its listeners and its certificate |
 //! | `accept` | the accept loop, and the drain that ends it |
 //! | `listen` | listening sockets, which survive errors of `accept` |
