@@ -1,4 +1,4 @@
-//! The accept loop, and the drain that ends it. What a connection is for, its handler knows: so
+//! What is listened on, the accept loop, and the drain that ends it. What a connection is for, its handler knows: so
 //! that serving and proxying are one loop.
 
 use std::future::{pending, poll_fn};
@@ -11,9 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::address::{Address, BindError};
+use crate::address::{Address, BindError, Endpoint};
+use crate::config::CertificateSource;
 use crate::listen::{Listener, Peer, Stream};
 use crate::shutdown::{Drain, Shutdown};
+use crate::tls::{Acceptor, TlsError};
 
 /// Connections that may be on their way to a session at the same time: half-open handshakes by the
 /// ten thousand fragment the heap. More of them wait in the kernel's backlog.
@@ -22,13 +24,53 @@ const MAX_OPENING: usize = 4096;
 /// Time that plain HTTP has for its last answers, once the sessions have ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Listens on every address, or on none.
-pub(crate) async fn listen(addresses: &[Address]) -> Result<Vec<Listener>, BindError> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        listeners.push(Listener::bind(address).await?);
+/// Why a server or a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Bind(#[from] BindError),
+    /// There is no certificate to show, or none to trust.
+    Tls(#[from] TlsError),
+}
+
+/// What is listened on, and the certificate that is shown there.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) tls: Option<Arc<Acceptor>>,
+}
+
+impl Listening {
+    /// Reads or makes the certificate, if there is to be one, and listens on every address.
+    ///
+    /// # Errors
+    /// When the certificate cannot be had, or an address cannot be listened on; then none is.
+    pub(crate) async fn on(
+        addresses: &[Address],
+        certificate: Option<&CertificateSource>,
+    ) -> Result<Self, StartError> {
+        let tls = match certificate {
+            Some(source) => Some(Arc::new(Acceptor::new(source.clone(), addresses)?)),
+            None => None,
+        };
+        let mut listeners = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            listeners.push(Listener::bind(address).await?);
+        }
+        let endpoints = listeners.iter().map(|l| l.endpoint().clone());
+        let endpoints = match tls {
+            Some(_) => endpoints.map(Endpoint::over_tls).collect(),
+            None => endpoints.collect(),
+        };
+        Ok(Self {
+            listeners,
+            endpoints,
+            tls,
+        })
     }
-    Ok(listeners)
 }
 
 /// How a drain goes.

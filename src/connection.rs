@@ -1,23 +1,23 @@
-//! One connection, from accept to close: TLS if the server speaks it, HTTP, then perhaps a session,
-//! or over HTTP/2 several, then an orderly end of TCP.
+//! One connection, from accept to close: the [way in](crate::entry), HTTP, then perhaps a session, or
+//! over HTTP/2 several, then an orderly end of TCP.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
-use tracing::{debug, info};
+use tracing::info;
 
 use crate::close::Parting;
 use crate::config::{ServerConfig, Subprotocol};
+use crate::entry::{Entered, Entry, Visit};
+use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Answers, Ended, Remains};
-use crate::http::http2::{self, Exchange, Terms};
-use crate::http::preface::{self, Rewound};
-use crate::http::{Reply, Routes, Upgrade};
+use crate::http::http2::{self, Pings};
+use crate::http::preface::Rewound;
+use crate::http::{Reply, Routes, Terms, Upgrade};
 use crate::linger::linger;
-use crate::listen::{Caller, Http, Peer, Stream};
+use crate::listen::{Caller, Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 use crate::tls::{Acceptor, MaybeTls};
@@ -27,20 +27,18 @@ use crate::wire::Transport;
 #[derive(Debug)]
 pub(crate) struct EchoService {
     config: Arc<ServerConfig>,
-    tls: Option<Arc<Acceptor>>,
+    entry: Entry,
     /// One permit for each session that may still begin.
     places: Arc<Semaphore>,
-    connections: AtomicU64,
 }
 
 impl EchoService {
     pub(crate) fn new(config: ServerConfig, tls: Option<Arc<Acceptor>>) -> Self {
         let places = config.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
+            entry: Entry::new(tls, config.h2c, config.handshake_timeout),
             config: Arc::new(config),
-            tls,
             places: Arc::new(Semaphore::new(places)),
-            connections: AtomicU64::new(0),
         }
     }
 
@@ -61,13 +59,7 @@ impl EchoService {
         opening: OwnedSemaphorePermit,
         drain: Drain,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let visit = Visit {
-            caller: Caller::new(number, peer),
-            deadline: Instant::now() + self.config.handshake_timeout,
-            opening,
-            drain,
-        };
+        let visit = self.entry.visit(peer, opening, drain);
         let opened = Box::pin(self.open(stream, visit));
         async move {
             match opened.await {
@@ -78,57 +70,18 @@ impl EchoService {
         }
     }
 
-    /// Speaks TLS, if this server does, and HTTP: both must be done by one deadline.
     async fn open(self: Arc<Self>, stream: Stream, mut visit: Visit) -> Opened {
-        let stream = match self.secure(stream, &visit).await {
-            Ok(stream) => stream,
-            Err(failed) => return failed,
-        };
-        visit.caller.tls = stream.version();
-        match self.version(stream, &visit).await {
-            Some((true, stream)) => self.open_http2(stream, visit),
-            Some((false, stream)) => self.open_http1(stream, visit).await,
-            None => Opened::Over,
+        match self.entry.enter(stream, &mut visit).await {
+            Entered::Http1(stream) => self.open_http1(stream, visit).await,
+            Entered::Http2(stream) => self.open_http2(stream, visit),
+            Entered::Refused(stream) => Opened::Answered(stream),
+            Entered::Over => Opened::Over,
         }
-    }
-
-    /// The TLS handshake. That it fails is the peer's affair, and quiet: anybody may try a port.
-    async fn secure(&self, stream: Stream, visit: &Visit) -> Result<MaybeTls, Opened> {
-        let Some(tls) = &self.tls else {
-            return Ok(MaybeTls::Plain(stream));
-        };
-        match timeout_at(visit.deadline, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err((error, stream))) => {
-                debug!(parent: &visit.caller.span(), %error, "no TLS handshake");
-                // In good order all the same, for our alert to arrive.
-                Err(Opened::Answered(MaybeTls::Plain(stream)))
-            }
-            Err(_late) => {
-                debug!(parent: &visit.caller.span(), "no TLS handshake in time");
-                Err(Opened::Over)
-            }
-        }
-    }
-
-    /// Whether the peer speaks HTTP/2: TLS has agreed on it, or it begins so where it may.
-    async fn version(&self, stream: MaybeTls, visit: &Visit) -> Option<(bool, Rewound<MaybeTls>)> {
-        if !self.config.h2c || visit.caller.tls.is_some() {
-            return Some((stream.is_http2(), Rewound::fresh(stream)));
-        }
-        timeout_at(visit.deadline, preface::peek(stream))
-            .await
-            .ok()?
-            .ok()
     }
 
     async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
-        let caller = visit.caller.over(Http::One);
-        let terms = http1::Terms {
-            caller,
-            first_by: visit.deadline,
-            patience: self.config.handshake_timeout,
-        };
+        let caller = visit.caller;
+        let terms = self.terms(&visit);
         let answers = Answers::new(self.routes(&visit), caller);
         let progress = answers.progress();
         let served = http1::serve(stream, &answers, progress, terms, visit.drain.clone());
@@ -149,13 +102,11 @@ impl EchoService {
     }
 
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
-        let terms = Terms {
-            caller: visit.caller.over(Http::Two(0)),
-            first_by: visit.deadline,
-            patience: self.config.handshake_timeout,
-            ping_interval: self.config.ping_interval,
-            ping_timeout: self.config.ping_timeout,
-        };
+        let terms = self.terms(&visit);
+        let pings = self.config.ping_interval.map(|interval| Pings {
+            interval,
+            timeout: self.config.ping_timeout,
+        });
         let routes = self.routes(&visit);
         let (config, drain) = (Arc::clone(&self.config), visit.drain.clone());
         let mut opening = Some(visit.opening);
@@ -181,7 +132,21 @@ impl EchoService {
                 }
             }
         };
-        Opened::Sessions(Box::pin(http2::serve(stream, terms, visit.drain, handle)))
+        Opened::Sessions(Box::pin(http2::serve(
+            stream,
+            terms,
+            pings,
+            visit.drain,
+            handle,
+        )))
+    }
+
+    fn terms(&self, visit: &Visit) -> Terms {
+        Terms {
+            caller: visit.caller,
+            first_by: visit.deadline,
+            patience: self.config.handshake_timeout,
+        }
     }
 
     fn routes(&self, visit: &Visit) -> Routes {
@@ -191,16 +156,6 @@ impl EchoService {
             visit.drain.clone(),
         )
     }
-}
-
-/// A connection on its way to sessions.
-struct Visit {
-    caller: Caller,
-    /// When the first request must have arrived.
-    deadline: Instant,
-    /// Its place among those that are on this way.
-    opening: OwnedSemaphorePermit,
-    drain: Drain,
 }
 
 /// What comes of a connection once HTTP is done.

@@ -94,6 +94,8 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
     let accept = match request.version() {
         Version::HTTP_2 => {
             check_connect(request)?;
+            // There are no upgrades to require.
+            check_version(headers, StatusCode::BAD_REQUEST)?;
             None
         }
         _ => {
@@ -168,16 +170,14 @@ pub(crate) fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
 }
 
 /// Checks an extended CONNECT (RFC 8441, section 4). h2 has checked that it has a scheme and a path.
-fn check_connect<B>(request: &Request<B>) -> Result<(), Refusal> {
+pub(crate) fn check_connect<B>(request: &Request<B>) -> Result<(), Refusal> {
     let protocol = request.extensions().get::<Protocol>();
     if protocol.is_none_or(|protocol| protocol.as_str() != "websocket") {
         // RFC 9220, section 3, which says it for HTTP/3.
         let sentence = "The one :protocol that can be connected to here is websocket.";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, sentence));
     }
-    check_no_body(request.headers())?;
-    // There are no upgrades to require.
-    check_version(request.headers(), StatusCode::BAD_REQUEST)
+    check_no_body(request.headers())
 }
 
 fn check_no_body(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -18,10 +18,11 @@
 //! | [`cli`] | the command line, validated into a [`ServerConfig`] or a [`ProxyConfig`] |
 //! | [`logging`] | log lines to stderr |
 //! | `config`, `address` | what a server or a proxy is told, and where it listens |
-//! | `server` | the echo server: its listeners and its certificate |
-//! | `accept` | the accept loop, and the drain that ends it |
+//! | `server` | the echo server |
+//! | `accept` | what is listened on, the accept loop, and the drain that ends it |
 //! | `listen` | listening sockets, which survive errors of `accept` |
 //! | `connection` | one connection from accept to close, and its two log lines |
+//! | `entry` | what comes before HTTP: TLS, and which version of HTTP follows |
 //! | `tls` | the certificate, and connections with or without TLS |
 //! | `http` | HTTP/1.1 and HTTP/2, routes and plain answers |
 //! | `handshake` | from a request to its acceptance or the refusal, a pure function |
@@ -41,6 +42,7 @@ pub mod cli;
 mod close;
 mod config;
 mod connection;
+mod entry;
 mod frames;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -58,11 +60,12 @@ mod shutdown;
 mod tls;
 mod wire;
 
+pub use accept::StartError;
 pub use address::{Address, AddressError, BindError, Endpoint};
 pub use config::{
     CertificateSource, Origin, ProxyConfig, ServerConfig, SettingError, Subprotocol, UpgradePath,
     Upstream, UpstreamError,
 };
 pub use proxy::Proxy;
-pub use server::{Server, StartError};
+pub use server::Server;
 pub use tls::{Acceptor, TlsError};

@@ -5,13 +5,14 @@ use std::error::Error;
 use std::io;
 use std::num::NonZero;
 use std::process::{self, ExitCode};
+use std::sync::Arc;
 use std::thread;
 
 use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser};
 use echobeat::cli::{Cli, Role};
 use echobeat::platform::{self, Hangups, Signals};
-use echobeat::{Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
+use echobeat::{Acceptor, Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{debug, error, info, warn};
 
@@ -23,8 +24,13 @@ fn main() -> ExitCode {
             .error(Usage::ValueValidation, complaint)
             .exit();
     }
+    // Before flags are read whose defaults depend on it.
     platform::raise_open_file_limit();
-    match run(cli) {
+    let threads = cli.threads();
+    let role = cli
+        .into_role()
+        .unwrap_or_else(|contradiction| contradiction.exit());
+    match run(role, threads) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             error!("{failure}");
@@ -33,10 +39,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
-    runtime(cli.threads())?.block_on(async {
+fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
+    runtime(threads)?.block_on(async {
         let signals = Signals::new()?;
-        match cli.into_role() {
+        match role {
             Role::Server(config) => serve(config, signals).await?,
             Role::Proxy(config) => proxy(config, signals).await?,
         }
@@ -52,9 +58,7 @@ async fn serve(config: ServerConfig, signals: Signals) -> Result<(), Box<dyn Err
         .first()
         .map_or("/".to_owned(), UpgradePath::to_string);
     let server = Server::bind(config).await?;
-    if let Some(tls) = server.tls() {
-        tokio::spawn(tls.reload_at(Hangups::new()?));
-    }
+    reload_at_hangup(server.tls())?;
     for endpoint in server.endpoints() {
         let (websocket, http) = (endpoint.websocket_url(&path), endpoint.http_url());
         info!(address = %endpoint, websocket, http, "listening");
@@ -67,11 +71,19 @@ async fn proxy(config: ProxyConfig, signals: Signals) -> Result<(), Box<dyn Erro
     debug!(?config, "starting");
     let upstream = config.upstream.clone();
     let proxy = Proxy::bind(config).await?;
+    reload_at_hangup(proxy.tls())?;
     for endpoint in proxy.endpoints() {
         let (websocket, http) = (endpoint.websocket_url("/"), endpoint.http_url());
         info!(address = %endpoint, websocket, http, %upstream, "listening");
     }
     Ok(tokio::spawn(proxy.serve(shutdown(signals))).await?)
+}
+
+fn reload_at_hangup(tls: Option<Arc<Acceptor>>) -> io::Result<()> {
+    if let Some(tls) = tls {
+        tokio::spawn(tls.reload_at(Hangups::new()?));
+    }
+    Ok(())
 }
 
 /// A runtime with so many threads, or one for each core.

@@ -1,13 +1,12 @@
-//! The server: what it listens on, and the certificate that it shows.
+//! The server: bound by one call, served by the next.
 
 use std::sync::Arc;
 
-use crate::accept::{self, Connections, DrainPlan};
-use crate::address::{BindError, Endpoint};
+use crate::accept::{Connections, DrainPlan, Listening, StartError};
+use crate::address::Endpoint;
 use crate::config::ServerConfig;
 use crate::connection::EchoService;
-use crate::listen::Listener;
-use crate::tls::{Acceptor, TlsError};
+use crate::tls::Acceptor;
 
 /// An echobeat server that listens, and is ready to [serve](Self::serve).
 ///
@@ -42,21 +41,8 @@ use crate::tls::{Acceptor, TlsError};
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<Listener>,
-    endpoints: Vec<Endpoint>,
-    tls: Option<Arc<Acceptor>>,
+    listening: Listening,
     config: ServerConfig,
-}
-
-/// Why a server cannot start.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-#[non_exhaustive]
-pub enum StartError {
-    /// An address cannot be listened on.
-    Bind(#[from] BindError),
-    /// There is no certificate to show.
-    Tls(#[from] TlsError),
 }
 
 impl Server {
@@ -66,34 +52,20 @@ impl Server {
     /// # Errors
     /// When the certificate cannot be had, or an address cannot be listened on; then none is.
     pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
-        let tls = match &config.tls {
-            Some(source) => Some(Arc::new(Acceptor::new(source.clone(), &config.listen)?)),
-            None => None,
-        };
-        let listeners = accept::listen(&config.listen).await?;
-        let endpoints = listeners.iter().map(|l| l.endpoint().clone());
-        let endpoints = match tls {
-            Some(_) => endpoints.map(Endpoint::over_tls).collect(),
-            None => endpoints.collect(),
-        };
-        Ok(Self {
-            listeners,
-            endpoints,
-            tls,
-            config,
-        })
+        let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
+        Ok(Self { listening, config })
     }
 
     /// Where the server listens, with real ports, in the order of [`ServerConfig::listen`].
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+        &self.listening.endpoints
     }
 
     /// What speaks TLS, if this server does: with it the certificate can be replaced.
     #[must_use]
     pub fn tls(&self) -> Option<Arc<Acceptor>> {
-        self.tls.clone()
+        self.listening.tls.clone()
     }
 
     /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, spread
@@ -105,10 +77,11 @@ impl Server {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let limit = self.config.drain;
         let window = limit / 2;
-        let service = Arc::new(EchoService::new(self.config, self.tls));
+        let Listening { listeners, tls, .. } = self.listening;
+        let service = Arc::new(EchoService::new(self.config, tls));
         let handler =
             |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
-        let connections = Connections::new(self.listeners, handler);
+        let connections = Connections::new(listeners, handler);
         let drain = DrainPlan { limit, window };
         connections
             .serve(shutdown, drain, || service.sessions())

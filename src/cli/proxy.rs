@@ -1,11 +1,15 @@
 //! The command line of `echobeat proxy`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
 
-use super::{Interval, connections, duration, interval, threads};
+use super::Cli;
+use super::shared::{LifetimeArgs, TransportArgs};
+use super::values::{Interval, connections, duration, interval};
 use crate::address::Address;
 use crate::config::{self, ProxyConfig, Upstream};
 use crate::logging::LogArgs;
@@ -23,10 +27,14 @@ pub(super) struct ProxyArgs {
     #[arg(default_value = "127.0.0.1:8082")]
     listen: Vec<Address>,
 
-    /// Server to stand in front of: http://host:port/base, ws://…, or unix:PATH
+    /// Server to stand in front of: http://host:port/base, https://…, ws://…, wss://…, or unix:PATH
     #[arg(long, env = "ECHOBEAT_UPSTREAM", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:8002")]
     upstream: Upstream,
+
+    /// PEM file of the authorities that may vouch for an https upstream [default: the system's]
+    #[arg(long, env = "ECHOBEAT_UPSTREAM_CA", value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
 
     /// Send the client's Host on, and not the upstream's own
     #[arg(long, env = "ECHOBEAT_PRESERVE_HOST", value_parser = BoolishValueParser::new())]
@@ -67,39 +75,25 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
 
-    /// Time from accept until a request's head has arrived
-    #[arg(
-        long,
-        env = "ECHOBEAT_HANDSHAKE_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "10s"
-    )]
-    #[arg(value_parser = duration)]
-    handshake_timeout: Duration,
+    #[command(flatten)]
+    pub(super) lifetime: LifetimeArgs,
 
-    /// Time that WebSockets have to end on shutdown, before they are cut
-    #[arg(
-        long,
-        env = "ECHOBEAT_DRAIN",
-        value_name = "DURATION",
-        default_value = "10s"
-    )]
-    #[arg(value_parser = duration)]
-    drain: Duration,
-
-    /// Threads to run on, up to 1024 [default: one a core]
-    #[arg(long, env = "ECHOBEAT_THREADS", value_name = "N", value_parser = threads)]
-    pub(super) threads: Option<usize>,
+    #[command(flatten)]
+    transport: TransportArgs,
 
     #[command(flatten)]
     pub(super) log: LogArgs,
 }
 
 impl ProxyArgs {
-    pub(super) fn into_config(self) -> ProxyConfig {
-        ProxyConfig {
+    pub(super) fn into_config(self) -> Result<ProxyConfig, clap::Error> {
+        self.check_authorities()?;
+        Ok(ProxyConfig {
             listen: self.listen,
+            h2c: self.transport.h2c,
+            tls: self.transport.into_source(),
             upstream: self.upstream,
+            upstream_ca: self.upstream_ca,
             preserve_host: self.preserve_host,
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
@@ -107,8 +101,18 @@ impl ProxyArgs {
             max_connections: self
                 .max_connections
                 .unwrap_or_else(config::default_max_tunnels),
-            handshake_timeout: self.handshake_timeout,
-            drain: self.drain,
+            handshake_timeout: self.lifetime.handshake_timeout,
+            drain: self.lifetime.drain,
+        })
+    }
+
+    /// Who names authorities means to have the upstream verified.
+    fn check_authorities(&self) -> Result<(), clap::Error> {
+        if self.upstream_ca.is_none() || self.upstream.is_tls() {
+            return Ok(());
         }
+        let upstream = &self.upstream;
+        let complaint = format!("--upstream-ca is for an https upstream, and this is {upstream}");
+        Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint))
     }
 }

@@ -1,4 +1,8 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
+use crate::config::CertificateSource;
 
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
     match role(args)? {
@@ -8,7 +12,7 @@ fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
 }
 
 fn role(args: &[&str]) -> Result<Role, clap::Error> {
-    Cli::try_parse_from([&["echobeat"], args].concat()).map(Cli::into_role)
+    Cli::try_parse_from([&["echobeat"], args].concat())?.into_role()
 }
 
 #[test]
@@ -71,7 +75,9 @@ fn every_flag_of_the_proxy_arrives() {
     let all = role(&[
         "proxy",
         "--listen=localhost:1",
-        "--upstream=ws://upstream.test/base/",
+        "--upstream=wss://upstream.test/base/",
+        "--upstream-ca=ca.pem",
+        "--tls-self-signed",
         "--preserve-host",
         "--connect-timeout=1s",
         "--response-timeout=2s",
@@ -82,7 +88,10 @@ fn every_flag_of_the_proxy_arrives() {
     ]);
     let expected = ProxyConfig {
         listen: vec!["localhost:1".parse().unwrap()],
-        upstream: "http://upstream.test/base".parse().unwrap(),
+        tls: Some(CertificateSource::SelfSigned { directory: None }),
+        h2c: false,
+        upstream: "https://upstream.test/base".parse().unwrap(),
+        upstream_ca: Some("ca.pem".into()),
         preserve_host: true,
         connect_timeout: Duration::from_secs(1),
         response_timeout: Duration::from_secs(2),
@@ -101,6 +110,8 @@ fn a_server_and_a_proxy_have_flags_of_their_own() {
         (&["proxy", "--path=/ws"], "--path"),
         (&["--upstream=http://a"], "--upstream"),
         (&["proxy", "--upstream=a"], "--upstream"),
+        (&["proxy", "--upstream-ca=a"], "--upstream-ca"),
+        (&["proxy", "--h2c", "--tls-self-signed"], "--h2c"),
     ] {
         let error = role(args).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{args:?}");

@@ -6,7 +6,6 @@ use std::future::{Ready, poll_fn, ready};
 use std::pin::{self, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
@@ -19,22 +18,13 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::preface::Rewound;
-use super::{DRAIN_GRACE, Reply, Routes, Upgrade};
+use super::{DRAIN_GRACE, Reply, Routes, Terms, Upgrade};
 use crate::listen::Caller;
 use crate::shutdown::Drain;
 
 /// Most bytes that hyper reads for a head. Twice our own limit, which answers with a sentence where
 /// hyper sends a bare 431.
 const READ_LIMIT: usize = 32 << 10;
-
-/// What is asked of a connection, and how the log names it.
-pub(crate) struct Terms {
-    pub(crate) caller: Caller,
-    /// When the first head must have come.
-    pub(crate) first_by: Instant,
-    /// Time that a later head has, and an answer to be taken.
-    pub(crate) patience: Duration,
-}
 
 /// How far a connection's requests have come, for its deadline to know.
 #[derive(Debug, Default)]

@@ -8,22 +8,19 @@
 
 use std::future::pending;
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use h2::server::{self, SendResponse};
-use h2::{Ping, PingPong, RecvStream};
-use httpdate::HttpDate;
+use h2::server;
+use h2::{Ping, PingPong};
 use hyper::body::Bytes;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
-use hyper::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
-use super::{Answer, DRAIN_GRACE, Http2Stream};
-use crate::listen::{Caller, Http};
+use super::exchange::Exchange;
+use super::{DRAIN_GRACE, Terms};
 use crate::shutdown::Drain;
 
 /// Streams that are open on a connection at the same time. "No smaller than 100" is what RFC 9113,
@@ -44,23 +41,24 @@ const SEND_BUFFER: usize = 256 << 10;
 /// than HTTP/1.1 may have, and h2 answers a larger one with 431.
 const MAX_HEAD: u32 = (16 << 10) + 64 * 32;
 
-/// What is asked of a connection, and how the log names it.
-pub(crate) struct Terms {
-    pub(crate) caller: Caller,
-    /// When the first request must have come.
-    pub(crate) first_by: Instant,
-    /// Time without a request, and without one that is being answered, after which it is closed.
-    pub(crate) patience: Duration,
-    /// How often a PING is sent, if any is.
-    pub(crate) ping_interval: Option<Duration>,
-    /// Time that its answer has.
-    pub(crate) ping_timeout: Duration,
+/// How the peer is asked whether it is there (RFC 9113, section 6.7).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pings {
+    /// How often.
+    pub(crate) interval: Duration,
+    /// Time that an answer has.
+    pub(crate) timeout: Duration,
 }
 
 /// Serves the requests on `stream` until it ends. What `handle` does not answer at once, it goes on
 /// with in the future that it returns.
-pub(crate) async fn serve<S, H, F>(stream: S, terms: Terms, mut drain: Drain, handle: H)
-where
+pub(crate) async fn serve<S, H, F>(
+    stream: S,
+    terms: Terms,
+    pings: Option<Pings>,
+    mut drain: Drain,
+    handle: H,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
     H: FnMut(Exchange) -> Option<F>,
     F: Future<Output = ()>,
@@ -74,7 +72,7 @@ where
         .max_header_list_size(MAX_HEAD)
         .handshake(stream);
     match timeout_at(terms.first_by, handshake).await {
-        Ok(Ok(h2)) => Box::pin(run(h2, terms, &mut drain, handle)).await,
+        Ok(Ok(h2)) => Box::pin(run(h2, terms, pings, &mut drain, handle)).await,
         Ok(Err(error)) => debug!(parent: &terms.caller.span(), %error, "no HTTP/2"),
         Err(_late) => debug!(parent: &terms.caller.span(), "no HTTP/2 in time"),
     }
@@ -83,6 +81,7 @@ where
 async fn run<S, H, F>(
     mut h2: server::Connection<S, Bytes>,
     terms: Terms,
+    pings: Option<Pings>,
     drain: &mut Drain,
     mut handle: H,
 ) where
@@ -92,7 +91,7 @@ async fn run<S, H, F>(
 {
     let mut exchanges = FuturesUnordered::new();
     let mut draining = pin!(drain.begun());
-    let mut dead = pin!(keepalive(h2.ping_pong(), &terms));
+    let mut dead = pin!(keepalive(h2.ping_pong(), pings));
     let mut deadline = pin!(sleep_until(terms.first_by));
     let mut patience = terms.patience;
     let mut closing = false;
@@ -125,74 +124,27 @@ async fn run<S, H, F>(
     while exchanges.next().await.is_some() {}
 }
 
-/// A request, and the way to answer it.
-pub(crate) struct Exchange {
-    pub(crate) request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    /// Who asks, on this stream.
-    pub(crate) caller: Caller,
-}
-
-impl Exchange {
-    fn new((request, respond): (Request<RecvStream>, SendResponse<Bytes>), caller: Caller) -> Self {
-        let stream = respond.stream_id().as_u32();
-        Self {
-            request,
-            respond,
-            caller: caller.over(Http::Two(stream)),
-        }
-    }
-
-    /// Sends an answer. The peer may have reset the stream meanwhile, and then gets none.
-    pub(crate) fn answer(mut self, answer: Answer) {
-        let mut head = head(&answer);
-        let body = answer.into_body();
-        head.headers_mut().insert(CONTENT_LENGTH, body.len().into());
-        let is_all = body.is_empty() || self.request.method() == Method::HEAD;
-        if let Ok(mut send) = self.respond.send_response(head, is_all) {
-            if !is_all {
-                let _ = send.send_data(body, true);
-            }
-        }
-    }
-
-    /// Accepts the stream for a session, unless the peer has reset it meanwhile.
-    pub(crate) fn accept(mut self, answer: &Answer) -> Option<Http2Stream> {
-        let send = self.respond.send_response(head(answer), false).ok()?;
-        Some(Http2Stream::new(send, self.request.into_body()))
-    }
-}
-
 /// What a connection ends with when its peer does not answer.
 struct Dead;
 
 /// Sends a PING at every interval, until one is not answered in time.
-async fn keepalive(pings: Option<PingPong>, terms: &Terms) -> Dead {
-    let (Some(mut pings), Some(interval)) = (pings, terms.ping_interval) else {
+async fn keepalive(ping_pong: Option<PingPong>, pings: Option<Pings>) -> Dead {
+    let (
+        Some(mut ping_pong),
+        Some(Pings {
+            interval,
+            timeout: limit,
+        }),
+    ) = (ping_pong, pings)
+    else {
         return pending().await;
     };
     loop {
         sleep(interval).await;
-        let answered = pings.ping(Ping::opaque());
+        let answered = ping_pong.ping(Ping::opaque());
         // An error is one of the connection, which it will end with itself.
-        if timeout(terms.ping_timeout, answered).await.is_err() {
+        if timeout(limit, answered).await.is_err() {
             return Dead;
         }
     }
-}
-
-/// The head of an answer, without what HTTP/2 has other means for (RFC 9113, section 8.2.2), and
-/// with the time of day.
-fn head(answer: &Answer) -> Response<()> {
-    let mut head = Response::new(());
-    *head.status_mut() = answer.status();
-    *head.headers_mut() = answer.headers().clone();
-    let headers = head.headers_mut();
-    headers.remove(CONNECTION);
-    headers.remove(UPGRADE);
-    let now = HttpDate::from(SystemTime::now()).to_string();
-    if let Ok(now) = HeaderValue::try_from(now) {
-        headers.insert(DATE, now);
-    }
-    head
 }

@@ -13,13 +13,15 @@
 //! |---|---|
 //! | [`http1`] | HTTP/1.1, by hyper |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
+//! | [`exchange`] | one request of HTTP/2, and the way to answer it |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 
+pub(crate) mod exchange;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod preface;
-mod stream;
+pub(crate) mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::config::ServerConfig;
@@ -38,10 +41,17 @@ use crate::handshake::{self, Handshake, Refusal};
 use crate::listen::Caller;
 use crate::shutdown::Drain;
 
-use stream::Http2Stream;
-
 /// Time that a connection without a session has left when the drain begins.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// What is asked of a connection, and how the log names it.
+pub(crate) struct Terms {
+    pub(crate) caller: Caller,
+    /// When the first head must have come.
+    pub(crate) first_by: Instant,
+    /// Time that a later head has, and an answer to be taken.
+    pub(crate) patience: Duration,
+}
 
 /// A session that is to begin.
 pub(crate) struct Upgrade {

@@ -43,6 +43,14 @@ impl<S> Rewound<S> {
         Self { read, stream }
     }
 
+    /// The same in another wrapping, which passes bytes on as they are.
+    pub(crate) fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Rewound<T> {
+        Rewound {
+            read: self.read,
+            stream: wrap(self.stream),
+        }
+    }
+
     /// The stream itself, and what of it was read and is not read again yet.
     pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.read)

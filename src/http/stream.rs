@@ -30,19 +30,23 @@ impl Http2Stream {
             is_shut_down: false,
         }
     }
+}
 
-    /// Waits until the peer takes some of `wanted` bytes, and says how many.
-    fn poll_capacity(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.send.reserve_capacity(wanted);
-        // It tells of a change alone, and not of what has been there.
-        while self.send.capacity() == 0 {
-            match ready!(self.send.poll_capacity(cx)) {
-                Some(capacity) => capacity.map_err(io_error)?,
-                None => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
-            };
-        }
-        Poll::Ready(Ok(self.send.capacity().min(wanted)))
+/// Waits until the peer takes some of `wanted` bytes, and says how many.
+pub(super) fn poll_capacity(
+    send: &mut SendStream<Bytes>,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    send.reserve_capacity(wanted);
+    // It tells of a change alone, and not of what has been there.
+    while send.capacity() == 0 {
+        match ready!(send.poll_capacity(cx)) {
+            Some(capacity) => capacity.map_err(io_error)?,
+            None => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
+        };
     }
+    Poll::Ready(Ok(send.capacity().min(wanted)))
 }
 
 impl Transport for Http2Stream {
@@ -90,7 +94,7 @@ impl AsyncWrite for Http2Stream {
         if length == 0 {
             return Poll::Ready(Ok(0));
         }
-        let length = ready!(self.poll_capacity(length, cx))?;
+        let length = ready!(poll_capacity(&mut self.send, length, cx))?;
         let mut data = Vec::with_capacity(length);
         for buf in bufs {
             let left = length - data.len();

@@ -2,29 +2,31 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, UPGRADE,
+    CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 use super::headers::{self, Asked};
-use super::upstream::{self, Answered, Connector, Failure};
+use super::upstream::{self, Answered, BoxError, Dialer, Failure};
 use crate::config::ProxyConfig;
 use crate::handshake::{self, Refusal};
 use crate::http::close_after;
-use crate::listen::{Peer, Stream};
+use crate::listen::Caller;
 use crate::shutdown::Drain;
+use crate::tls::{MaybeTls, TlsError};
 
 /// Why a request is not answered by the upstream.
 pub(super) enum Fault {
@@ -32,6 +34,19 @@ pub(super) enum Fault {
     Refused(Refusal),
     /// The upstream does not answer it.
     Failed(Failure),
+}
+
+impl Fault {
+    /// What the client gets instead.
+    pub(super) fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Failed(failure) => {
+                let (status, sentence) = failure.answer();
+                Refusal::new(status, sentence)
+            }
+        }
+    }
 }
 
 impl From<Refusal> for Fault {
@@ -47,39 +62,41 @@ impl From<Failure> for Fault {
 }
 
 /// A body on its way through.
-pub(super) type Forwarded = UnsyncBoxBody<Bytes, hyper::Error>;
+pub(super) type Forwarded = UnsyncBoxBody<Bytes, BoxError>;
 
 pub(super) type Answer = Response<Forwarded>;
 
 /// An upgrade that the upstream has accepted.
 pub(super) struct Switch {
     pub(super) path: String,
-    pub(super) upstream: Stream,
+    pub(super) upstream: MaybeTls,
     pub(super) early: Vec<u8>,
     pub(super) place: OwnedSemaphorePermit,
 }
 
 /// Forwards requests to one upstream.
+#[derive(Debug)]
 pub(super) struct Forwarder {
     config: ProxyConfig,
-    client: Client<Connector, Forwarded>,
+    dialer: Dialer,
+    client: Client<Dialer, Forwarded>,
     /// One permit for each request or tunnel that may still begin.
     places: Arc<Semaphore>,
 }
 
 impl Forwarder {
-    pub(super) fn new(config: ProxyConfig) -> Self {
-        let connector = Connector {
-            upstream: config.upstream.clone(),
-            patience: config.connect_timeout,
-        };
-        Self {
+    /// # Errors
+    /// When the upstream speaks TLS, and there is no certificate to trust.
+    pub(super) fn new(config: ProxyConfig) -> Result<Self, TlsError> {
+        let dialer = Dialer::new(&config)?;
+        Ok(Self {
             client: Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
-                .build(connector),
+                .build(dialer.clone()),
+            dialer,
             places: Arc::new(Semaphore::new(places(&config))),
             config,
-        }
+        })
     }
 
     pub(super) fn config(&self) -> &ProxyConfig {
@@ -91,24 +108,28 @@ impl Forwarder {
         places(&self.config) - self.places.available_permits()
     }
 
-    /// Forwards a request of `peer`, and returns what the upstream answers. If that is a 101, the
-    /// connection is to become a tunnel.
-    pub(super) async fn forward(
+    /// Forwards a request of `caller`, and returns what the upstream answers. If that accepts an
+    /// upgrade, the stream that it came over is to become a tunnel.
+    pub(super) async fn forward<B>(
         &self,
-        request: Request<Incoming>,
-        peer: Peer,
+        request: Request<B>,
+        caller: Caller,
         drain: &Drain,
-    ) -> Result<(Answer, Option<Switch>), Fault> {
+    ) -> Result<(Answer, Option<Switch>), Fault>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         handshake::check_head(&request)?;
         let place = self.place(drain)?;
+        if handshake::is_asked_for(&request) {
+            return self.upgrade(request, caller, place).await;
+        }
         if request.method() == Method::CONNECT {
             let sentence = "This proxy opens no tunnels by CONNECT.";
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).into());
         }
-        match handshake::is_asked_for(&request) {
-            true => self.upgrade(request, peer, place).await,
-            false => Ok((self.pass(request, peer, place).await?, None)),
-        }
+        Ok((self.pass(request, caller, place).await?, None))
     }
 
     fn place(&self, drain: &Drain) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -125,20 +146,24 @@ impl Forwarder {
     }
 
     /// Forwards a plain request, with its body as it comes, and the answer with its own.
-    async fn pass(
+    async fn pass<B>(
         &self,
-        request: Request<Incoming>,
-        peer: Peer,
+        request: Request<B>,
+        caller: Caller,
         place: OwnedSemaphorePermit,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Answer, Fault>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let steps = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&steps);
-        let request = self.rewrite(request, peer)?.map(|body| {
-            body.map_frame(move |frame| {
+        let request = self.rewrite(request, caller)?.map(|body| {
+            let counting = body.map_frame(move |frame| {
                 counted.fetch_add(1, Ordering::Relaxed);
                 frame
-            })
-            .boxed_unsync()
+            });
+            counting.map_err(Into::into).boxed_unsync()
         });
         let mut response = tokio::select! {
             response = self.client.request(request) => response.map_err(failure_of)?,
@@ -166,19 +191,26 @@ impl Forwarder {
     }
 
     /// Forwards an upgrade, which becomes a tunnel if the upstream accepts it.
-    async fn upgrade(
+    async fn upgrade<B>(
         &self,
-        request: Request<Incoming>,
-        peer: Peer,
+        request: Request<B>,
+        caller: Caller,
         place: OwnedSemaphorePermit,
     ) -> Result<(Answer, Option<Switch>), Fault> {
-        handshake::check_upgrade(&request)?;
+        let is_http2 = request.version() == Version::HTTP_2;
+        let request = match is_http2 {
+            true => from_connect(request)?,
+            false => handshake::check_upgrade(&request).map(|()| request)?,
+        };
         let accept = handshake::accept_key(request.headers())?;
         let path = request.uri().path().to_owned();
-        let request = as_upgrade(self.rewrite(request, peer)?);
-        let config = &self.config;
-        let stream = upstream::connect(&config.upstream, config.connect_timeout).await?;
-        match upstream::ask(stream, request, config.response_timeout).await? {
+        let request = as_upgrade(self.rewrite(request, caller)?);
+        let stream = self.dialer.connect().await?;
+        match upstream::ask(stream, request, self.config.response_timeout).await? {
+            Answered::Other(answer) if is_http2 && answer.status().is_success() => {
+                // The client would take it for an acceptance (RFC 8441, section 5).
+                Err(Failure::broken("a success that is no upgrade").into())
+            }
             Answered::Other(mut answer) => {
                 let version = answer.version();
                 headers::forward_response(answer.status(), version, answer.headers_mut());
@@ -190,6 +222,10 @@ impl Forwarder {
             }
             Answered::Switched(mut answer, upstream, early) => {
                 headers::forward_response(answer.status(), answer.version(), answer.headers_mut());
+                if is_http2 {
+                    answer.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+                    *answer.status_mut() = StatusCode::OK;
+                }
                 let switch = Switch {
                     path,
                     upstream,
@@ -203,12 +239,13 @@ impl Forwarder {
     }
 
     /// Makes a client's request that to the upstream.
-    fn rewrite<B>(&self, mut request: Request<B>, peer: Peer) -> Result<Request<B>, Refusal> {
+    fn rewrite<B>(&self, mut request: Request<B>, caller: Caller) -> Result<Request<B>, Refusal> {
         let config = &self.config;
         let authority = request.uri().authority().cloned();
         let asked = Asked {
-            peer,
+            peer: caller.peer,
             version: request.version(),
+            tls: caller.tls.is_some(),
             authority: authority.as_ref(),
         };
         let (upstream, preserve) = (&config.upstream, config.preserve_host);
@@ -216,7 +253,7 @@ impl Forwarder {
         let bad = || Refusal::new(StatusCode::BAD_REQUEST, "The path cannot be forwarded.");
         let target = headers::join(upstream, request.uri().path_and_query()).map_err(|_| bad())?;
         *request.uri_mut() = Uri::builder()
-            .scheme("http")
+            .scheme(if upstream.is_tls() { "https" } else { "http" })
             .authority(upstream.authority())
             .path_and_query(target)
             .build()
@@ -224,6 +261,17 @@ impl Forwarder {
         *request.version_mut() = Version::HTTP_11;
         Ok(request)
     }
+}
+
+/// Makes an extended CONNECT the upgrade that it stands for, with a key of its own (RFC 8441, section
+/// 5).
+fn from_connect<B>(mut request: Request<B>) -> Result<Request<B>, Refusal> {
+    handshake::check_connect(&request)?;
+    *request.method_mut() = Method::GET;
+    if let Ok(key) = HeaderValue::try_from(generate_key()) {
+        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
+    }
+    Ok(request)
 }
 
 /// Makes a request that was rewritten the only one of a connection of its own.
@@ -243,11 +291,11 @@ fn held<B>(body: B, place: OwnedSemaphorePermit) -> Forwarded
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
 {
-    body.map_frame(move |frame| {
+    let holding = body.map_frame(move |frame| {
         let _ = &place;
         frame
-    })
-    .boxed_unsync()
+    });
+    holding.map_err(Into::into).boxed_unsync()
 }
 
 /// Whether a 101 accepts the handshake of this accept key (RFC 6455, section 4.1).
@@ -260,14 +308,8 @@ fn accepts(headers: &HeaderMap, accept: &str) -> bool {
 }
 
 fn failure_of(error: legacy::Error) -> Failure {
-    let own = error.source().and_then(|cause| cause.downcast_ref());
-    match own {
-        Some(Failure::LateConnection) => Failure::LateConnection,
-        Some(Failure::Unreachable(cause)) => {
-            Failure::Unreachable(io::Error::new(cause.kind(), cause.to_string()))
-        }
-        _ => Failure::broken(error),
-    }
+    let own: Option<&Failure> = error.source().and_then(|cause| cause.downcast_ref());
+    own.cloned().unwrap_or_else(|| Failure::broken(error))
 }
 
 fn places(config: &ProxyConfig) -> usize {
@@ -275,6 +317,6 @@ fn places(config: &ProxyConfig) -> usize {
 }
 
 /// No body that we make can fail.
-pub(super) fn never(impossible: Infallible) -> hyper::Error {
+pub(super) fn never(impossible: Infallible) -> BoxError {
     match impossible {}
 }

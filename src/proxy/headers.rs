@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    CONNECTION, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::http::uri::{Authority, InvalidUri, PathAndQuery};
@@ -29,10 +29,12 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     UPGRADE,
 ];
 
-/// Who asks, and for which host.
+/// Who asks, how, and for which host.
 pub(super) struct Asked<'a> {
     pub(super) peer: Peer,
     pub(super) version: Version,
+    /// Whether it is over TLS.
+    pub(super) tls: bool,
     /// The host of an absolute request target, which comes before `Host`.
     pub(super) authority: Option<&'a Authority>,
 }
@@ -46,7 +48,9 @@ pub(super) fn forward_request(
 ) {
     let target = asked.authority.and_then(|host| value(host.as_str()));
     let host = target.or_else(|| headers.get(HOST).cloned());
+    let proto = if asked.tls { "https" } else { "http" };
     remove_hop_by_hop(headers);
+    join_cookies(headers);
     let client = match asked.peer {
         Peer::Tcp(address) => Some(address.ip().to_canonical()),
         Peer::Local => None,
@@ -54,9 +58,9 @@ pub(super) fn forward_request(
     // Those who count from the right must find this hop, be it one without an address.
     let named = client.map_or("unknown".to_owned(), |ip| ip.to_string());
     append(headers, X_FORWARDED_FOR, &named);
-    append(headers, FORWARDED, &forwarded(client, host.as_ref()));
+    append(headers, FORWARDED, &forwarded(client, host.as_ref(), proto));
     append(headers, VIA, via(asked.version));
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     match &host {
         Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
         None => headers.remove(X_FORWARDED_HOST),
@@ -110,25 +114,32 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Joins the lines of cookies that HTTP/2 may have split them into (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<_> = headers.get_all(COOKIE).iter().collect();
+    if let [_, _, ..] = lines[..] {
+        let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
+        set(headers, COOKIE, &lines.join(&b"; "[..]));
+    }
+}
+
 /// Appends an element to a list, which becomes one line.
 fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    let mut list = Vec::new();
-    for line in headers.get_all(&name) {
-        list.extend_from_slice(line.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(element.as_bytes());
-    // Made of values that were good, and of an element that is.
-    if let Ok(list) = HeaderValue::from_bytes(&list) {
-        match headers.entry(name) {
-            Entry::Occupied(mut lines) => drop(lines.insert(list)),
-            Entry::Vacant(line) => drop(line.insert(list)),
-        }
+    let lines = headers.get_all(&name).iter().map(HeaderValue::as_bytes);
+    let list: Vec<_> = lines.chain([element.as_bytes()]).collect();
+    let list = list.join(&b", "[..]);
+    set(headers, name, &list);
+}
+
+/// Makes a header one line, of values that were good.
+fn set(headers: &mut HeaderMap, name: HeaderName, line: &[u8]) {
+    if let Ok(line) = HeaderValue::from_bytes(line) {
+        headers.insert(name, line);
     }
 }
 
 /// An element of `Forwarded` (RFC 7239, section 4).
-fn forwarded(client: Option<IpAddr>, host: Option<&HeaderValue>) -> String {
+fn forwarded(client: Option<IpAddr>, host: Option<&HeaderValue>, proto: &str) -> String {
     let client = match client {
         Some(IpAddr::V4(ip)) => ip.to_string(),
         Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
@@ -137,14 +148,15 @@ fn forwarded(client: Option<IpAddr>, host: Option<&HeaderValue>) -> String {
     // In a quoted string no host needs an escape; what does is none.
     let plain = |host: &&str| !host.contains(['"', '\\']);
     match host.and_then(|host| host.to_str().ok()).filter(plain) {
-        Some(host) => format!("for={client};host=\"{host}\";proto=http"),
-        None => format!("for={client};proto=http"),
+        Some(host) => format!("for={client};host=\"{host}\";proto={proto}"),
+        None => format!("for={client};proto={proto}"),
     }
 }
 
 fn via(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 | Version::HTTP_10 => "1.0 echobeat",
+        Version::HTTP_2 => "2.0 echobeat",
         _ => "1.1 echobeat",
     }
 }
@@ -172,6 +184,7 @@ mod tests {
         let asked = Asked {
             peer: peer.parse().map_or(Peer::Local, Peer::Tcp),
             version: Version::HTTP_11,
+            tls: false,
             authority: None,
         };
         forward_request(&mut headers, &asked, &Upstream::default(), preserve_host);
@@ -227,6 +240,32 @@ mod tests {
         let headers = forward(&[], "a Unix socket", true);
         assert_eq!(headers[HOST], "127.0.0.1:8002");
         assert_eq!(headers[FORWARDED], "for=unknown;proto=http");
+    }
+
+    #[test]
+    fn what_came_over_http2_and_tls_says_so_with_its_cookies_in_one_line() {
+        let mut headers = HeaderMap::new();
+        for cookie in ["a=b", "c=d"] {
+            headers.append(COOKIE, cookie.parse().unwrap());
+        }
+        let authority = "front.test".parse().unwrap();
+        let asked = Asked {
+            peer: Peer::Local,
+            version: Version::HTTP_2,
+            tls: true,
+            authority: Some(&authority),
+        };
+        forward_request(&mut headers, &asked, &Upstream::default(), false);
+        let expected = map(&[
+            ("host", "127.0.0.1:8002"),
+            ("cookie", "a=b; c=d"),
+            ("x-forwarded-for", "unknown"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "front.test"),
+            ("forwarded", "for=unknown;host=\"front.test\";proto=https"),
+            ("via", "2.0 echobeat"),
+        ]);
+        assert_eq!(headers, expected);
     }
 
     #[test]

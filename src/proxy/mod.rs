@@ -1,13 +1,16 @@
 //! The reverse proxy: forwards requests to another server, and WebSockets through tunnels.
 //!
 //! ```text
-//! client ── HTTP, upgrade ──▶ front ── the same, rewritten ──▶ upstream
+//! client ── HTTP, upgrade ──▶ proxy ── the same, rewritten ──▶ upstream
 //! client ◀───────── bytes as they come, in a tunnel ─────────▶ upstream
 //! ```
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`front`] | one connection of a client, from accept to close |
+//! | [`service`] | one connection of a client, from accept to close |
+//! | [`requests`] | its requests over HTTP/1.1 |
+//! | [`front`] | their answers, in place of the upstream if need be, and the tunnels |
+//! | [`patient`] | a client's stream, whose peer must take what it is sent |
 //! | [`forward`] | one request to the upstream, and its answer |
 //! | [`headers`] | what requests and responses become when they are forwarded |
 //! | [`upstream`] | connecting, asking, and what may fail on it |
@@ -16,45 +19,57 @@
 mod forward;
 mod front;
 mod headers;
+mod patient;
+mod requests;
+mod service;
 mod tunnel;
 mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::accept::{self, Connections, DrainPlan};
-use crate::address::{BindError, Endpoint};
+use crate::accept::{Connections, DrainPlan, Listening, StartError};
+use crate::address::Endpoint;
 use crate::config::ProxyConfig;
-use crate::listen::Listener;
-use front::ProxyService;
+use crate::tls::Acceptor;
+use forward::Forwarder;
+use service::ProxyService;
+
+/// Time that tunnels have to end and to say so, which they do when the drain is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A reverse proxy that listens, and is ready to [serve](Self::serve).
 #[derive(Debug)]
 pub struct Proxy {
-    listeners: Vec<Listener>,
-    endpoints: Vec<Endpoint>,
-    config: ProxyConfig,
+    listening: Listening,
+    forwarder: Forwarder,
 }
 
 impl Proxy {
-    /// Listens on every address of `config`. Connections wait until the proxy
-    /// [serves](Self::serve); that the upstream can be reached is not asked before.
+    /// Reads or makes the certificate, if there is to be one, and those to trust, and listens on
+    /// every address of `config`. Connections wait until the proxy [serves](Self::serve); that the
+    /// upstream can be reached is not asked before.
     ///
     /// # Errors
-    /// When an address cannot be listened on; then none is.
-    pub async fn bind(config: ProxyConfig) -> Result<Self, BindError> {
-        let listeners = accept::listen(&config.listen).await?;
-        let endpoints = listeners.iter().map(|l| l.endpoint().clone()).collect();
+    /// When a certificate cannot be had, or an address cannot be listened on; then none is.
+    pub async fn bind(config: ProxyConfig) -> Result<Self, StartError> {
+        let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
         Ok(Self {
-            listeners,
-            endpoints,
-            config,
+            listening,
+            forwarder: Forwarder::new(config)?,
         })
     }
 
     /// Where the proxy listens, with real ports, in the order of [`ProxyConfig::listen`].
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+        &self.listening.endpoints
+    }
+
+    /// What speaks TLS with clients, if this proxy does: with it the certificate can be replaced.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<Acceptor>> {
+        self.listening.tls.clone()
     }
 
     /// Serves until `shutdown` is ready, and then drains: new requests are refused with 503, and
@@ -62,15 +77,16 @@ impl Proxy {
     ///
     /// When this returns, nobody is served any more. Dropping it instead cuts all at once.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let limit = self.config.drain;
+        let window = self.forwarder.config().drain;
         let drain = DrainPlan {
-            limit,
-            window: limit,
+            limit: window + LAST_WORDS,
+            window,
         };
-        let service = Arc::new(ProxyService::new(self.config));
+        let Listening { listeners, tls, .. } = self.listening;
+        let service = Arc::new(ProxyService::new(self.forwarder, tls));
         let handler =
             |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
-        Connections::new(self.listeners, handler)
+        Connections::new(listeners, handler)
             .serve(shutdown, drain, || service.under_way())
             .await;
     }

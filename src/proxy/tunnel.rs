@@ -1,7 +1,7 @@
 //! The tunnel: bytes both ways between two streams, as they come, and nothing is parsed.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -277,7 +277,7 @@ impl Flow {
             let rest = &self.held[self.written..];
             let written = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
             if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.written += written;
             self.bytes += written as u64;
@@ -300,7 +300,11 @@ impl Flow {
         W: AsyncWrite + Unpin,
     {
         let mut read = ReadBuf::new(buffer);
-        ready!(Pin::new(source).poll_read(cx, &mut read)).map_err(Fault::Read)?;
+        match ready!(Pin::new(source).poll_read(cx, &mut read)) {
+            // The end of TCP without that of TLS: a WebSocket says by Close whether it is whole.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+            result => result.map_err(Fault::Read)?,
+        }
         let read = read.filled();
         self.has_ended = read.is_empty();
         if self.has_ended {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,21 +18,26 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::Upstream;
+use crate::config::{ProxyConfig, Upstream};
 use crate::listen::Stream;
 use crate::platform;
+use crate::tls::{Connector, MaybeTls, TlsError};
+
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why the upstream's answer cannot be had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Failure {
     #[error("cannot connect: {0}")]
-    Unreachable(io::Error),
+    Unreachable(Arc<io::Error>),
+    #[error("no TLS handshake: {0}")]
+    Insecure(Arc<io::Error>),
     #[error("no connection in time")]
     LateConnection,
     #[error("no answer in time")]
     LateAnswer,
     #[error("{0}")]
-    Broken(Box<dyn Error + Send + Sync>),
+    Broken(Arc<dyn Error + Send + Sync>),
 }
 
 impl Failure {
@@ -41,6 +47,10 @@ impl Failure {
             Self::Unreachable(_) => (
                 StatusCode::BAD_GATEWAY,
                 "The server behind this proxy cannot be reached.",
+            ),
+            Self::Insecure(_) => (
+                StatusCode::BAD_GATEWAY,
+                "This proxy and the server behind it do not agree on TLS.",
             ),
             Self::LateConnection => (
                 StatusCode::GATEWAY_TIMEOUT,
@@ -57,42 +67,80 @@ impl Failure {
         }
     }
 
-    pub(super) fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Broken(cause.into())
+    pub(super) fn broken(cause: impl Into<BoxError>) -> Self {
+        Self::Broken(cause.into().into())
     }
 }
 
-/// Connects, or gives up when `patience` is over.
-pub(super) async fn connect(upstream: &Upstream, patience: Duration) -> Result<Stream, Failure> {
-    match timeout(patience, dial(upstream)).await {
-        Ok(connected) => connected.map_err(Failure::Unreachable),
-        Err(_late) => Err(Failure::LateConnection),
-    }
-}
-
-async fn dial(upstream: &Upstream) -> io::Result<Stream> {
-    match upstream {
-        Upstream::Http { authority, .. } => {
-            let port = authority.port_u16().unwrap_or(80);
-            let stream = TcpStream::connect(format!("{}:{port}", authority.host())).await?;
-            stream.set_nodelay(true)?;
-            let stream = Stream::Tcp(stream);
-            stream.keep_alive();
-            Ok(stream)
-        }
-        Upstream::Unix(path) => platform::connect_local(path).await.map(Stream::Local),
-    }
-}
-
-/// Connects for hyper's pool of connections.
+/// Connects to the upstream: for a tunnel, or for hyper's pool of connections.
 #[derive(Debug, Clone)]
-pub(super) struct Connector {
-    pub(super) upstream: Upstream,
-    pub(super) patience: Duration,
+pub(super) struct Dialer {
+    upstream: Upstream,
+    tls: Option<Connector>,
+    /// Time that a connection may take, over TLS too.
+    patience: Duration,
 }
 
-impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
+impl Dialer {
+    /// # Errors
+    /// When there is no certificate to trust.
+    pub(super) fn new(config: &ProxyConfig) -> Result<Self, TlsError> {
+        let tls = match &config.upstream {
+            Upstream::Http {
+                tls: true,
+                authority,
+                ..
+            } => {
+                let authorities = config.upstream_ca.as_deref();
+                Some(Connector::new(authority.host(), authorities)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            upstream: config.upstream.clone(),
+            tls,
+            patience: config.connect_timeout,
+        })
+    }
+
+    /// Connects, or gives up when the time for it is over.
+    pub(super) async fn connect(&self) -> Result<MaybeTls, Failure> {
+        match timeout(self.patience, self.dial()).await {
+            Ok(connected) => connected,
+            Err(_late) => Err(Failure::LateConnection),
+        }
+    }
+
+    async fn dial(&self) -> Result<MaybeTls, Failure> {
+        let stream = self.dial_plainly().await;
+        let stream = stream.map_err(|error| Failure::Unreachable(Arc::new(error)))?;
+        match &self.tls {
+            None => Ok(MaybeTls::Plain(stream)),
+            Some(tls) => {
+                let connected = tls.connect(stream).await;
+                connected.map_err(|error| Failure::Insecure(Arc::new(error)))
+            }
+        }
+    }
+
+    async fn dial_plainly(&self) -> io::Result<Stream> {
+        match &self.upstream {
+            Upstream::Http { tls, authority, .. } => {
+                let usual = if *tls { 443 } else { 80 };
+                let port = authority.port_u16().unwrap_or(usual);
+                let stream = TcpStream::connect(format!("{}:{port}", authority.host())).await?;
+                stream.set_nodelay(true)?;
+                let stream = Stream::Tcp(stream);
+                stream.keep_alive();
+                Ok(stream)
+            }
+            Upstream::Unix(path) => platform::connect_local(path).await.map(Stream::Local),
+        }
+    }
+}
+
+impl tower_service::Service<Uri> for Dialer {
+    type Response = TokioIo<MaybeTls>;
     type Error = Failure;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
@@ -101,12 +149,12 @@ impl tower_service::Service<Uri> for Connector {
     }
 
     fn call(&mut self, _always_the_same: Uri) -> Self::Future {
-        let Self { upstream, patience } = self.clone();
-        Box::pin(async move { connect(&upstream, patience).await.map(TokioIo::new) })
+        let dialer = self.clone();
+        Box::pin(async move { dialer.connect().await.map(TokioIo::new) })
     }
 }
 
-impl Connection for Stream {
+impl Connection for MaybeTls {
     fn connected(&self) -> Connected {
         Connected::new()
     }
@@ -115,14 +163,14 @@ impl Connection for Stream {
 /// What comes of a request to upgrade.
 pub(super) enum Answered {
     /// A 101, the stream that it was read from, and what was read behind it.
-    Switched(Response<()>, Stream, Vec<u8>),
+    Switched(Response<()>, MaybeTls, Vec<u8>),
     /// Anything else.
     Other(Response<Rest>),
 }
 
 /// Asks over a connection of its own, and waits `patience` for the head of the answer.
 pub(super) async fn ask(
-    stream: Stream,
+    stream: MaybeTls,
     request: Request<Empty<Bytes>>,
     patience: Duration,
 ) -> Result<Answered, Failure> {
@@ -132,7 +180,7 @@ pub(super) async fn ask(
     }
 }
 
-async fn exchange(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Result<Answered> {
+async fn exchange(stream: MaybeTls, request: Request<Empty<Bytes>>) -> hyper::Result<Answered> {
     let (mut requests, mut connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut response = pin!(requests.send_request(request));
     let mut is_over = false;
@@ -162,7 +210,7 @@ async fn exchange(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Resu
 /// The body of an answer, with the connection that it comes over, which nothing else drives.
 pub(super) struct Rest {
     body: Incoming,
-    connection: Option<Box<Asked<TokioIo<Stream>, Empty<Bytes>>>>,
+    connection: Option<Box<Asked<TokioIo<MaybeTls>, Empty<Bytes>>>>,
 }
 
 impl Body for Rest {

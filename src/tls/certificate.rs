@@ -76,6 +76,23 @@ pub enum TlsError {
         /// The file of the key.
         key: PathBuf,
     },
+    /// A certificate of a file of authorities cannot be used.
+    #[error("a certificate in {} cannot be used: {source}", .file.display())]
+    BadAuthority {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Error,
+    },
+    /// The system trusts nobody.
+    #[error(
+        "the system has no certificates of authorities: install them (the package is often called \
+         ca-certificates), or name a file of them with --upstream-ca"
+    )]
+    NoAuthorities,
+    /// A host whose certificate could not be verified.
+    #[error("{0} is no name that a certificate can be for")]
+    BadName(String),
     /// No certificate could be made.
     #[error("cannot make a self-signed certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -104,7 +121,8 @@ pub(super) fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsEr
     })
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Reads the certificates of a file, of which there must be one.
+pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match chain {

@@ -1,12 +1,14 @@
-//! TLS: the certificate that a server shows, and the handshake that shows it.
+//! TLS: the certificate that a server shows, the handshake that shows it, and the one that asks for it.
 //!
 //! | room | purpose |
 //! |---|---|
+//! | [`connector`] | TLS with a server, whose certificate is verified |
 //! | [`certificate`] | certificate and key from PEM files, and what may be wrong with them |
 //! | [`self_signed`] | certificates that are made here |
 //! | [`stream`] | a connection, with or without TLS |
 
 mod certificate;
+mod connector;
 mod self_signed;
 mod stream;
 
@@ -28,6 +30,7 @@ use crate::listen::Stream;
 use crate::platform::Hangups;
 
 pub use certificate::TlsError;
+pub(crate) use connector::Connector;
 pub(crate) use stream::MaybeTls;
 
 /// HTTP/2, as it is named in a TLS handshake (RFC 9113, section 3.2).
@@ -89,7 +92,7 @@ impl Acceptor {
     pub(crate) async fn accept(&self, stream: Stream) -> Result<MaybeTls, (io::Error, Stream)> {
         let acceptor = TlsAcceptor::from(self.config());
         let accepted = acceptor.accept(stream).into_fallible().await?;
-        Ok(MaybeTls::Tls(Box::new(accepted)))
+        Ok(MaybeTls::Tls(Box::new(accepted.into())))
     }
 
     fn config(&self) -> Arc<ServerConfig> {

@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
 use super::HTTP2;
 use crate::listen::{Stream, TlsVersion};
 use crate::wire::Transport;
 
-/// An accepted connection, over TLS or not.
+/// A connection, over TLS or not.
 #[derive(Debug)]
 pub(crate) enum MaybeTls {
     Plain(Stream),
@@ -47,7 +47,10 @@ impl Transport for MaybeTls {
     fn reset(self) {
         match self {
             Self::Plain(stream) => stream.reset(),
-            Self::Tls(stream) => stream.into_inner().0.reset(),
+            Self::Tls(stream) => match *stream {
+                TlsStream::Client(stream) => stream.into_inner().0.reset(),
+                TlsStream::Server(stream) => stream.into_inner().0.reset(),
+            },
         }
     }
 }

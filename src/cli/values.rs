@@ -1,0 +1,58 @@
+//! The values of flags: durations, sizes, numbers.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// The longest duration that a flag takes: what is longer is as good as off.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The shortest duration that a flag takes, and the resolution of tokio's timer.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The largest message that a flag allows.
+const LARGEST_MESSAGE: ByteSize = ByteSize::gib(1);
+
+/// A duration, or `off`. (A plain `Option` would mean to clap that the flag may be left out.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interval(pub(super) Option<Duration>);
+
+pub(super) fn interval(text: &str) -> Result<Interval, String> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(Interval(None));
+    }
+    match duration(text) {
+        Ok(duration) => Ok(Interval(Some(duration))),
+        Err(hint) => Err(format!("{hint}, or off")),
+    }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if (SHORTEST..=LONGEST).contains(&duration) => Ok(duration),
+        Ok(_) => Err("a duration is from 1ms to 30days".to_owned()),
+        Err(_) => Err("write a duration as 500ms, 3s, or 2m".to_owned()),
+    }
+}
+
+pub(super) fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("write a number from 1".to_owned()),
+    }
+}
+
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1024) => Ok(number),
+        _ => Err("write a number from 1 to 1024".to_owned()),
+    }
+}
+
+pub(super) fn message_size(text: &str) -> Result<usize, String> {
+    let size: ByteSize = text.parse()?;
+    match usize::try_from(size.as_u64()) {
+        Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
+        _ => Err("a message is from 1 byte to 1GiB".to_owned()),
+    }
+}

@@ -1,0 +1,151 @@
+//! One connection of a client, from accept to close: requests that are forwarded, until one of them
+//! becomes a tunnel, or over HTTP/2 several.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::forward::Forwarder;
+use super::front::Front;
+use super::patient::Patient;
+use super::requests::Requests;
+use crate::entry::{Entered, Entry, Visit};
+use crate::handshake;
+use crate::http::Terms;
+use crate::http::exchange::{Exchange, Http2Body};
+use crate::http::http1::{self, Ended, Remains};
+use crate::http::http2::{self, Pings};
+use crate::http::preface::Rewound;
+use crate::linger::linger;
+use crate::listen::{Peer, Stream};
+use crate::shutdown::Drain;
+use crate::tls::{Acceptor, MaybeTls};
+
+/// How a connection of HTTP/2 is asked whether its client is there: as the server does by default.
+const PINGS: Pings = Pings {
+    interval: Duration::from_secs(25),
+    timeout: Duration::from_secs(10),
+};
+
+/// What every connection of one proxy shares.
+pub(super) struct ProxyService {
+    forwarder: Arc<Forwarder>,
+    entry: Entry,
+}
+
+impl ProxyService {
+    pub(super) fn new(forwarder: Forwarder, tls: Option<Arc<Acceptor>>) -> Self {
+        let config = forwarder.config();
+        Self {
+            entry: Entry::new(tls, config.h2c, config.handshake_timeout),
+            forwarder: Arc::new(forwarder),
+        }
+    }
+
+    /// Requests and tunnels that are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.forwarder.under_way()
+    }
+
+    /// Serves one connection to its end. `opening` is given back once it is a tunnel.
+    ///
+    /// Each stage has a box of its own, so that what HTTP takes does not stay with a tunnel.
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        stream: Stream,
+        peer: Peer,
+        opening: OwnedSemaphorePermit,
+        drain: Drain,
+    ) {
+        stream.keep_alive();
+        let mut visit = self.entry.visit(peer, opening, drain);
+        let entered = Box::pin(self.entry.enter(stream, &mut visit)).await;
+        match entered {
+            Entered::Http1(stream) => self.serve_http1(stream, visit).await,
+            Entered::Http2(stream) => Box::pin(self.serve_http2(stream, visit)).await,
+            Entered::Refused(stream) => Box::pin(linger(stream)).await,
+            Entered::Over => {}
+        }
+    }
+
+    async fn serve_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) {
+        let front = self.front(&visit);
+        let requests = Requests::new(front.clone());
+        let terms = self.terms(&visit);
+        let stream = stream.map(|stream| Patient::new(stream, terms.patience));
+        let served = http1::serve(stream, &requests, requests.progress(), terms, visit.drain);
+        let Remains {
+            stream,
+            early,
+            ended,
+        } = Box::pin(served).await;
+        drop(visit.opening);
+        let stream = stream.into_inner();
+        match (ended, requests.take_accepted()) {
+            (Ended::Well, Some(switch)) => Box::pin(front.tunnel(stream, early, switch)).await,
+            (Ended::Late, _) => {}
+            _ => Box::pin(linger(stream)).await,
+        }
+    }
+
+    async fn serve_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) {
+        let front = self.front(&visit);
+        let terms = self.terms(&visit);
+        let patience = terms.patience;
+        let mut opening = Some(visit.opening);
+        let handle = |exchange: Exchange| {
+            drop(opening.take());
+            let front = front.on(exchange.caller);
+            Some(Box::pin(serve_exchange(front, exchange, patience)))
+        };
+        http2::serve(stream, terms, Some(PINGS), visit.drain, handle).await;
+    }
+
+    fn front(&self, visit: &Visit) -> Front {
+        Front {
+            forwarder: Arc::clone(&self.forwarder),
+            caller: visit.caller,
+            drain: visit.drain.clone(),
+        }
+    }
+
+    fn terms(&self, visit: &Visit) -> Terms {
+        Terms {
+            caller: visit.caller,
+            first_by: visit.deadline,
+            patience: self.forwarder.config().handshake_timeout,
+        }
+    }
+}
+
+/// Serves one request of HTTP/2, to the end of its tunnel if it becomes one.
+async fn serve_exchange(front: Front, exchange: Exchange, patience: Duration) {
+    let (request, mut respond) = exchange.into_parts();
+    let is_upgrade = handshake::is_asked_for(&request);
+    let (head, receive) = request.into_parts();
+    if !is_upgrade {
+        let request = Request::from_parts(head, Http2Body(receive));
+        tokio::select! {
+            (answer, _none) = front.answer(request) => respond.send(answer, patience).await,
+            () = respond.reset() => {}
+        }
+        return;
+    }
+    let request = Request::from_parts(head, Empty::<Bytes>::new());
+    let (answer, switch) = tokio::select! {
+        answered = front.answer(request) => answered,
+        () = respond.reset() => return,
+    };
+    match switch {
+        None => respond.send(answer, patience).await,
+        Some(switch) => {
+            if let Some(stream) = respond.accept(&answer, receive) {
+                front.tunnel(stream, Vec::new(), switch).await;
+            }
+        }
+    }
+}
