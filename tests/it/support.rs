@@ -136,6 +136,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         assert!(self.next().await == message, "the echo differs");
     }
 
+    /// Sends messages up to the largest that is allowed by default, and expects each back.
+    pub async fn echo_every_size(&mut self) {
+        for size in [0, 1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20] {
+            self.echo("é".repeat(size / 2)).await;
+            self.echo((0..=255).cycle().take(size).collect::<Vec<u8>>())
+                .await;
+        }
+    }
+
+    /// Sends a thousand messages before it reads any, and expects them back in order.
+    pub async fn echo_in_order(&mut self) {
+        for n in 0..1_000 {
+            self.send(format!("message {n}")).await;
+        }
+        for n in 0..1_000 {
+            assert_eq!(self.next().await, format!("message {n}").into());
+        }
+    }
+
     /// Expects Close, answers it, and expects the end of the stream.
     pub async fn expect_close(mut self) -> Option<CloseFrame> {
         let Message::Close(frame) = self.next().await else {

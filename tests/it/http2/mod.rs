@@ -1,7 +1,7 @@
 //! WebSockets over HTTP/2 (RFC 8441).
 
 mod bounds;
-mod client;
+pub mod client;
 mod foreign;
 mod plain;
 mod sessions;
@@ -25,12 +25,12 @@ async fn serve(settings: ServerConfig) -> TestServer {
 }
 
 /// A connection of HTTP/2 without TLS.
-async fn connect(address: SocketAddr) -> Http2 {
+pub async fn connect(address: SocketAddr) -> Http2 {
     over(Raw::connect(address).await.stream).await
 }
 
 /// A connection of HTTP/2 that TLS has agreed on.
-async fn connect_tls(issued: &Issued, address: SocketAddr) -> Http2 {
+pub async fn connect_tls(issued: &Issued, address: SocketAddr) -> Http2 {
     let raw = issued
         .trusted()
         .try_connect_with(&BOTH_VERSIONS, &["h2", "http/1.1"], address)

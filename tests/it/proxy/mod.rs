@@ -1,7 +1,9 @@
 //! The reverse proxy: in front of an echobeat, and of upstreams that are worse than any.
 
 mod forwarding;
+mod http2;
 mod programs;
+mod secure;
 mod tunnels;
 mod upstreams;
 

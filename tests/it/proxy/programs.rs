@@ -1,35 +1,66 @@
-//! Two programs: a server, and a proxy in front of it.
+//! Two programs: a server, and a proxy in front of it. The whole suite of the echo runs so too.
 
-use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::cli::{Running, echobeat};
-use crate::support::soon;
+use crate::support::{Client, Raw};
+use crate::tls::Issued;
 
 #[tokio::test]
-async fn echoes_and_heart_beats_come_through_and_both_log_it() {
-    let mut server = Running::start(echobeat(&["127.0.0.1:0", "--heartbeat=100ms"])).await;
+async fn both_log_what_goes_through() {
+    let mut server = Running::start(echobeat(&["127.0.0.1:0"])).await;
     let upstream = format!("--upstream={}", server.url);
     let mut proxy = Running::start(echobeat(&["proxy", "--listen=127.0.0.1:0", &upstream])).await;
-    let stream = TcpStream::connect(proxy.address()).await.unwrap();
-    let (mut socket, _) = tokio_tungstenite::client_async(&proxy.url, stream)
-        .await
-        .unwrap();
-    soon(socket.send("hello".into())).await.unwrap();
-    let (mut echoes, mut beats) = (0, 0);
-    while echoes < 1 || beats < 3 {
-        match soon(socket.next()).await.unwrap().unwrap() {
-            Message::Text(text) if text == "hello" => echoes += 1,
-            Message::Text(text) if text == "heart beat" => beats += 1,
-            other => panic!("{other:?}"),
-        }
-    }
-    soon(socket.close(None)).await.unwrap();
-    while soon(socket.next()).await.is_some() {}
-    drop(socket);
+    let stream = Raw::connect(proxy.address()).await.stream;
+    let client = Client::over(stream, proxy.url.clone()).await.unwrap();
+    let (code, reason) = (4001.into(), "enough".into());
+    client.close(CloseFrame { code, reason }).await;
     proxy.logs("connection: open").await;
     let end = proxy.logs("connection: end").await;
     assert!(end.contains("why=\"closed\""), "{end}");
-    server.logs("end why=\"closed\"").await;
+    server.logs("end why=\"closed\" code=4001").await;
+}
+
+#[tokio::test]
+async fn both_speak_tls_by_their_flags() {
+    let issued = Issued::new("proxy-programs");
+    let server = issued.run(&[]).await;
+    let upstream = format!("--upstream=https://localhost:{}", server.address().port());
+    let authority = issued.authority_file();
+    let trusted = format!("--upstream-ca={}", authority.display());
+    let (certificate, key) = (issued.certificate(), issued.key());
+    let certificate = format!("--tls-cert={}", certificate.display());
+    let key = format!("--tls-key={}", key.display());
+    let args = [
+        "proxy",
+        "--listen=127.0.0.1:0",
+        &upstream,
+        &trusted,
+        &certificate,
+        &key,
+    ];
+    let mut proxy = Running::start(echobeat(&args)).await;
+    assert!(proxy.url.starts_with("wss://"), "{}", proxy.url);
+    issued
+        .trusted()
+        .client(proxy.address())
+        .await
+        .echo("hello")
+        .await;
+    let open = proxy.logs("connection: open").await;
+    assert!(open.contains("tls=\"1.3\""), "{open}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_proxy_reads_its_certificate_again_too() {
+    let issued = Issued::new("proxy-reload");
+    let (certificate, key) = (issued.certificate(), issued.key());
+    let certificate = format!("--tls-cert={}", certificate.display());
+    let key = format!("--tls-key={}", key.display());
+    let args = ["proxy", "--listen=127.0.0.1:0", &certificate, &key];
+    let mut proxy = Running::start(echobeat(&args)).await;
+    issued.issue();
+    crate::unix::kill("-HUP", &proxy).await;
+    proxy.logs("certificate file=").await;
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{ACCEPTED, Stub, TestProxy, to};
-use crate::support::{Client, Raw, TestServer, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, TestServer, soon, text_echo, text_frame, upgrade_request};
 
 /// A tunnel, by its two ends.
 async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {
@@ -18,27 +17,6 @@ async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {
     upstream.send(ACCEPTED).await;
     assert_eq!(client.head().await.status, 101);
     (client, upstream)
-}
-
-#[tokio::test]
-async fn messages_of_every_size_pass_and_the_close_code_too() {
-    let server = TestServer::start().await;
-    let proxy = TestProxy::before(server.address).await;
-    let url = format!("ws://{}/wshandler", proxy.address);
-    let mut client = Client::over(proxy.raw().await.stream, url).await.unwrap();
-    for size in [0, 1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20] {
-        client
-            .echo((0..=255).cycle().take(size).collect::<Vec<u8>>())
-            .await;
-    }
-    for n in 0..1_000 {
-        client.send(format!("message {n}")).await;
-    }
-    for n in 0..1_000 {
-        assert_eq!(client.next().await, format!("message {n}").into());
-    }
-    let (code, reason) = (4001.into(), "enough".into());
-    client.close(CloseFrame { code, reason }).await;
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::{ACCEPTED, Stub, TestProxy, to};
-use crate::support::{TestServer, upgrade_request};
+use crate::support::{TestServer, soon, upgrade_request};
 
 #[tokio::test]
 async fn a_refusal_is_passed_on_and_is_no_tunnel() {
@@ -119,4 +120,22 @@ async fn who_comes_when_all_places_are_taken_is_refused() {
     let refused = proxy.ask(upgrade_request("/")).await;
     assert_eq!(refused.status, 503);
     assert!(refused.header("Retry-After").is_some());
+}
+
+#[tokio::test]
+async fn who_does_not_take_an_answer_is_dropped() {
+    let stub = Stub::start().await;
+    let mut config = to(&format!("http://{}", stub.address));
+    config.handshake_timeout = Duration::from_millis(500);
+    let proxy = TestProxy::start(config).await;
+    let mut client = proxy.raw().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (mut upstream, _) = stub.accept().await;
+    upstream
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    // The upstream is let go once nobody takes what it says.
+    let block = [b"100000\r\n", &vec![0; 1 << 20][..], b"\r\n"].concat();
+    let endless = async { while upstream.stream.write_all(&block).await.is_ok() {} };
+    soon(endless).await;
 }

@@ -52,7 +52,7 @@ impl Issued {
     }
 
     /// Issues a new certificate, with the authority's own behind it.
-    fn issue(&self) -> CertificateDer<'static> {
+    pub fn issue(&self) -> CertificateDer<'static> {
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.authority).unwrap();
@@ -65,11 +65,11 @@ impl Issued {
         certificate.der().clone()
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub fn certificate(&self) -> PathBuf {
         self.directory.join("cert.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub fn key(&self) -> PathBuf {
         self.directory.join("key.pem")
     }
 
@@ -178,27 +178,27 @@ impl Trusting {
         self.handshake(versions, protocols, tcp).await
     }
 
-    async fn connect(&self, address: SocketAddr) -> Raw<TlsStream<TcpStream>> {
+    pub async fn connect(&self, address: SocketAddr) -> Raw<TlsStream<TcpStream>> {
         self.try_connect_with(&BOTH_VERSIONS, &[], address)
             .await
             .expect("the certificate is good")
     }
 
-    async fn session(&self, address: SocketAddr) -> Raw<TlsStream<TcpStream>> {
+    pub async fn session(&self, address: SocketAddr) -> Raw<TlsStream<TcpStream>> {
         let mut raw = self.connect(address).await;
         raw.send(upgrade_request("/")).await;
         assert_eq!(raw.head().await.status, 101);
         raw
     }
 
-    async fn client(&self, address: SocketAddr) -> Client<TlsStream<TcpStream>> {
+    pub async fn client(&self, address: SocketAddr) -> Client<TlsStream<TcpStream>> {
         let stream = self.connect(address).await.stream;
         Client::over(stream, "wss://localhost/".to_owned())
             .await
             .expect("the server upgrades")
     }
 
-    async fn control(&self, address: SocketAddr) -> Control {
+    pub async fn control(&self, address: SocketAddr) -> Control {
         Control::over(self.connect(address).await).await
     }
 }
