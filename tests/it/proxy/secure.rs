@@ -1,6 +1,7 @@
 //! TLS, to either side.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use echobeat::{CertificateSource, ProxyConfig};
 use tokio::io::AsyncWriteExt;
@@ -121,6 +122,24 @@ async fn an_upstream_that_is_not_to_be_trusted_is_a_bad_gateway() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_takes_too_long_to_connect_to_is_a_gateway_timeout() {
+    let issued = Issued::new("proxy-late");
+    // It accepts, and says nothing of TLS.
+    let stub = Stub::start().await;
+    let mut config = to_tls("localhost", stub.address, Some(&issued));
+    config.connect_timeout = Duration::from_millis(300);
+    let proxy = TestProxy::start(config).await;
+    for request in [
+        upgrade_request("/"),
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+    ] {
+        let answer = proxy.ask(request).await;
+        assert_eq!(answer.status, 504);
+        assert!(answer.body.contains("too long to connect"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_authorities_must_be_one() {
     let upstream = "127.0.0.1:1".parse().unwrap();
     let mut config = to_tls("localhost", upstream, None);
@@ -134,7 +153,7 @@ async fn a_stalled_handshake_is_over_in_time_and_stops_nobody() {
     let issued = Issued::new("proxy-stalled");
     let server = TestServer::start().await;
     let mut settings = to(&format!("http://{}", server.address));
-    settings.handshake_timeout = std::time::Duration::from_secs(1);
+    settings.handshake_timeout = Duration::from_secs(1);
     let proxy = TestProxy::start(with_tls(&issued, settings)).await;
     let control = issued.trusted().control(proxy.address).await;
     let stalled = Raw::connect(proxy.address).await;

@@ -113,6 +113,42 @@ async fn a_reset_of_either_side_is_one_of_the_other() {
     }
 }
 
+/// The timers of sockets that are connected, by their local and remote port: 2 is keepalive's (Linux,
+/// `Documentation/networking/proc_net_tcp.rst`).
+#[cfg(target_os = "linux")]
+fn timers() -> Vec<(u16, u16, u8)> {
+    let port = |address: &str| u16::from_str_radix(address.split(':').nth(1)?, 16).ok();
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets = sockets.lines().skip(1).filter_map(|line| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let timer = columns[5].split(':').next()?.parse().ok()?;
+        Some((port(columns[1])?, port(columns[2])?, timer))
+    });
+    sockets.collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn tcp_asks_both_sides_whether_they_are_there() {
+    let stub = Stub::start().await;
+    let proxy = TestProxy::before(stub.address).await;
+    let (client, upstream) = tunnel(&stub, &proxy).await;
+    let client = client.stream.local_addr().unwrap();
+    let to_upstream = upstream.stream.peer_addr().unwrap();
+    for socket in [
+        (proxy.address.port(), client.port()),
+        (to_upstream.port(), stub.address.port()),
+    ] {
+        // Until the last segment is acknowledged, another timer is on.
+        let asked = async {
+            while !timers().contains(&(socket.0, socket.1, 2)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(asked).await;
+    }
+}
+
 #[tokio::test]
 async fn who_does_not_read_stops_the_other_side() {
     const FAR_TOO_MUCH: usize = 256 << 20;
