@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use crate::close::Parting;
@@ -18,6 +18,7 @@ use crate::http::preface::Rewound;
 use crate::http::{Reply, Routes, Terms, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
+use crate::places::{Place, Places};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 use crate::tls::{Acceptor, MaybeTls};
@@ -28,24 +29,22 @@ use crate::wire::Transport;
 pub(crate) struct EchoService {
     config: Arc<ServerConfig>,
     entry: Entry,
-    /// One permit for each session that may still begin.
-    places: Arc<Semaphore>,
+    /// For sessions.
+    places: Places,
 }
 
 impl EchoService {
     pub(crate) fn new(config: ServerConfig, tls: Option<Arc<Acceptor>>) -> Self {
-        let places = config.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
             entry: Entry::new(tls, config.h2c, config.handshake_timeout),
+            places: Places::new(config.max_connections),
             config: Arc::new(config),
-            places: Arc::new(Semaphore::new(places)),
         }
     }
 
     /// Sessions that run.
     pub(crate) fn sessions(&self) -> usize {
-        let places = self.config.max_connections.min(Semaphore::MAX_PERMITS);
-        places - self.places.available_permits()
+        self.places.taken()
     }
 
     /// Serves one connection to its end. `opening` is given back once it is a session.
@@ -152,7 +151,7 @@ impl EchoService {
     fn routes(&self, visit: &Visit) -> Routes {
         Routes::new(
             Arc::clone(&self.config),
-            Arc::clone(&self.places),
+            self.places.clone(),
             visit.drain.clone(),
         )
     }
@@ -185,12 +184,7 @@ fn converse<S: Transport>(
 }
 
 /// Leaves the stream of a session in the way that its end asks for.
-async fn part<S: Transport>(
-    stream: S,
-    report: Report,
-    caller: Caller,
-    _until_the_end: OwnedSemaphorePermit,
-) {
+async fn part<S: Transport>(stream: S, report: Report, caller: Caller, _until_the_end: Place) {
     log_end(caller, &report);
     match report.parting {
         Parting::Linger => Box::pin(linger(stream)).await,

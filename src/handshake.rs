@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use h2::ext::Protocol;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    TRANSFER_ENCODING, UPGRADE,
+    RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -39,6 +39,11 @@ impl Refusal {
             sentence: sentence.into(),
             headers: Vec::new(),
         }
+    }
+
+    /// Of who may come again soon.
+    pub(crate) fn unavailable(sentence: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
     }
 
     pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {

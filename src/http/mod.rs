@@ -28,17 +28,17 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake, Refusal};
 use crate::listen::Caller;
+use crate::places::{Place, Places};
 use crate::shutdown::Drain;
 
 /// Time that a connection without a session has left when the drain begins.
@@ -57,8 +57,8 @@ pub(crate) struct Terms {
 pub(crate) struct Upgrade {
     pub(crate) path: String,
     pub(crate) handshake: Handshake,
-    /// Its place among the sessions, free again when this is dropped.
-    pub(crate) place: OwnedSemaphorePermit,
+    /// Its place among the sessions.
+    pub(crate) place: Place,
 }
 
 /// What a request comes to.
@@ -74,12 +74,12 @@ pub(crate) type Answer = Response<Bytes>;
 /// The routes, as one connection sees them.
 pub(crate) struct Routes {
     config: Arc<ServerConfig>,
-    places: Arc<Semaphore>,
+    places: Places,
     drain: Drain,
 }
 
 impl Routes {
-    pub(crate) fn new(config: Arc<ServerConfig>, places: Arc<Semaphore>, drain: Drain) -> Self {
+    pub(crate) fn new(config: Arc<ServerConfig>, places: Places, drain: Drain) -> Self {
         Self {
             config,
             places,
@@ -118,17 +118,14 @@ impl Routes {
 
     fn upgrade<B>(&self, request: &Request<B>) -> Result<Reply, Refusal> {
         let handshake = handshake::answer(request, &self.config)?;
-        let unavailable = |sentence: &'static str| {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
-        };
         if self.drain.has_begun() {
-            return Err(unavailable("The server is shutting down."));
+            return Err(Refusal::unavailable("The server is shutting down."));
         }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Err(unavailable(
-                "The server has all the connections that it may have.",
-            ));
-        };
+        let full = "The server has all the connections that it may have.";
+        let place = self
+            .places
+            .take()
+            .ok_or_else(|| Refusal::unavailable(full))?;
         let answer = handshake.response();
         let upgrade = Upgrade {
             path: request.uri().path().to_owned(),

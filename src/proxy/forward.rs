@@ -9,13 +9,11 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes};
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    UPGRADE,
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
@@ -25,6 +23,7 @@ use crate::config::ProxyConfig;
 use crate::handshake::{self, Refusal};
 use crate::http::close_after;
 use crate::listen::Caller;
+use crate::places::{Place, Places};
 use crate::shutdown::Drain;
 use crate::tls::{MaybeTls, TlsError};
 
@@ -71,7 +70,7 @@ pub(super) struct Switch {
     pub(super) path: String,
     pub(super) upstream: MaybeTls,
     pub(super) early: Vec<u8>,
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) place: Place,
 }
 
 /// Forwards requests to one upstream.
@@ -80,8 +79,8 @@ pub(super) struct Forwarder {
     config: ProxyConfig,
     dialer: Dialer,
     client: Client<Dialer, Forwarded>,
-    /// One permit for each request or tunnel that may still begin.
-    places: Arc<Semaphore>,
+    /// For requests and tunnels.
+    places: Places,
 }
 
 impl Forwarder {
@@ -94,7 +93,7 @@ impl Forwarder {
                 .pool_timer(TokioTimer::new())
                 .build(dialer.clone()),
             dialer,
-            places: Arc::new(Semaphore::new(places(&config))),
+            places: Places::new(config.max_connections),
             config,
         })
     }
@@ -105,7 +104,7 @@ impl Forwarder {
 
     /// Requests and tunnels that are under way.
     pub(super) fn under_way(&self) -> usize {
-        places(&self.config) - self.places.available_permits()
+        self.places.taken()
     }
 
     /// Forwards a request of `caller`, and returns what the upstream answers. If that accepts an
@@ -132,17 +131,12 @@ impl Forwarder {
         Ok((self.pass(request, caller, place).await?, None))
     }
 
-    fn place(&self, drain: &Drain) -> Result<OwnedSemaphorePermit, Refusal> {
-        let unavailable = |sentence: &'static str| {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
-        };
+    fn place(&self, drain: &Drain) -> Result<Place, Refusal> {
         if drain.has_begun() {
-            return Err(unavailable("The proxy is shutting down."));
+            return Err(Refusal::unavailable("The proxy is shutting down."));
         }
-        let places = Arc::clone(&self.places);
-        places
-            .try_acquire_owned()
-            .map_err(|_full| unavailable("The proxy has all the connections that it may have."))
+        let full = "The proxy has all the connections that it may have.";
+        self.places.take().ok_or_else(|| Refusal::unavailable(full))
     }
 
     /// Forwards a plain request, with its body as it comes, and the answer with its own.
@@ -150,7 +144,7 @@ impl Forwarder {
         &self,
         request: Request<B>,
         caller: Caller,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Answer, Fault>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -195,7 +189,7 @@ impl Forwarder {
         &self,
         request: Request<B>,
         caller: Caller,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<(Answer, Option<Switch>), Fault> {
         let is_http2 = request.version() == Version::HTTP_2;
         let request = match is_http2 {
@@ -287,7 +281,7 @@ fn as_upgrade<B>(request: Request<B>) -> Request<Empty<Bytes>> {
 }
 
 /// A body that has its place among those under way until it has gone out.
-fn held<B>(body: B, place: OwnedSemaphorePermit) -> Forwarded
+fn held<B>(body: B, place: Place) -> Forwarded
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
 {
@@ -310,10 +304,6 @@ fn accepts(headers: &HeaderMap, accept: &str) -> bool {
 fn failure_of(error: legacy::Error) -> Failure {
     let own: Option<&Failure> = error.source().and_then(|cause| cause.downcast_ref());
     own.cloned().unwrap_or_else(|| Failure::broken(error))
-}
-
-fn places(config: &ProxyConfig) -> usize {
-    config.max_connections.min(Semaphore::MAX_PERMITS)
 }
 
 /// No body that we make can fail.
