@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -41,6 +42,8 @@ pub(crate) struct Listening {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) tls: Option<Arc<Acceptor>>,
+    /// Errors of `accept`, but for those of one peer.
+    pub(crate) errors: Counter,
 }
 
 impl Listening {
@@ -57,8 +60,9 @@ impl Listening {
             None => None,
         };
         let mut listeners = Vec::with_capacity(addresses.len());
+        let errors = Counter::default();
         for address in addresses {
-            listeners.push(Listener::bind(address).await?);
+            listeners.push(Listener::bind(address, errors.clone()).await?);
         }
         let endpoints = listeners.iter().map(|l| l.endpoint().clone());
         let endpoints = match tls {
@@ -69,6 +73,7 @@ impl Listening {
             listeners,
             endpoints,
             tls,
+            errors,
         })
     }
 }

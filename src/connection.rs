@@ -18,6 +18,7 @@ use crate::http::preface::Rewound;
 use crate::http::{Reply, Routes, Terms, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
+use crate::metrics::{Metrics, SessionGuard};
 use crate::places::{Place, Places};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
@@ -31,14 +32,16 @@ pub(crate) struct EchoService {
     entry: Entry,
     /// For sessions.
     places: Places,
+    metrics: Arc<Metrics>,
 }
 
 impl EchoService {
-    pub(crate) fn new(config: ServerConfig, tls: Option<Arc<Acceptor>>) -> Self {
+    pub(crate) fn new(config: ServerConfig, tls: Option<Arc<Acceptor>>, metrics: Metrics) -> Self {
         Self {
             entry: Entry::new(tls, config.h2c, config.handshake_timeout),
             places: Places::new(config.max_connections),
             config: Arc::new(config),
+            metrics: Arc::new(metrics),
         }
     }
 
@@ -91,8 +94,9 @@ impl EchoService {
         } = served.await;
         match (ended, answers.take_accepted()) {
             (Ended::Well, Some(upgrade)) => {
+                let guard = self.metrics.begin(caller, visit.accepted_at.elapsed());
                 let config = Arc::clone(&self.config);
-                let session = converse(stream, early, *upgrade, config, visit.drain, caller);
+                let session = converse(stream, early, *upgrade, guard, config, visit.drain, caller);
                 Opened::Sessions(Box::pin(session))
             }
             (Ended::Late, _) => Opened::Over,
@@ -108,6 +112,7 @@ impl EchoService {
         });
         let routes = self.routes(&visit);
         let (config, drain) = (Arc::clone(&self.config), visit.drain.clone());
+        let metrics = Arc::clone(&self.metrics);
         let mut opening = Some(visit.opening);
         let handle = move |exchange: Exchange| {
             let caller = exchange.caller;
@@ -118,12 +123,15 @@ impl EchoService {
                 }
                 Reply::Session(answer, upgrade) => {
                     drop(opening.take());
+                    let begun_at = exchange.begun_at;
                     let stream = exchange.accept(&answer)?;
+                    let guard = metrics.begin(caller, begun_at.elapsed());
                     let (config, drain) = (Arc::clone(&config), drain.clone());
                     Some(converse(
                         stream,
                         Vec::new(),
                         *upgrade,
+                        guard,
                         config,
                         drain,
                         caller,
@@ -152,6 +160,7 @@ impl EchoService {
         Routes::new(
             Arc::clone(&self.config),
             self.places.clone(),
+            Arc::clone(&self.metrics),
             visit.drain.clone(),
         )
     }
@@ -172,15 +181,20 @@ fn converse<S: Transport>(
     stream: S,
     early: Vec<u8>,
     upgrade: Upgrade,
+    guard: SessionGuard,
     config: Arc<ServerConfig>,
     drain: Drain,
     caller: Caller,
 ) -> impl Future<Output = ()> {
     log_open(caller, &upgrade);
     let place = upgrade.place;
-    let session = session::run(stream, &early, config, drain, caller);
+    let metrics = Arc::clone(guard.metrics());
+    let session = session::run(stream, &early, config, metrics, drain, caller);
     // No async block: it would have room for the session twice.
-    session.then(move |(report, stream)| part(stream, report, caller, place))
+    session.then(move |(report, stream)| {
+        guard.end(&report.end, report.lasted);
+        part(stream, report, caller, place)
+    })
 }
 
 /// Leaves the stream of a session in the way that its end asks for.

@@ -27,6 +27,7 @@ pub(crate) struct Entry {
 /// A connection on its way to sessions, or to tunnels.
 pub(crate) struct Visit {
     pub(crate) caller: Caller,
+    pub(crate) accepted_at: Instant,
     /// When the first request must have arrived.
     pub(crate) deadline: Instant,
     /// Its place among those that are on this way.
@@ -59,9 +60,11 @@ impl Entry {
     /// Counts a connection that was just accepted.
     pub(crate) fn visit(&self, peer: Peer, opening: OwnedSemaphorePermit, drain: Drain) -> Visit {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let accepted_at = Instant::now();
         Visit {
             caller: Caller::new(number, peer),
-            deadline: Instant::now() + self.patience,
+            accepted_at,
+            deadline: accepted_at + self.patience,
             opening,
             drain,
         }

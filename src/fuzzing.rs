@@ -65,7 +65,14 @@ where
         pending().await
     };
     let config = Arc::new(config.clone());
-    let session = session::run(stream, &early, config, shutdown.subscribe(), caller);
+    let session = session::run(
+        stream,
+        &early,
+        config,
+        Arc::default(),
+        shutdown.subscribe(),
+        caller,
+    );
     let report = tokio::select! {
         // Else the order would be random, and one input two sessions.
         biased;

@@ -31,6 +31,7 @@
 //! | `wire` | the socket, and when it was last heard of |
 //! | `close` | every end of a session: its close code, its word, its way out of TCP |
 //! | `proxy` | the reverse proxy |
+//! | `metrics` | what is counted, and its exposition for Prometheus |
 //! | `places` | how many sessions, or tunnels, there may be |
 //! | `linger` | the orderly end of a connection |
 //! | `shutdown` | the signal that begins the drain |
@@ -53,6 +54,7 @@ mod http;
 mod linger;
 mod listen;
 pub mod logging;
+mod metrics;
 mod places;
 pub mod platform;
 mod proxy;

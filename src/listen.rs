@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,6 +63,16 @@ pub(crate) enum TlsVersion {
     Tls13,
 }
 
+impl TlsVersion {
+    /// As it is written.
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}
+
 impl Caller {
     pub(crate) fn new(number: u64, peer: Peer) -> Self {
         Self {
@@ -89,10 +100,7 @@ impl Caller {
             Some(Http::Two(0)) => (Some("h2"), None),
             Some(Http::Two(stream)) => (Some("h2"), Some(stream)),
         };
-        let tls = self.tls.map(|version| match version {
-            TlsVersion::Tls12 => "1.2",
-            TlsVersion::Tls13 => "1.3",
-        });
+        let tls = self.tls.map(TlsVersion::number);
         info_span!(
             "connection",
             conn = self.number,
@@ -110,6 +118,7 @@ pub(crate) struct Listener {
     socket: Socket,
     endpoint: Endpoint,
     pause: Option<Pause>,
+    errors: Counter,
 }
 
 #[derive(Debug)]
@@ -141,14 +150,16 @@ impl Pause {
 
 impl Listener {
     /// Binds, which for a host name means the first of its addresses that can be bound.
-    pub(crate) async fn bind(address: &Address) -> Result<Self, BindError> {
-        Self::try_bind(address).await.map_err(|source| BindError {
+    /// What fails later is counted in `errors`.
+    pub(crate) async fn bind(address: &Address, errors: Counter) -> Result<Self, BindError> {
+        let bound = Self::try_bind(address, errors).await;
+        bound.map_err(|source| BindError {
             address: address.clone(),
             source,
         })
     }
 
-    async fn try_bind(address: &Address) -> io::Result<Self> {
+    async fn try_bind(address: &Address, errors: Counter) -> io::Result<Self> {
         let (socket, endpoint) = match address {
             Address::Tcp { host, port } => {
                 let listener = TcpListener::bind(format!("{host}:{port}")).await?;
@@ -164,6 +175,7 @@ impl Listener {
             socket,
             endpoint,
             pause: None,
+            errors,
         })
     }
 
@@ -188,6 +200,7 @@ impl Listener {
                 }
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
+                    self.errors.inc();
                     if self.pause.is_none() {
                         let address = &self.endpoint;
                         warn!(%address, %error, "cannot accept connections for now");

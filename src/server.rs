@@ -6,6 +6,7 @@ use crate::accept::{Connections, DrainPlan, Listening, StartError};
 use crate::address::Endpoint;
 use crate::config::ServerConfig;
 use crate::connection::EchoService;
+use crate::metrics::Metrics;
 use crate::tls::Acceptor;
 
 /// An echobeat server that listens, and is ready to [serve](Self::serve).
@@ -77,8 +78,14 @@ impl Server {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let limit = self.config.drain;
         let window = limit / 2;
-        let Listening { listeners, tls, .. } = self.listening;
-        let service = Arc::new(EchoService::new(self.config, tls));
+        let Listening {
+            listeners,
+            tls,
+            errors,
+            ..
+        } = self.listening;
+        let metrics = Metrics::new(errors);
+        let service = Arc::new(EchoService::new(self.config, tls, metrics));
         let handler =
             |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
         let connections = Connections::new(listeners, handler);

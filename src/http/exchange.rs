@@ -12,7 +12,7 @@ use httpdate::HttpDate;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
 use hyper::{Method, Request, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Answer;
 use super::stream::{Http2Stream, poll_capacity};
@@ -24,6 +24,8 @@ pub(crate) struct Exchange {
     respond: SendResponse<Bytes>,
     /// Who asks, on this stream.
     pub(crate) caller: Caller,
+    /// When its head had come.
+    pub(crate) begun_at: Instant,
 }
 
 impl Exchange {
@@ -36,6 +38,7 @@ impl Exchange {
             request,
             respond,
             caller: caller.over(Http::Two(stream)),
+            begun_at: Instant::now(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! | an upgrade to WebSocket, on any path or those of `--path` | 101, and the connection becomes a session |
 //! | over HTTP/2, an extended CONNECT to `websocket` on such a path | 200, and the stream becomes a session |
 //! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown |
+//! | `GET /metrics` | 200, Prometheus text |
 //! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
 //! | another method on one of these | 405 |
 //! | anything else | 404 that says how to connect |
@@ -38,6 +39,7 @@ use tracing::{debug, info};
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake, Refusal};
 use crate::listen::Caller;
+use crate::metrics::{self, Metrics};
 use crate::places::{Place, Places};
 use crate::shutdown::Drain;
 
@@ -75,14 +77,21 @@ pub(crate) type Answer = Response<Bytes>;
 pub(crate) struct Routes {
     config: Arc<ServerConfig>,
     places: Places,
+    metrics: Arc<Metrics>,
     drain: Drain,
 }
 
 impl Routes {
-    pub(crate) fn new(config: Arc<ServerConfig>, places: Places, drain: Drain) -> Self {
+    pub(crate) fn new(
+        config: Arc<ServerConfig>,
+        places: Places,
+        metrics: Arc<Metrics>,
+        drain: Drain,
+    ) -> Self {
         Self {
             config,
             places,
+            metrics,
             drain,
         }
     }
@@ -110,6 +119,7 @@ impl Routes {
         self.upgrade(request).unwrap_or_else(|refusal| {
             let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
             info!(parent: &caller.span(), %method, path, status, reason, "refused");
+            self.metrics.refuse(refusal.status);
             let mut answer = refuse(&refusal);
             close_after(&mut answer);
             Reply::Answer(answer)
@@ -142,6 +152,10 @@ impl Routes {
                 check_method(request.method())?;
                 Ok(self.health())
             }
+            "/metrics" => {
+                check_method(request.method())?;
+                Ok(self.exposition())
+            }
             path if !self.config.paths.is_empty()
                 && handshake::is_upgrade_path(path, &self.config) =>
             {
@@ -160,6 +174,11 @@ impl Routes {
         } else {
             text(StatusCode::OK, "ok")
         }
+    }
+
+    fn exposition(&self) -> Answer {
+        let text = self.metrics.exposition(self.drain.has_begun());
+        answer(StatusCode::OK, metrics::CONTENT_TYPE, text)
     }
 
     /// Where to go, for whoever is at the wrong place.
@@ -185,7 +204,7 @@ impl Routes {
         format!(
             "Nothing here. This is echobeat, a WebSocket echo server.\n\
              Connect a WebSocket client to {scheme}://{host}{paths}.\n\
-             Over plain HTTP there is GET /healthz."
+             Over plain HTTP there are GET /healthz and GET /metrics."
         )
     }
 }
@@ -223,16 +242,17 @@ pub(crate) fn refuse(refusal: &Refusal) -> Answer {
 }
 
 fn text(status: StatusCode, line: &str) -> Answer {
-    let body = Bytes::from(format!("{line}\n"));
+    answer(status, "text/plain; charset=utf-8", format!("{line}\n"))
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let body = body.into();
     let length = body.len();
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_LENGTH, length.into());
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }

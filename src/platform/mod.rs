@@ -1,6 +1,8 @@
 //! All code that differs between operating systems, behind one face: signals, the open-file
 //! limit, private files, and Unix domain sockets.
 
+use std::time::Duration;
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -14,6 +16,26 @@ mod other;
 pub use other::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(not(unix))]
 pub(crate) use other::{LocalListener, LocalStream, connect_local, create_private};
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::usage;
+
+/// What this process takes: this system is not asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn usage() -> Option<Usage> {
+    None
+}
+
+/// What a process takes of the system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// User and system time.
+    pub(crate) cpu: Duration,
+    pub(crate) resident_bytes: u64,
+    pub(crate) open_files: usize,
+}
 
 /// A request to stop, as [`Signals::recv`] reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

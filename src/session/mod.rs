@@ -14,11 +14,13 @@
 //! | [`outbox`] | frames on their way out |
 //! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
 //! | [`schedule`] | the clock |
+//! | [`ledger`] | what is counted |
 //! | [`flood`] | the limit on control frames |
 
 mod codec;
 mod flood;
 mod input;
+mod ledger;
 mod outbox;
 mod plain;
 mod protocol;
@@ -42,10 +44,12 @@ use crate::close::{End, Parting};
 use crate::config::ServerConfig;
 use crate::frames::Opcode;
 use crate::listen::Caller;
+use crate::metrics::{Metrics, Traffic};
 use crate::shutdown::{Drain, Window};
 use crate::wire::Wire;
 use codec::Codec;
 use flood::ControlBudget;
+use ledger::Ledger;
 use outbox::LARGE;
 use protocol::Received;
 use schedule::{Due, Line, Schedule};
@@ -56,26 +60,6 @@ const TURN_MESSAGES: u64 = 256;
 
 /// Bytes that a session echoes before others have their turn.
 const TURN_BYTES: u64 = 256 << 10;
-
-/// Text and binary messages of one direction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub(crate) messages: u64,
-    /// Bytes of payload.
-    pub(crate) bytes: u64,
-}
-
-impl Traffic {
-    fn count(&mut self, payload: usize) {
-        self.messages += 1;
-        self.bytes += payload as u64;
-    }
-
-    /// Whether it is the turn of others, when this one's began with `before`.
-    fn is_turn_since(&self, before: Self) -> bool {
-        self.messages - before.messages >= TURN_MESSAGES || self.bytes - before.bytes >= TURN_BYTES
-    }
-}
 
 /// What is left of a session.
 #[derive(Debug)]
@@ -96,6 +80,7 @@ pub(crate) fn run<S>(
     stream: S,
     early: &[u8],
     config: Arc<ServerConfig>,
+    metrics: Arc<Metrics>,
     mut drain: Drain,
     caller: Caller,
 ) -> impl Future<Output = (Report, S)> + use<S>
@@ -109,7 +94,7 @@ where
         writer: Writer::new(start),
         schedule: Schedule::new(Arc::clone(&config), start, rand::random()),
         controls: ControlBudget::new(start),
-        received: Traffic::default(),
+        ledger: Ledger::new(metrics),
         config,
         caller,
     };
@@ -121,8 +106,8 @@ where
         let report = Report {
             end,
             clean,
-            received: session.received,
-            sent: session.writer.sent(),
+            received: session.ledger.received(),
+            sent: session.ledger.sent(),
             lasted: start.elapsed(),
             parting,
         };
@@ -136,7 +121,7 @@ struct Session<S> {
     writer: Writer,
     schedule: Schedule,
     controls: ControlBudget,
-    received: Traffic,
+    ledger: Ledger,
     config: Arc<ServerConfig>,
     /// For log lines.
     caller: Caller,
@@ -193,9 +178,13 @@ where
             match due {
                 Due::Beat => {
                     let text = self.config.heartbeat_text.as_bytes();
+                    self.ledger.beat(text.len());
                     self.writer.feed(Opcode::Text, text);
                 }
-                Due::Ping => self.writer.feed_ping(),
+                Due::Ping => {
+                    self.ledger.metrics.pings.inc();
+                    self.writer.feed_ping();
+                }
                 Due::Dead => return Err(End::Dead),
                 Due::Stuck => return Err(End::Stuck),
                 Due::Leave => return Err(End::Drained),
@@ -216,9 +205,10 @@ where
 
     /// Echoes the messages that come, for as long as nothing else has to be waited for.
     fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
-        let before = self.received;
+        let before = self.ledger.received();
         loop {
             let Poll::Ready(received) = self.poll_next(cx) else {
+                self.ledger.add_up_by(self.wire.heard_at());
                 return match self.writer.poll_flush(&mut self.wire, cx)? {
                     Poll::Ready(()) => Poll::Pending,
                     Poll::Pending => Poll::Ready(Ok(Pause::Blocked)),
@@ -230,17 +220,28 @@ where
             if self.writer.is_full() && self.writer.poll_flush(&mut self.wire, cx)?.is_pending() {
                 return Poll::Ready(Ok(Pause::Blocked));
             }
-            if is_part || self.received.is_turn_since(before) && self.codec.has_more() {
+            if is_part || self.is_turn_since(before) && self.codec.has_more() {
+                self.ledger.add_up_by(self.wire.heard_at());
                 return Poll::Ready(Ok(Pause::Others));
             }
         }
     }
 
+    /// Whether it is the turn of others, when this one's began with `before`.
+    fn is_turn_since(&self, before: Traffic) -> bool {
+        let Traffic { messages, bytes } = self.ledger.received();
+        messages - before.messages >= TURN_MESSAGES || bytes - before.bytes >= TURN_BYTES
+    }
+
     /// Does what [`Self::poll_turn`] stopped for.
     async fn rest(&mut self, pause: Pause) -> Result<(), End> {
         match pause {
-            Pause::Clock => self.keep_time().await,
+            Pause::Clock => {
+                self.ledger.add_up();
+                self.keep_time().await
+            }
             Pause::Blocked => {
+                self.ledger.metrics.stalls.inc();
                 self.codec.settle();
                 self.flush().await
             }
@@ -263,7 +264,8 @@ where
         trace!(parent: &self.caller.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
-                self.received.count(payload.len());
+                self.ledger
+                    .echo(opcode, payload.len(), self.wire.heard_at());
                 if payload.len() < LARGE {
                     self.writer.feed(opcode, payload);
                 } else {

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep};
 
-use super::Traffic;
 use super::outbox::Outbox;
 use crate::close::End;
 use crate::frames::Opcode;
@@ -19,7 +18,6 @@ use crate::wire::Wire;
 /// What goes out on the socket.
 pub(super) struct Writer {
     outbox: Outbox,
-    sent: Traffic,
     /// When a blocked write last went on: a sign of life, for nothing was read meanwhile.
     unblocked_at: Instant,
 }
@@ -28,7 +26,6 @@ impl Writer {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             outbox: Outbox::default(),
-            sent: Traffic::default(),
             unblocked_at: now,
         }
     }
@@ -36,10 +33,6 @@ impl Writer {
     /// When a blocked write last went on, or the session began.
     pub(super) fn unblocked_at(&self) -> Instant {
         self.unblocked_at
-    }
-
-    pub(super) fn sent(&self) -> Traffic {
-        self.sent
     }
 
     /// Where answers to control frames are added, for the next flush.
@@ -54,13 +47,11 @@ impl Writer {
 
     /// Takes a text or binary message to send at the next flush.
     pub(super) fn feed(&mut self, opcode: Opcode, payload: &[u8]) {
-        self.sent.count(payload.len());
         self.outbox.put(opcode, payload);
     }
 
     /// Takes a large text or binary message to send at the next flush, which must come first.
     pub(super) fn feed_large(&mut self, opcode: Opcode, payload: Bytes) {
-        self.sent.count(payload.len());
         self.outbox.put_large(opcode, payload);
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::close::Parting;
-use crate::session::Traffic;
+use crate::metrics::Traffic;
 use crate::session::input::READ_AHEAD;
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +109,14 @@ async fn what_was_read_with_the_head_is_echoed() {
     let (early, late) = (frame(TEXT, b"early"), frame(TEXT, b"split"));
     let early = [&early[..], &late[..3]].concat();
     let drain = shutdown.subscribe();
-    tokio::spawn(run(far_end, &early, Arc::new(quiet()), drain, CALLER));
+    tokio::spawn(run(
+        far_end,
+        &early,
+        Arc::new(quiet()),
+        Arc::default(),
+        drain,
+        CALLER,
+    ));
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"early".to_vec()));
     stream.write_all(&late[3..]).await.unwrap();
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"split".to_vec()));

@@ -66,7 +66,14 @@ impl Client {
     fn start_over(config: ServerConfig, pipe: usize) -> Self {
         let (stream, far_end) = duplex(pipe);
         let shutdown = Shutdown::new();
-        let session = run(far_end, b"", Arc::new(config), shutdown.subscribe(), CALLER);
+        let session = run(
+            far_end,
+            b"",
+            Arc::new(config),
+            Arc::default(),
+            shutdown.subscribe(),
+            CALLER,
+        );
         let session = tokio::spawn(async { session.await.0 });
         Self {
             stream,
@@ -185,7 +192,14 @@ const SESSION_SIZE: usize = 704;
 async fn an_idle_session_is_small() {
     let (_client, mut far_end) = duplex(PIPE);
     let drain = Shutdown::new().subscribe();
-    let session = run(&mut far_end, b"", Arc::new(quiet()), drain, CALLER);
+    let session = run(
+        &mut far_end,
+        b"",
+        Arc::new(quiet()),
+        Arc::default(),
+        drain,
+        CALLER,
+    );
     let size = size_of_val(&session);
     assert!(size <= SESSION_SIZE, "{size} bytes");
 }

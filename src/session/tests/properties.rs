@@ -98,7 +98,7 @@ fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, 
     };
     let drain = Shutdown::new().subscribe();
     let session = async {
-        let session = run(stream, b"", Arc::new(config), drain, CALLER);
+        let session = run(stream, b"", Arc::new(config), Arc::default(), drain, CALLER);
         timeout(PATIENCE, session).await.expect("the session ends")
     };
     let (report, _) = RUNTIME.with_borrow(|runtime| runtime.block_on(session));

@@ -1,0 +1,99 @@
+//! What a session counts: all of it for its report, and what is new for the metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::frames::Opcode;
+use crate::metrics::{Metrics, Tally, Traffic};
+
+/// The least time between two additions to what all sessions share.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A session's count of its messages.
+pub(super) struct Ledger {
+    pub(super) metrics: Arc<Metrics>,
+    received: Traffic,
+    sent: Traffic,
+    /// What is not in the metrics yet. An idle session has none.
+    recent: Option<Box<Recent>>,
+}
+
+struct Recent {
+    tally: Tally,
+    since: Instant,
+}
+
+impl Ledger {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            received: Traffic::default(),
+            sent: Traffic::default(),
+            recent: None,
+        }
+    }
+
+    pub(super) fn received(&self) -> Traffic {
+        self.received
+    }
+
+    pub(super) fn sent(&self) -> Traffic {
+        self.sent
+    }
+
+    /// Counts a message that came at `now` and goes back.
+    pub(super) fn echo(&mut self, opcode: Opcode, payload: usize, now: Instant) {
+        self.received.count(payload);
+        self.sent.count(payload);
+        let tally = self.recent(now);
+        let kind = match opcode {
+            Opcode::Text => 0,
+            _ => 1,
+        };
+        tally.received[kind].count(payload);
+        tally.sent[kind].count(payload);
+    }
+
+    /// Counts a heart beat, at once: there are few of them.
+    pub(super) fn beat(&mut self, payload: usize) {
+        self.sent.count(payload);
+        self.metrics.heart_beats.inc();
+        let mut tally = Tally::default();
+        tally.sent[0].count(payload);
+        self.metrics.add(&tally);
+    }
+
+    fn recent(&mut self, now: Instant) -> &mut Tally {
+        let recent = self.recent.get_or_insert_with(|| {
+            Box::new(Recent {
+                tally: Tally::default(),
+                since: now,
+            })
+        });
+        &mut recent.tally
+    }
+
+    /// Adds up what is new, unless that is too soon.
+    pub(super) fn add_up_by(&mut self, now: Instant) {
+        if let Some(recent) = &self.recent {
+            if now.saturating_duration_since(recent.since) >= PAUSE {
+                self.add_up();
+            }
+        }
+    }
+
+    /// Adds up what is new.
+    pub(super) fn add_up(&mut self) {
+        if let Some(recent) = self.recent.take() {
+            self.metrics.add(&recent.tally);
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.add_up();
+    }
+}

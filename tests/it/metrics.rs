@@ -1,0 +1,165 @@
+//! What is counted, as Prometheus sees it.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use echobeat::ServerConfig;
+use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{TestServer, config, soon, upgrade_request};
+
+/// All lines of an exposition that are no comments.
+async fn samples(server: &TestServer) -> Vec<(String, f64)> {
+    let response = server
+        .ask("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(response.status, 200);
+    let lines = response.body.lines().filter(|line| !line.starts_with('#'));
+    let samples = lines.map(|line| {
+        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+        (name.to_owned(), value.parse().expect("a number"))
+    });
+    samples.collect()
+}
+
+async fn sample(server: &TestServer, name: &str) -> f64 {
+    let samples = samples(server).await;
+    let found = samples.iter().find(|(found, _)| found == name);
+    found.map_or(0.0, |(_, value)| *value)
+}
+
+/// Waits until a sample has this value.
+async fn becomes(server: &TestServer, name: &str, value: f64) {
+    let found = async {
+        while sample(server, name).await != value {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(found).await;
+}
+
+#[tokio::test]
+async fn all_is_counted_once_the_sessions_have_ended() {
+    let server = TestServer::start_with(ServerConfig {
+        heartbeat: Some(Duration::from_millis(20)),
+        heartbeat_text: "beat".to_owned(),
+        ..config()
+    })
+    .await;
+    for n in 1..=5 {
+        let mut client = server.connect().await;
+        for message in [Message::text("x".repeat(n)), Message::binary(vec![0; 3])] {
+            client.send(message.clone()).await;
+            while client.next().await != message {}
+        }
+        while client.next().await != Message::text("beat") {}
+        soon(client.socket.close(None)).await.unwrap();
+        while soon(client.socket.next()).await.is_some() {}
+    }
+    let refused = server.ask(upgrade_request("/").replace("13", "12")).await;
+    assert_eq!(refused.status, 426);
+    let plain = "{transport=\"h1\",tls=\"none\"}";
+    becomes(&server, &format!("echobeat_sessions{plain}"), 0.0).await;
+    for (name, value) in [
+        (format!("echobeat_sessions_opened_total{plain}"), 5.0),
+        ("echobeat_refusals_total{status=\"426\"}".to_owned(), 1.0),
+        ("echobeat_handshake_duration_seconds_count".to_owned(), 5.0),
+        ("echobeat_session_duration_seconds_count".to_owned(), 5.0),
+        (
+            "echobeat_messages_total{direction=\"received\",kind=\"text\"}".to_owned(),
+            5.0,
+        ),
+        (
+            "echobeat_messages_total{direction=\"received\",kind=\"binary\"}".to_owned(),
+            5.0,
+        ),
+        (
+            "echobeat_messages_total{direction=\"sent\",kind=\"binary\"}".to_owned(),
+            5.0,
+        ),
+        (
+            "echobeat_payload_bytes_total{direction=\"received\",kind=\"text\"}".to_owned(),
+            15.0,
+        ),
+        (
+            "echobeat_payload_bytes_total{direction=\"sent\",kind=\"binary\"}".to_owned(),
+            15.0,
+        ),
+        ("echobeat_build_info{version=\"0.1.0\"}".to_owned(), 1.0),
+        ("echobeat_draining".to_owned(), 0.0),
+    ] {
+        assert_eq!(sample(&server, &name).await, value, "{name}");
+    }
+    let beats = sample(&server, "echobeat_heart_beats_total").await;
+    assert!(beats >= 5.0, "{beats} beats");
+    let texts = "echobeat_messages_total{direction=\"sent\",kind=\"text\"}";
+    assert_eq!(sample(&server, texts).await, 5.0 + beats);
+    let closed = "echobeat_sessions_ended_total{why=\"closed\"}";
+    assert_eq!(sample(&server, closed).await, 5.0);
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_is_counted_too() {
+    let server = TestServer::start_with(ServerConfig {
+        ping_interval: Some(Duration::from_millis(100)),
+        ..config()
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.echo("hello").await;
+    // The clock, which asks for the next Ping, adds up as well.
+    let received = "echobeat_messages_total{direction=\"received\",kind=\"text\"}";
+    becomes(&server, received, 1.0).await;
+    let open = "echobeat_sessions{transport=\"h1\",tls=\"none\"}";
+    assert_eq!(sample(&server, open).await, 1.0);
+    drop(client);
+}
+
+#[tokio::test]
+async fn the_exposition_is_like_any_other() {
+    let server = TestServer::start().await;
+    let response = server.ask("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let of_text = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!(response.header("content-type"), Some(of_text));
+    assert!(response.body.contains("# HELP echobeat_messages_total "));
+    #[cfg(target_os = "linux")]
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+    ] {
+        assert!(sample(&server, name).await > 0.0, "{name}");
+    }
+    let refused = server
+        .ask("POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    assert_eq!(refused.status, 405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+}
+
+#[tokio::test]
+#[ignore = "needs promtool, which is in Debian's package prometheus"]
+async fn promtool_finds_nothing_to_say() {
+    let server = TestServer::start().await;
+    server.connect().await.echo("hello").await;
+    server.ask(upgrade_request("/").replace("13", "12")).await;
+    let response = server.ask("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is there");
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(response.body.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = soon(promtool.wait_with_output()).await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert_eq!(String::from_utf8(said).unwrap(), "");
+    assert!(output.status.success());
+}
