@@ -1,7 +1,6 @@
 //! One connection, from accept to close: TLS if the server speaks it, HTTP, then perhaps a session,
 //! or over HTTP/2 several, then an orderly end of TCP.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +19,7 @@ use crate::linger::linger;
 use crate::listen::{Caller, Http, Peer, Stream};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
+use crate::tasks::Stage;
 use crate::tls::{Acceptor, MaybeTls};
 use crate::wire::Transport;
 
@@ -51,16 +51,13 @@ impl EchoService {
     }
 
     /// Serves one connection to its end. `opening` is given back once it is a session.
-    ///
-    /// Each stage has a box of its own, which is gone when the next begins: what HTTP takes does
-    /// not stay with the session.
     pub(crate) fn serve(
         self: Arc<Self>,
         stream: Stream,
         peer: Peer,
         opening: OwnedSemaphorePermit,
         drain: Drain,
-    ) -> impl Future<Output = ()> + Send + use<> {
+    ) -> Stage {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let visit = Visit {
             caller: Caller::new(number, peer),
@@ -68,14 +65,11 @@ impl EchoService {
             opening,
             drain,
         };
-        let opened = Box::pin(self.open(stream, visit));
-        async move {
-            match opened.await {
-                Opened::Sessions(sessions) => sessions.await,
-                Opened::Answered(stream) => Box::pin(linger(stream)).await,
-                Opened::Over => {}
-            }
-        }
+        Stage::new(self.open(stream, visit).map(|opened| match opened {
+            Opened::Sessions(sessions) => Some(sessions),
+            Opened::Answered(stream) => Some(Stage::last(linger(stream))),
+            Opened::Over => None,
+        }))
     }
 
     /// Speaks TLS, if this server does, and HTTP: both must be done by one deadline.
@@ -141,7 +135,7 @@ impl EchoService {
             (Ended::Well, Some(upgrade)) => {
                 let config = Arc::clone(&self.config);
                 let session = converse(stream, early, *upgrade, config, visit.drain, caller);
-                Opened::Sessions(Box::pin(session))
+                Opened::Sessions(Stage::last(session))
             }
             (Ended::Late, _) => Opened::Over,
             _ => Opened::Answered(stream),
@@ -181,7 +175,12 @@ impl EchoService {
                 }
             }
         };
-        Opened::Sessions(Box::pin(http2::serve(stream, terms, visit.drain, handle)))
+        Opened::Sessions(Stage::last(http2::serve(
+            stream,
+            terms,
+            visit.drain,
+            handle,
+        )))
     }
 
     fn routes(&self, visit: &Visit) -> Routes {
@@ -206,7 +205,7 @@ struct Visit {
 /// What comes of a connection once HTTP is done.
 enum Opened {
     /// Sessions, to the end of their connection.
-    Sessions(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Sessions(Stage),
     /// The last answer is sent.
     Answered(MaybeTls),
     /// Nothing.

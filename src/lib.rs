@@ -30,6 +30,7 @@
 //! | `wire` | the socket, and when it was last heard of |
 //! | `close` | every end of a session: its close code, its word, its way out of TCP |
 //! | `proxy` | the reverse proxy |
+//! | `tasks` | the tasks of connections, until the last has ended |
 //! | `linger` | the orderly end of a connection |
 //! | `shutdown` | the signal that begins the drain |
 //! | [`platform`] | all that differs between operating systems |
@@ -55,6 +56,7 @@ mod proxy;
 mod server;
 mod session;
 mod shutdown;
+mod tasks;
 mod tls;
 mod wire;
 
