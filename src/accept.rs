@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::address::{Address, BindError, Endpoint};
 use crate::config::CertificateSource;
 use crate::listen::{Listener, Peer, Stream};
 use crate::shutdown::{Drain, Shutdown};
+use crate::tasks::Tasks;
 use crate::tls::{Acceptor, TlsError};
 
 /// Connections that may be on their way to a session at the same time: half-open handshakes by the
@@ -94,7 +94,7 @@ pub(crate) struct Connections<H> {
     handler: H,
     signal: Shutdown,
     opening: Arc<Semaphore>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
 }
 
 impl<H, F> Connections<H>
@@ -108,7 +108,7 @@ where
             handler,
             signal: Shutdown::new(),
             opening: Arc::new(Semaphore::new(MAX_OPENING)),
-            tasks: JoinSet::new(),
+            tasks: Tasks::default(),
         }
     }
 
@@ -121,11 +121,17 @@ where
     ) {
         tokio::select! {
             () = shutdown => {}
-            () = self.accept_until(|| false) => {}
+            () = self.accept() => {}
         }
         info!(sessions = sessions(), "draining");
         self.signal.begin(drain.window);
-        let sessions_end = self.accept_until(|| sessions() == 0);
+        let tasks = self.tasks.count();
+        let sessions_end = async {
+            tokio::select! {
+                () = tasks.ends_until(|| sessions() == 0) => {}
+                () = self.accept() => {}
+            }
+        };
         if timeout(drain.limit, sessions_end).await.is_err() {
             warn!(
                 sessions = sessions(),
@@ -135,27 +141,21 @@ where
         self.finish().await;
     }
 
-    /// Accepts connections until `done`, which is asked whenever one begins or ends.
-    async fn accept_until(&mut self, done: impl Fn() -> bool) {
-        while !done() {
-            tokio::select! {
-                Some(ended) = self.tasks.join_next() => {
-                    if let Err(panic) = ended {
-                        error!(%panic, "a connection's task failed");
-                    }
-                }
-                (stream, peer, opening) = accept(&mut self.listeners, &self.opening) => {
-                    let drain = self.signal.subscribe();
-                    self.tasks.spawn((self.handler)(stream, peer, opening, drain));
-                }
-            }
+    /// Accepts connections for ever.
+    async fn accept(&mut self) {
+        loop {
+            let (stream, peer, opening) = accept(&mut self.listeners, &self.opening).await;
+            let drain = self.signal.subscribe();
+            self.tasks
+                .spawn((self.handler)(stream, peer, opening, drain));
         }
     }
 
     /// Ends all tasks: those that answer plain HTTP get a moment to do so.
-    async fn finish(mut self) {
-        let rest = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(LAST_ANSWERS, rest).await.is_err() {
+    async fn finish(self) {
+        let rest = self.tasks.count();
+        // They are as many as they will be.
+        if timeout(LAST_ANSWERS, rest.reaches_zero()).await.is_err() {
             self.tasks.shutdown().await;
         }
     }

@@ -1,7 +1,6 @@
 //! One connection, from accept to close: the [way in](crate::entry), HTTP, then perhaps a session, or
 //! over HTTP/2 several, then an orderly end of TCP.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -22,6 +21,7 @@ use crate::metrics::{Metrics, SessionGuard};
 use crate::places::{Place, Places};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
+use crate::tasks::Stage;
 use crate::tls::{Acceptor, MaybeTls};
 use crate::wire::Transport;
 
@@ -51,37 +51,27 @@ impl EchoService {
     }
 
     /// Serves one connection to its end. `opening` is given back once it is a session.
-    ///
-    /// Each stage has a box of its own, which is gone when the next begins: what HTTP takes does
-    /// not stay with the session.
     pub(crate) fn serve(
         self: Arc<Self>,
         stream: Stream,
         peer: Peer,
         opening: OwnedSemaphorePermit,
         drain: Drain,
-    ) -> impl Future<Output = ()> + Send + use<> {
+    ) -> Stage {
         let visit = self.entry.visit(peer, opening, drain);
-        let opened = Box::pin(self.open(stream, visit));
-        async move {
-            match opened.await {
-                Opened::Sessions(sessions) => sessions.await,
-                Opened::Answered(stream) => Box::pin(linger(stream)).await,
-                Opened::Over => {}
-            }
-        }
+        Stage::new(self.open(stream, visit))
     }
 
-    async fn open(self: Arc<Self>, stream: Stream, mut visit: Visit) -> Opened {
+    async fn open(self: Arc<Self>, stream: Stream, mut visit: Visit) -> Option<Stage> {
         match self.entry.enter(stream, &mut visit).await {
             Entered::Http1(stream) => self.open_http1(stream, visit).await,
-            Entered::Http2(stream) => self.open_http2(stream, visit),
-            Entered::Refused(stream) => Opened::Answered(stream),
-            Entered::Over => Opened::Over,
+            Entered::Http2(stream) => Some(self.open_http2(stream, visit)),
+            Entered::Refused(stream) => Some(Stage::last(linger(stream))),
+            Entered::Over => None,
         }
     }
 
-    async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
+    async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
         let caller = visit.caller;
         let terms = self.terms(&visit);
         let answers = Answers::new(self.routes(&visit), caller);
@@ -97,14 +87,14 @@ impl EchoService {
                 let guard = self.metrics.begin(caller, visit.accepted_at.elapsed());
                 let config = Arc::clone(&self.config);
                 let session = converse(stream, early, *upgrade, guard, config, visit.drain, caller);
-                Opened::Sessions(Box::pin(session))
+                Some(Stage::last(session))
             }
-            (Ended::Late, _) => Opened::Over,
-            _ => Opened::Answered(stream),
+            (Ended::Late, _) => None,
+            _ => Some(Stage::last(linger(stream))),
         }
     }
 
-    fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
+    fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
         let terms = self.terms(&visit);
         let pings = self.config.ping_interval.map(|interval| Pings {
             interval,
@@ -139,13 +129,7 @@ impl EchoService {
                 }
             }
         };
-        Opened::Sessions(Box::pin(http2::serve(
-            stream,
-            terms,
-            pings,
-            visit.drain,
-            handle,
-        )))
+        Stage::last(http2::serve(stream, terms, pings, visit.drain, handle))
     }
 
     fn terms(&self, visit: &Visit) -> Terms {
@@ -164,16 +148,6 @@ impl EchoService {
             visit.drain.clone(),
         )
     }
-}
-
-/// What comes of a connection once HTTP is done.
-enum Opened {
-    /// Sessions, to the end of their connection.
-    Sessions(Pin<Box<dyn Future<Output = ()> + Send>>),
-    /// The last answer is sent.
-    Answered(MaybeTls),
-    /// Nothing.
-    Over,
 }
 
 /// Runs a session, to the end of its stream.

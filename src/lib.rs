@@ -33,6 +33,7 @@
 //! | `proxy` | the reverse proxy |
 //! | `metrics` | what is counted, and its exposition for Prometheus |
 //! | `places` | how many sessions, or tunnels, there may be |
+//! | `tasks` | the tasks of connections, until the last has ended |
 //! | `linger` | the orderly end of a connection |
 //! | `shutdown` | the signal that begins the drain |
 //! | [`platform`] | all that differs between operating systems |
@@ -61,6 +62,7 @@ mod proxy;
 mod server;
 mod session;
 mod shutdown;
+mod tasks;
 mod tls;
 mod wire;
 

@@ -71,7 +71,7 @@ impl Front {
     }
 
     /// Runs a tunnel to its end, and leaves both connections as that asks for.
-    pub(super) async fn tunnel<S>(&self, mut client: S, early: Vec<u8>, switch: Switch)
+    pub(super) async fn tunnel<S>(self, mut client: S, early: Vec<u8>, switch: Switch)
     where
         S: Transport,
     {

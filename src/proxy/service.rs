@@ -23,6 +23,7 @@ use crate::http::preface::Rewound;
 use crate::linger::linger;
 use crate::listen::{Peer, Stream};
 use crate::shutdown::Drain;
+use crate::tasks::Stage;
 use crate::tls::{Acceptor, MaybeTls};
 
 /// How a connection of HTTP/2 is asked whether its client is there: as the server does by default.
@@ -52,27 +53,28 @@ impl ProxyService {
     }
 
     /// Serves one connection to its end. `opening` is given back once it is a tunnel.
-    ///
-    /// Each stage has a box of its own, so that what HTTP takes does not stay with a tunnel.
-    pub(super) async fn serve(
+    pub(super) fn serve(
         self: Arc<Self>,
         stream: Stream,
         peer: Peer,
         opening: OwnedSemaphorePermit,
         drain: Drain,
-    ) {
+    ) -> Stage {
         stream.keep_alive();
-        let mut visit = self.entry.visit(peer, opening, drain);
-        let entered = Box::pin(self.entry.enter(stream, &mut visit)).await;
-        match entered {
-            Entered::Http1(stream) => self.serve_http1(stream, visit).await,
-            Entered::Http2(stream) => Box::pin(self.serve_http2(stream, visit)).await,
-            Entered::Refused(stream) => Box::pin(linger(stream)).await,
-            Entered::Over => {}
+        let visit = self.entry.visit(peer, opening, drain);
+        Stage::new(self.open(stream, visit))
+    }
+
+    async fn open(self: Arc<Self>, stream: Stream, mut visit: Visit) -> Option<Stage> {
+        match self.entry.enter(stream, &mut visit).await {
+            Entered::Http1(stream) => self.open_http1(stream, visit).await,
+            Entered::Http2(stream) => Some(self.open_http2(stream, visit)),
+            Entered::Refused(stream) => Some(Stage::last(linger(stream))),
+            Entered::Over => None,
         }
     }
 
-    async fn serve_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) {
+    async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
         let front = self.front(&visit);
         let requests = Requests::new(front.clone());
         let terms = self.terms(&visit);
@@ -82,27 +84,32 @@ impl ProxyService {
             stream,
             early,
             ended,
-        } = Box::pin(served).await;
-        drop(visit.opening);
+        } = served.await;
         let stream = stream.into_inner();
         match (ended, requests.take_accepted()) {
-            (Ended::Well, Some(switch)) => Box::pin(front.tunnel(stream, early, switch)).await,
-            (Ended::Late, _) => {}
-            _ => Box::pin(linger(stream)).await,
+            (Ended::Well, Some(switch)) => Some(Stage::last(front.tunnel(stream, early, switch))),
+            (Ended::Late, _) => None,
+            _ => Some(Stage::last(linger(stream))),
         }
     }
 
-    async fn serve_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) {
+    fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
         let front = self.front(&visit);
         let terms = self.terms(&visit);
         let patience = terms.patience;
         let mut opening = Some(visit.opening);
-        let handle = |exchange: Exchange| {
+        let handle = move |exchange: Exchange| {
             drop(opening.take());
             let front = front.on(exchange.caller);
             Some(Box::pin(serve_exchange(front, exchange, patience)))
         };
-        http2::serve(stream, terms, Some(PINGS), visit.drain, handle).await;
+        Stage::last(http2::serve(
+            stream,
+            terms,
+            Some(PINGS),
+            visit.drain,
+            handle,
+        ))
     }
 
     fn front(&self, visit: &Visit) -> Front {
