@@ -15,6 +15,7 @@ use crate::config::{ServerConfig, Subprotocol};
 use crate::http::http1::{self, Answers, Ended, Remains};
 use crate::http::http2::{self, Exchange, Terms};
 use crate::http::preface::{self, Rewound};
+use crate::http::whole::{self, Beginning};
 use crate::http::{Reply, Routes, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Http, Peer, Stream};
@@ -124,28 +125,48 @@ impl EchoService {
 
     async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {
         let caller = visit.caller.over(Http::One);
+        let routes = self.routes(&visit);
+        let beginning = whole::accept(stream, &routes, visit.deadline, visit.drain.clone());
+        let stream = match beginning.await {
+            Beginning::Session(stream, early, upgrade) => {
+                return self.session(stream, early, *upgrade, visit, caller);
+            }
+            Beginning::Other(stream) => stream,
+            Beginning::Lost => return Opened::Over,
+        };
         let terms = http1::Terms {
             caller,
             first_by: visit.deadline,
             patience: self.config.handshake_timeout,
         };
-        let answers = Answers::new(self.routes(&visit), caller);
+        let answers = Answers::new(routes, caller);
         let progress = answers.progress();
         let served = http1::serve(stream, &answers, progress, terms, visit.drain.clone());
+        // Boxed, for most upgrades have no need of it.
         let Remains {
             stream,
             early,
             ended,
-        } = served.await;
+        } = Box::pin(served).await;
         match (ended, answers.take_accepted()) {
-            (Ended::Well, Some(upgrade)) => {
-                let config = Arc::clone(&self.config);
-                let session = converse(stream, early, *upgrade, config, visit.drain, caller);
-                Opened::Sessions(Box::pin(session))
-            }
+            (Ended::Well, Some(upgrade)) => self.session(stream, early, *upgrade, visit, caller),
             (Ended::Late, _) => Opened::Over,
             _ => Opened::Answered(stream),
         }
+    }
+
+    /// The session that an upgrade was accepted for.
+    fn session(
+        &self,
+        stream: MaybeTls,
+        early: Vec<u8>,
+        upgrade: Upgrade,
+        visit: Visit,
+        caller: Caller,
+    ) -> Opened {
+        let config = Arc::clone(&self.config);
+        let session = converse(stream, early, upgrade, config, visit.drain, caller);
+        Opened::Sessions(Box::pin(session))
     }
 
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Opened {

@@ -12,6 +12,7 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`http1`] | HTTP/1.1, by hyper |
+//! | [`whole`] | HTTP/1.1 without hyper, where the first head came whole and is an upgrade |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`preface`] | which of the two a cleartext connection speaks |
@@ -20,6 +21,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod preface;
 mod stream;
+pub(crate) mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +109,12 @@ impl Routes {
     }
 
     fn upgrade<B>(&self, request: &Request<B>) -> Result<Reply, Refusal> {
+        let upgrade = self.accept(request)?;
+        Ok(Reply::Session(upgrade.handshake.response(), upgrade))
+    }
+
+    /// Accepts a request that [asks for a session](handshake::is_asked_for), or says why not.
+    fn accept<B>(&self, request: &Request<B>) -> Result<Box<Upgrade>, Refusal> {
         let handshake = handshake::answer(request, &self.config)?;
         let unavailable = |sentence: &'static str| {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
@@ -119,13 +127,11 @@ impl Routes {
                 "The server has all the connections that it may have.",
             ));
         };
-        let answer = handshake.response();
-        let upgrade = Upgrade {
+        Ok(Box::new(Upgrade {
             path: request.uri().path().to_owned(),
             handshake,
             place,
-        };
-        Ok(Reply::Session(answer, Box::new(upgrade)))
+        }))
     }
 
     fn plain<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
