@@ -14,6 +14,7 @@ use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Answers, Ended, Remains};
 use crate::http::http2::{self, Pings};
 use crate::http::preface::Rewound;
+use crate::http::whole::{self, Beginning};
 use crate::http::{Reply, Routes, Terms, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
@@ -72,26 +73,44 @@ impl EchoService {
     }
 
     async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
-        let caller = visit.caller;
+        let routes = self.routes(&visit);
+        let beginning = whole::accept(stream, &routes, visit.deadline, visit.drain.clone());
+        let stream = match beginning.await {
+            Beginning::Session(stream, early, upgrade) => {
+                return Some(self.session(stream, early, *upgrade, visit));
+            }
+            Beginning::Other(stream) => stream,
+            Beginning::Lost => return None,
+        };
         let terms = self.terms(&visit);
-        let answers = Answers::new(self.routes(&visit), caller);
+        let answers = Answers::new(routes, visit.caller);
         let progress = answers.progress();
         let served = http1::serve(stream, &answers, progress, terms, visit.drain.clone());
+        // Boxed, for most upgrades have no need of it.
         let Remains {
             stream,
             early,
             ended,
-        } = served.await;
+        } = Box::pin(served).await;
         match (ended, answers.take_accepted()) {
-            (Ended::Well, Some(upgrade)) => {
-                let guard = self.metrics.begin(caller, visit.accepted_at.elapsed());
-                let config = Arc::clone(&self.config);
-                let session = converse(stream, early, *upgrade, guard, config, visit.drain, caller);
-                Some(Stage::last(session))
-            }
+            (Ended::Well, Some(upgrade)) => Some(self.session(stream, early, *upgrade, visit)),
             (Ended::Late, _) => None,
             _ => Some(Stage::last(linger(stream))),
         }
+    }
+
+    /// The session that an upgrade was accepted for.
+    fn session(&self, stream: MaybeTls, early: Vec<u8>, upgrade: Upgrade, visit: Visit) -> Stage {
+        let Visit {
+            caller,
+            accepted_at,
+            drain,
+            ..
+        } = visit;
+        let guard = self.metrics.begin(caller, accepted_at.elapsed());
+        let config = Arc::clone(&self.config);
+        let session = converse(stream, early, upgrade, guard, config, drain, caller);
+        Stage::last(session)
     }
 
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {

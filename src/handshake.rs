@@ -5,8 +5,10 @@
 //! to be exactly `websocket`.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use h2::ext::Protocol;
+use httpdate::HttpDate;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
     RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -81,6 +83,25 @@ impl Handshake {
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
         }
         response
+    }
+
+    /// The head of a 101 as it is on the wire, and as hyper writes it: with the time of day. An
+    /// extended CONNECT has none.
+    pub(crate) fn switching_protocols(&self) -> Option<String> {
+        let accept = self.accept.as_ref()?;
+        let subprotocol = match &self.subprotocol {
+            Some(name) => &format!("Sec-Websocket-Protocol: {}\r\n", name.as_str()),
+            None => "",
+        };
+        let date = HttpDate::from(SystemTime::now());
+        Some(format!(
+            "HTTP/1.1 101 Switching Protocols\r\n\
+             Connection: Upgrade\r\n\
+             Upgrade: websocket\r\n\
+             Sec-Websocket-Accept: {accept}\r\n\
+             {subprotocol}\
+             Date: {date}\r\n\r\n"
+        ))
     }
 }
 

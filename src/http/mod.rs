@@ -13,6 +13,7 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`http1`] | HTTP/1.1, by hyper |
+//! | [`whole`] | HTTP/1.1 without hyper, where the first head came whole and is an upgrade |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
@@ -23,6 +24,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod preface;
 pub(crate) mod stream;
+pub(crate) mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,6 +129,12 @@ impl Routes {
     }
 
     fn upgrade<B>(&self, request: &Request<B>) -> Result<Reply, Refusal> {
+        let upgrade = self.accept(request)?;
+        Ok(Reply::Session(upgrade.handshake.response(), upgrade))
+    }
+
+    /// Accepts a request that [asks for a session](handshake::is_asked_for), or says why not.
+    fn accept<B>(&self, request: &Request<B>) -> Result<Box<Upgrade>, Refusal> {
         let handshake = handshake::answer(request, &self.config)?;
         if self.drain.has_begun() {
             return Err(Refusal::unavailable("The server is shutting down."));
@@ -136,13 +144,11 @@ impl Routes {
             .places
             .take()
             .ok_or_else(|| Refusal::unavailable(full))?;
-        let answer = handshake.response();
-        let upgrade = Upgrade {
+        Ok(Box::new(Upgrade {
             path: request.uri().path().to_owned(),
             handshake,
             place,
-        };
-        Ok(Reply::Session(answer, Box::new(upgrade)))
+        }))
     }
 
     fn plain<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {

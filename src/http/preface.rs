@@ -51,6 +51,12 @@ impl<S> Rewound<S> {
         }
     }
 
+    /// The stream as it was before `read` was read from it.
+    pub(crate) fn rewind(mut self, read: &[u8]) -> Self {
+        self.read.splice(..0, read.iter().copied());
+        self
+    }
+
     /// The stream itself, and what of it was read and is not read again yet.
     pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.read)

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use echobeat::ServerConfig;
 
-use crate::support::{Raw, TestServer, UPGRADE, config, text_frame, upgrade_request};
+use crate::support::{Raw, Response, TestServer, UPGRADE, config, text_frame, upgrade_request};
 
 /// A request with the lines of a good upgrade, of which `without` is left out, and `with` added.
 fn request(first_line: &str, without: &str, with: &str) -> String {
@@ -18,14 +18,12 @@ async fn expect_closed(raw: Raw) {
     assert_eq!(String::from_utf8_lossy(&raw.rest().await), "");
 }
 
-#[tokio::test]
-async fn every_refusal_has_its_status_and_a_sentence_and_closes() {
+/// Upgrades that are refused, and the status that each of them gets.
+fn refused() -> Vec<(u16, String)> {
     let get = "GET /wshandler HTTP/1.1";
     let many = "X-Many: x\r\n".repeat(61);
     let long = format!("X-Long: {}\r\n", "x".repeat(17 << 10));
-    let server = TestServer::start().await;
-    let control = server.control().await;
-    for (status, request) in [
+    vec![
         (405, request("POST /wshandler HTTP/1.1", "", "")),
         (505, request("GET /wshandler HTTP/1.0", "", "")),
         (400, request(get, "Host", "")),
@@ -56,7 +54,14 @@ async fn every_refusal_has_its_status_and_a_sentence_and_closes() {
         ),
         (431, request(get, "", &many)),
         (431, request(get, "", &long)),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_status_and_a_sentence_and_closes() {
+    let server = TestServer::start().await;
+    let control = server.control().await;
+    for (status, request) in refused() {
         let mut raw = server.raw().await;
         // A second request behind a refused one is never answered.
         raw.send(request.clone() + "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -85,6 +90,58 @@ async fn every_refusal_has_its_status_and_a_sentence_and_closes() {
         expect_closed(raw).await;
     }
     control.finish("refused upgrades").await;
+}
+
+#[tokio::test]
+async fn an_upgrade_is_answered_alike_at_the_beginning_and_later() {
+    let get = "GET /wshandler?a=b HTTP/1.1";
+    let accepted = [
+        ("", ""),
+        ("", "Sec-WebSocket-Protocol: b@d, chat\r\n"),
+        ("", "Sec-WebSocket-Protocol: b@d\r\nOrigin: null\r\n"),
+        ("", "Content-Length: 0\r\nContent-Length: 0\r\n"),
+        ("", "Expect: 100-continue\r\nX-Empty:\r\n"),
+        ("Upgrade", "Upgrade: foo\r\nUPGRADE: WebSocket\r\n"),
+        ("Host", "Host:\r\n"),
+    ]
+    .map(|(without, with)| (101, request(get, without, with)));
+    let absolute = request("GET http://localhost/ HTTP/1.1", "", "");
+    let malformed = request("GET /\x7f HTTP/1.1", "", "");
+    let stuffed = [
+        (101, absolute),
+        (101, format!("\r\n{}", upgrade_request("/"))),
+        (400, malformed),
+        (
+            400,
+            request(get, "", "Content-Length: 0\r\nContent-Length: 1\r\n"),
+        ),
+        (400, request(get, "", "X y: z\r\n")),
+    ];
+    let server = TestServer::start().await;
+    for (status, request) in accepted.into_iter().chain(stuffed).chain(refused()) {
+        let at_once = server.ask(&request).await;
+        let mut later = server.raw().await;
+        later
+            .send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        assert_eq!(later.response().await.status, 200);
+        later.send(&request).await;
+        let later = later.response().await;
+        assert_eq!(at_once.status, status, "{request}{at_once:?}");
+        assert_eq!(timeless(&at_once), timeless(&later), "{request}");
+    }
+}
+
+/// A response without the time of day, but with the length of the line that has it.
+fn timeless(response: &Response) -> (Vec<String>, &str) {
+    let lines = response
+        .head
+        .split("\r\n")
+        .map(|line| match line.starts_with("Date: ") {
+            true => format!("Date in {}", line.len()),
+            false => line.to_owned(),
+        });
+    (lines.collect(), &response.body)
 }
 
 #[tokio::test]
