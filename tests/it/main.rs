@@ -7,6 +7,7 @@ mod echo;
 mod faults;
 mod http;
 mod http2;
+mod page;
 mod proxy;
 mod shutdown;
 mod support;
