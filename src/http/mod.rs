@@ -4,6 +4,7 @@
 //! |---|---|
 //! | an upgrade to WebSocket, on any path or those of `--path` | 101, and the connection becomes a session |
 //! | over HTTP/2, an extended CONNECT to `websocket` on such a path | 200, and the stream becomes a session |
+//! | `GET /`, unless `/` is a path of `--path` | 200, the page |
 //! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown |
 //! | `GET /metrics` | 200, Prometheus text |
 //! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
@@ -18,10 +19,12 @@
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`preface`] | which of the two a cleartext connection speaks |
+//! | [`page`] | the page at `/`, and what browsers are told of it |
 
 pub(crate) mod exchange;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod page;
 pub(crate) mod preface;
 pub(crate) mod stream;
 pub(crate) mod whole;
@@ -167,6 +170,10 @@ impl Routes {
             {
                 upgrade_required(request)
             }
+            "/" => {
+                check_method(request.method())?;
+                Ok(page::answer(request, &self.config))
+            }
             _ => Err(Refusal::new(
                 StatusCode::NOT_FOUND,
                 self.directions(request),
@@ -189,12 +196,7 @@ impl Routes {
 
     /// Where to go, for whoever is at the wrong place.
     fn directions<B>(&self, request: &Request<B>) -> String {
-        let authority = request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str());
-        let host = || request.headers().get(HOST)?.to_str().ok();
-        let host = authority.or_else(host).unwrap_or("this server");
+        let host = host(request).unwrap_or("this server");
         let scheme = match self.config.tls {
             Some(_) => "wss",
             None => "ws",
@@ -210,9 +212,18 @@ impl Routes {
         format!(
             "Nothing here. This is echobeat, a WebSocket echo server.\n\
              Connect a WebSocket client to {scheme}://{host}{paths}.\n\
-             Over plain HTTP there are GET /healthz and GET /metrics."
+             Over plain HTTP there are GET /, GET /healthz and GET /metrics."
         )
     }
+}
+
+/// The host that a request is for, and its port where it is not the scheme's own.
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {

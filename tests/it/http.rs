@@ -6,7 +6,6 @@ async fn plain_requests_are_answered_plainly() {
     for (status, request_line) in [
         (200, "GET /healthz"),
         (405, "POST /healthz"),
-        (404, "GET /"),
         (404, "GET /wshandler"),
         (404, "POST /wshandler"),
     ] {

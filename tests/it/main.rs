@@ -8,6 +8,7 @@ mod faults;
 mod http;
 mod http2;
 mod metrics;
+mod page;
 mod proxy;
 mod shutdown;
 mod support;

@@ -128,7 +128,10 @@ pub async fn whole(response: ResponseFuture) -> (Response<()>, String) {
     let (head, mut body) = soon(response).await.expect("an answer").into_parts();
     let mut bytes = Vec::new();
     while let Some(data) = soon(body.data()).await {
-        bytes.extend(data.expect("a whole body"));
+        let data = data.expect("a whole body");
+        let released = body.flow_control().release_capacity(data.len());
+        released.expect("what has come");
+        bytes.extend(data);
     }
     let body = String::from_utf8(bytes).expect("UTF-8");
     (Response::from_parts(head, ()), body)

@@ -66,6 +66,7 @@ async fn chromium_connects_websockets_on_the_connection_of_the_page() {
         Promise.all(echoes).then(done, done);";
     let echoes = browser.run(script, vec![origin.into()]).await;
     assert_eq!(echoes, serde_json::json!(["hello 0", "hello 1", "hello 2"]));
-    opened_on_one_connection(&mut running, 3).await;
+    // The page at / has one of its own.
+    opened_on_one_connection(&mut running, 4).await;
     browser.close().await;
 }

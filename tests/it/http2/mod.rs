@@ -16,7 +16,7 @@ use crate::tls::{BOTH_VERSIONS, Issued};
 use client::Http2;
 
 /// A server that speaks HTTP/2 without TLS too.
-async fn serve(settings: ServerConfig) -> TestServer {
+pub async fn serve(settings: ServerConfig) -> TestServer {
     TestServer::start_with(ServerConfig {
         h2c: true,
         ..settings

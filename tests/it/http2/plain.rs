@@ -95,7 +95,7 @@ async fn http1_is_spoken_on_the_same_port() {
     let mut raw = server.raw().await;
     // Cut where it might still be the preface of HTTP/2.
     raw.send("P").await;
-    raw.send("ROPFIND / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    raw.send("ROPFIND /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     assert_eq!(raw.response().await.status, 404);
     raw.send(upgrade_request("/")).await;

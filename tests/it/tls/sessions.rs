@@ -115,7 +115,7 @@ async fn plain_answers_come_over_tls_and_name_wss() {
     let issued = Issued::new("answers");
     let server = issued.serve(config()).await;
     let mut raw = issued.trusted().connect(server.address).await;
-    raw.send("GET / HTTP/1.1\r\nHost: example.test\r\nConnection: close\r\n\r\n")
+    raw.send("GET /elsewhere HTTP/1.1\r\nHost: example.test\r\nConnection: close\r\n\r\n")
         .await;
     let response = raw.response().await;
     assert_eq!(response.status, 404);

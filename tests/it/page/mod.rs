@@ -1,0 +1,4 @@
+//! The page: how it is served, and what it does in a browser.
+
+mod browser;
+mod route;
