@@ -16,7 +16,7 @@ use crate::servers::{Contender, Program};
 #[derive(Debug, Parser)]
 #[command(override_usage = "cargo bench -- [OPTIONS]", max_term_width = 100)]
 pub struct Args {
-    /// Measure for less than two minutes, less exactly
+    /// Measure for some two minutes, less exactly
     #[arg(long)]
     pub quick: bool,
 
@@ -64,6 +64,9 @@ pub enum Command {
         /// Threads to serve on
         threads: usize,
     },
+    /// Serve as what the proxies stand in front of
+    #[command(hide = true)]
+    Backend,
 }
 
 /// How long is measured, and how often.
@@ -114,6 +117,18 @@ impl Args {
         let links = [("echobeat, wss", Link::Tls), ("echobeat, h2", Link::Http2)];
         let contender = |(name, link)| Contender::new(name, Program::Echobeat(built.clone(), link));
         links.map(contender).into()
+    }
+
+    /// The echobeats whose proxies are measured, by their paths.
+    pub fn echobeats(&self) -> Vec<(&'static str, PathBuf)> {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
+        let other = self.echobeat.clone().map(|path| ("other", path));
+        [("echobeat", built)].into_iter().chain(other).collect()
+    }
+
+    /// Tunnels that are idle.
+    pub fn idle_tunnels(&self) -> usize {
+        if self.quick { 1000 } else { 4000 }
     }
 
     /// The servers asked for. The first is the echobeat that was built with the benchmark.

@@ -6,6 +6,10 @@ pub const OPENING: &str = "open, upgrade, close";
 /// The name of the case of connections that say nothing.
 pub const IDLE: &str = "idle";
 
+/// The same two through a proxy.
+pub const PROXY_OPENING: &str = "proxy: open, upgrade, close";
+pub const PROXY_IDLE: &str = "proxy: idle";
+
 /// Messages of one kind, echoed over and over.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -47,6 +51,14 @@ impl Load {
             threads: 1,
         }
     }
+
+    /// The same load as a case of this part of the benchmark.
+    fn named(self, part: &str) -> Self {
+        Self {
+            name: format!("{part}: {}", self.name),
+            ..self
+        }
+    }
 }
 
 /// The loads that are measured on one thread.
@@ -68,18 +80,24 @@ pub fn loads() -> Vec<Load> {
 
 /// The loads that are measured over TLS and HTTP/2 too.
 pub fn links() -> Vec<Load> {
-    let named = |load: Load| Load {
-        name: format!("links: {}", load.name),
-        ..load
-    };
+    few().map(|load| load.named("links")).into()
+}
+
+/// The loads that are measured through a proxy. The first, with one message on its way at a time,
+/// is for its latency.
+pub fn proxied() -> Vec<Load> {
+    let alone = Load::new(Content::Binary, 64, 1, 1);
+    let loads = [alone].into_iter().chain(few());
+    loads.map(|load| load.named("proxy")).collect()
+}
+
+fn few() -> [Load; 4] {
     [
         Load::new(Content::Binary, 64, 1, 50),
         Load::new(Content::Binary, 20, 16, 100),
         Load::new(Content::Binary, 16 << 10, 1, 20),
         Load::new(Content::Binary, 1 << 20, 1, 4),
     ]
-    .map(named)
-    .into()
 }
 
 /// One load on ever more threads: 1, 2, 4, and so on to as many as there are cores.

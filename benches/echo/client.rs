@@ -23,7 +23,7 @@ pub fn connect(address: SocketAddr, wire: Wire) -> Result<TcpStream, Failure> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    if wire == Wire::WebSocket {
+    if wire != Wire::Tcp {
         upgrade(&mut stream)?;
     }
     Ok(stream)

@@ -12,7 +12,7 @@ use crate::echoes::{Aside, SmallFrame};
 use crate::process;
 use crate::results;
 use crate::servers::{Role, Running};
-use crate::traffic::masked;
+use crate::traffic::{Wire, masked};
 
 /// How often echobeat sends a heart beat by default.
 pub const PERIOD: Duration = Duration::from_secs(3);
@@ -40,7 +40,8 @@ pub fn measure(server: &Running, connections: usize, periods: u32) -> Result<Idl
     watch.run_for(SETTLE)?;
     watch.heart_beats = 0;
     let before = process::cpu_time(server.pid);
-    if matches!(server.role, Role::Echobeat | Role::Other) {
+    let is_echobeat = matches!(server.role, Role::Echobeat | Role::Other);
+    if is_echobeat && server.wire == Wire::WebSocket {
         watch.run_for(PERIOD * periods)?;
         watch.expect_heart_beats(periods)?;
     }

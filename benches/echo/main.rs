@@ -1,6 +1,6 @@
 //! The benchmark: what a message costs echobeat, and what it costs its peers.
 //!
-//! `cargo bench` measures everything, `cargo bench -- --quick` less exactly in under two minutes,
+//! `cargo bench` measures everything, `cargo bench -- --quick` less exactly in some two minutes,
 //! and `cargo bench -- --help` says what else there is.
 //!
 //! Every server is a process of its own; echobeat has the flags that it has by default, and no log.
@@ -23,10 +23,11 @@
 //! - `echoes`: reads what comes back, and checks it
 //! - `bridge`: from plain TCP to TLS and HTTP/2
 //! - `client`: connecting and upgrading
+//! - `proxy`: the reverse proxy, beside nginx and HAProxy
 //! - `load`, `opening`, `idle`: one measurement of one server each
 //! - `rounds`: which server is measured when
 //! - `results`: medians and ratios of the rounds
-//! - `table`, `chart`: the report
+//! - `table`, `markdown`, `chart`: the report
 
 mod args;
 mod bridge;
@@ -37,9 +38,11 @@ mod echoes;
 mod idle;
 mod load;
 mod machine;
+mod markdown;
 mod opening;
 mod peers;
 mod process;
+mod proxy;
 mod results;
 mod rounds;
 mod servers;
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
     }
     let args = Args::parse();
     let done = match args.command {
+        Some(Command::Backend) => proxy::backend(),
         Some(Command::Serve { peer, threads }) => peers::serve(peer, threads),
         None => benchmark(args),
     };
@@ -93,6 +97,7 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     let links = bench.links(cases::links())?;
     print!("{}", table::links(&links));
     print!("{}", table::idle(&bench.idle()?));
+    print!("{}", proxy::report(&bench)?);
     let threads = cases::threads(bench.machine.cores());
     print!("{}", table::threads(&bench.loads(threads)?));
     results.extend(opening);

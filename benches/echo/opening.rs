@@ -57,13 +57,15 @@ fn visit(server: &Running) -> Result<(), Failure> {
     let mut stream = client::connect(server.address, server.wire)?;
     match server.wire {
         Wire::WebSocket => say_goodbye(&mut stream),
-        Wire::Tcp => echo_request(&mut stream),
+        Wire::Upgraded => echoed(&mut stream, &goodbye()),
+        // It gets and sends as much as for an upgrade.
+        Wire::Tcp => echoed(&mut stream, REQUEST),
     }
 }
 
 /// Sends Close, and waits for the answer.
 fn say_goodbye(stream: &mut TcpStream) -> Result<(), Failure> {
-    stream.write_all(&masked(0x88, &1000_u16.to_be_bytes()))?;
+    stream.write_all(&goodbye())?;
     let mut close = [0; 4];
     stream.read_exact(&mut close)?;
     match close {
@@ -72,12 +74,17 @@ fn say_goodbye(stream: &mut TcpStream) -> Result<(), Failure> {
     }
 }
 
-/// What a plain TCP server has to do instead: it gets and sends as much as for an upgrade.
-fn echo_request(stream: &mut TcpStream) -> Result<(), Failure> {
-    stream.write_all(REQUEST)?;
-    let mut echo = [0; REQUEST.len()];
+/// A Close.
+fn goodbye() -> Vec<u8> {
+    masked(0x88, &1000_u16.to_be_bytes())
+}
+
+/// What a server that sends back what it gets has to do instead.
+fn echoed(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), Failure> {
+    stream.write_all(bytes)?;
+    let mut echo = vec![0; bytes.len()];
     stream.read_exact(&mut echo)?;
-    match echo == *REQUEST {
+    match echo == bytes {
         true => Ok(()),
         false => Err("the echo differs from what was sent".into()),
     }

@@ -123,7 +123,8 @@ async fn tokio_tungstenite(stream: TcpStream) -> tokio_tungstenite::tungstenite:
         .await
 }
 
-async fn floor(mut stream: TcpStream) -> io::Result<Infallible> {
+/// Sends back what comes, as it comes, until the client ends.
+pub async fn floor(mut stream: TcpStream) -> io::Result<Infallible> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let length = stream.read(&mut buffer).await?;

@@ -92,7 +92,8 @@ impl CaseResults {
         self.ratio(self.best(Role::Echobeat)?, role)
     }
 
-    fn best(&self, role: Role) -> Option<&Row> {
+    /// The server of a role that takes the least CPU time.
+    pub fn best(&self, role: Role) -> Option<&Row> {
         let rows = self.rows.iter().filter(|row| row.role == role);
         let measured = rows.filter_map(|row| Some((row, row.cpu()?)));
         let best = measured.min_by(|(_, a), (_, b)| a.total_cmp(b));
@@ -126,6 +127,13 @@ impl Row {
     fn relative_to(&self, other: &Self) -> Option<f64> {
         let rounds = self.samples.iter().zip(&other.samples);
         median(rounds.filter_map(|(own, other)| Some(own.cpu_micros()? / other.cpu_micros()?)))
+    }
+
+    /// How much more latency there was than without this server, in microseconds of each round.
+    pub fn added_latency(&self, direct: &Self, quantile: f64) -> Option<f64> {
+        let latency = |sample: &Sample| sample.latency.value_at_quantile(quantile) as f64 / 1e3;
+        let rounds = self.samples.iter().zip(&direct.samples);
+        median(rounds.map(|(own, direct)| latency(own) - latency(direct)))
     }
 
     pub fn per_second(&self) -> Option<f64> {

@@ -118,7 +118,7 @@ impl Bench {
 
     /// Measures every server once a round. Each round begins with another, so that none is always
     /// the first to have a machine that has just cooled down, or the last to have a hot one.
-    fn take_turns(
+    pub fn take_turns(
         &self,
         mut results: CaseResults,
         servers: &[Running],
@@ -141,6 +141,6 @@ impl Bench {
 }
 
 /// Says whose fault a failure is.
-fn blame(server: &Running, case: &str, failure: &Failure) -> Failure {
+pub fn blame(server: &Running, case: &str, failure: &Failure) -> Failure {
     format!("{}, {case}: {failure}", server.name).into()
 }

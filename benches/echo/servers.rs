@@ -43,6 +43,20 @@ pub struct Running {
 }
 
 impl Running {
+    /// A server that was started.
+    pub fn new(name: &str, started: Started, wire: Wire, role: Role) -> Self {
+        let (address, pid, child) = started;
+        Self {
+            name: name.to_owned(),
+            address,
+            pid,
+            wire,
+            role,
+            is_bridged: false,
+            child,
+        }
+    }
+
     /// The same, reached over a bridge.
     pub fn bridged(mut self, address: SocketAddr) -> Self {
         self.address = address;
@@ -68,6 +82,8 @@ pub enum Role {
     Peer,
     /// The floor: no WebSocket at all.
     Floor,
+    /// What the proxies stand in front of, without a proxy.
+    Direct,
 }
 
 impl Contender {
@@ -93,20 +109,12 @@ impl Contender {
 
     /// Starts the server, and waits until it listens.
     pub fn start(&self, threads: usize) -> Result<Running, Failure> {
-        let (address, pid, child) = match &self.program {
-            Program::Echobeat(path, link) => start_echobeat(path, *link, threads)?,
-            Program::Peer(peer) => start_peer(*peer, threads)?,
+        let started = match &self.program {
+            Program::Echobeat(path, link) => start_echobeat(path, &link.flags(), threads)?,
+            Program::Peer(peer) => start_own(&["serve", peer.name(), &threads.to_string()])?,
             Program::Runs(address, pid) => (*address, *pid, None),
         };
-        Ok(Running {
-            name: self.name.clone(),
-            address,
-            pid,
-            wire: self.wire(),
-            role: self.role(),
-            is_bridged: false,
-            child,
-        })
+        Ok(Running::new(&self.name, started, self.wire(), self.role()))
     }
 
     fn wire(&self) -> Wire {
@@ -136,21 +144,26 @@ impl Drop for Running {
     }
 }
 
-type Started = (SocketAddr, u32, Option<Child>);
+/// Where a server listens, the id of its process, and the process if it ends with the benchmark.
+pub type Started = (SocketAddr, u32, Option<Child>);
 
 /// Starts an echobeat as its users have it, with two exceptions: it has so many threads, and does
-/// not log connections, for the peers log nothing (benches/README.md says what that costs).
-fn start_echobeat(path: &Path, link: Link, threads: usize) -> Result<Started, Failure> {
+/// not log connections, for the peers log nothing (benches/README.md says what that costs). `flags`
+/// come first, for one may be a subcommand.
+pub fn start_echobeat(path: &Path, flags: &[String], threads: usize) -> Result<Started, Failure> {
     let mut command = Command::new(path);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("ECHOBEAT_") {
             command.env_remove(name);
         }
     }
+    command.args(flags);
     command.args(["--listen", "127.0.0.1:0", "--threads", &threads.to_string()]);
-    command.args(link.flags());
     let mut child = command
-        .env("RUST_LOG", "info,echobeat::connection=warn")
+        .env(
+            "RUST_LOG",
+            "info,echobeat::connection=warn,echobeat::proxy=warn",
+        )
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
@@ -163,10 +176,10 @@ fn start_echobeat(path: &Path, link: Link, threads: usize) -> Result<Started, Fa
     listening(&address, child)
 }
 
-/// Starts a peer, whose first line is its address.
-fn start_peer(peer: Peer, threads: usize) -> Result<Started, Failure> {
+/// Starts this program as a server, whose first line is its address.
+pub fn start_own(arguments: &[&str]) -> Result<Started, Failure> {
     let mut command = Command::new(env::current_exe()?);
-    command.args(["--bench", "serve", peer.name(), &threads.to_string()]);
+    command.arg("--bench").args(arguments);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

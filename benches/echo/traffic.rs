@@ -11,6 +11,8 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     WebSocket,
+    /// An upgrade, after which the frames come back as they are.
+    Upgraded,
     /// Plain TCP, where the frames come back as they are.
     Tcp,
 }
@@ -46,7 +48,7 @@ impl Traffic {
             echoes.extend(header(first, 0, payload.len()));
             echoes.extend(payload);
         }
-        if wire == Wire::Tcp {
+        if wire != Wire::WebSocket {
             echoes.clone_from(&frames);
         }
         let echo = echoes.len() / messages;
@@ -56,7 +58,7 @@ impl Traffic {
             echo,
             head: match wire {
                 Wire::WebSocket => echo - load.size,
-                Wire::Tcp => 0,
+                Wire::Upgraded | Wire::Tcp => 0,
             },
             messages,
             frames: frames.repeat(2),

@@ -20,6 +20,15 @@ thread_local! {
     static SHARED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Lends the thread's buffer.
+fn with_shared<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    let mut buffer = SHARED.take();
+    buffer.resize(READ_AT_ONCE, 0);
+    let done = work(&mut buffer);
+    SHARED.set(buffer);
+    done
+}
+
 /// One of the two ends of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -102,13 +111,16 @@ where
     let mut silence = idle.map(Silence::new);
     let copied = future::poll_fn(|cx| {
         let before = inward.bytes + outward.bytes;
-        let over = poll_both(
-            client.stream,
-            upstream.stream,
-            &mut inward,
-            &mut outward,
-            cx,
-        );
+        let over = with_shared(|buffer| {
+            poll_both(
+                client.stream,
+                upstream.stream,
+                &mut inward,
+                &mut outward,
+                buffer,
+                cx,
+            )
+        });
         let is_progress = inward.bytes + outward.bytes > before;
         first = first.or(match (inward.has_ended, outward.has_ended) {
             (true, _) => Some(Side::Client),
@@ -122,9 +134,11 @@ where
             (Poll::Pending, None) => Poll::Pending,
         }
     });
+    // First the clock: what copies as long as tokio lets it, leaves no budget for others.
     let end = tokio::select! {
-        end = copied => end,
+        biased;
         () = drained(&mut drain) => End::Drained,
+        end = copied => end,
     };
     Report {
         end,
@@ -179,16 +193,17 @@ fn poll_both<C, U>(
     upstream: &mut U,
     inward: &mut Flow,
     outward: &mut Flow,
+    buffer: &mut [u8],
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), End>>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Poll::Ready(Err(fault)) = inward.poll_copy(client, upstream, cx) {
+    if let Poll::Ready(Err(fault)) = inward.poll_copy(client, upstream, buffer, cx) {
         return Poll::Ready(Err(fault.end(Side::Client, Side::Upstream)));
     }
-    if let Poll::Ready(Err(fault)) = outward.poll_copy(upstream, client, cx) {
+    if let Poll::Ready(Err(fault)) = outward.poll_copy(upstream, client, buffer, cx) {
         return Poll::Ready(Err(fault.end(Side::Upstream, Side::Client)));
     }
     match inward.is_over && outward.is_over {
@@ -221,6 +236,8 @@ struct Flow {
     written: usize,
     /// Bytes written in all.
     bytes: u64,
+    /// Whether the sink may keep something to itself still, as TLS does.
+    is_unflushed: bool,
     has_ended: bool,
     is_over: bool,
 }
@@ -231,6 +248,7 @@ impl Flow {
             held: early,
             written: 0,
             bytes: 0,
+            is_unflushed: false,
             has_ended: false,
             is_over: false,
         }
@@ -242,6 +260,7 @@ impl Flow {
         &mut self,
         source: &mut R,
         sink: &mut W,
+        buffer: &mut [u8],
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>>
     where
@@ -249,21 +268,23 @@ impl Flow {
         W: AsyncWrite + Unpin,
     {
         while !self.is_over {
-            ready!(self.poll_release(sink, cx)).map_err(Fault::Write)?;
+            if !self.held.is_empty() {
+                ready!(self.poll_release(sink, cx)).map_err(Fault::Write)?;
+            }
             if self.has_ended {
                 ready!(Pin::new(&mut *sink).poll_shutdown(cx)).map_err(Fault::Write)?;
                 self.is_over = true;
                 break;
             }
-            let mut buffer = SHARED.take();
-            buffer.resize(READ_AT_ONCE, 0);
-            let passed = self.poll_pass(&mut buffer, source, sink, cx);
-            SHARED.set(buffer);
-            if passed.is_pending() {
-                // TLS may have some left.
-                let _ = Pin::new(&mut *sink).poll_flush(cx).map_err(Fault::Write)?;
+            let Poll::Ready(read) = poll_read(source, buffer, cx) else {
+                ready!(self.poll_flush(sink, cx)).map_err(Fault::Write)?;
+                return Poll::Pending;
+            };
+            let read = read.map_err(Fault::Read)?;
+            self.has_ended = read.is_empty();
+            if !self.has_ended {
+                self.pass(read, sink, cx).map_err(Fault::Write)?;
             }
-            ready!(passed)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -280,44 +301,63 @@ impl Flow {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.written += written;
-            self.bytes += written as u64;
+            self.count(written);
         }
         self.held = Vec::new();
         self.written = 0;
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once to `buffer` and writes that, and holds what is not taken.
-    fn poll_pass<R, W>(
-        &mut self,
-        buffer: &mut [u8],
-        source: &mut R,
-        sink: &mut W,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Fault>>
+    /// Writes what was read, and holds what is not taken.
+    fn pass<W>(&mut self, read: &[u8], sink: &mut W, cx: &mut Context<'_>) -> io::Result<()>
     where
-        R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let mut read = ReadBuf::new(buffer);
-        match ready!(Pin::new(source).poll_read(cx, &mut read)) {
-            // The end of TCP without that of TLS: a WebSocket says by Close whether it is whole.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-            result => result.map_err(Fault::Read)?,
-        }
-        let read = read.filled();
-        self.has_ended = read.is_empty();
-        if self.has_ended {
-            return Poll::Ready(Ok(()));
-        }
         let taken = match Pin::new(sink).poll_write(cx, read) {
-            Poll::Ready(written) => written.map_err(Fault::Write)?,
+            Poll::Ready(taken) => taken?,
             Poll::Pending => 0,
         };
-        self.bytes += taken as u64;
-        self.held = read[taken..].to_vec();
+        self.count(taken);
+        if taken < read.len() {
+            self.held = read[taken..].to_vec();
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, written: usize) {
+        self.bytes += written as u64;
+        self.is_unflushed = true;
+    }
+
+    fn poll_flush<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if self.is_unflushed {
+            ready!(Pin::new(sink).poll_flush(cx))?;
+            self.is_unflushed = false;
+        }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Reads once to `buffer`, and returns what came, which is nothing at the end.
+fn poll_read<'b, R>(
+    source: &mut R,
+    buffer: &'b mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<&'b [u8]>>
+where
+    R: AsyncRead + Unpin,
+{
+    let mut read = ReadBuf::new(buffer);
+    match ready!(Pin::new(source).poll_read(cx, &mut read)) {
+        // The end of TCP without that of TLS: a WebSocket says by Close whether it is whole.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+        result => result?,
+    }
+    let length = read.filled().len();
+    Poll::Ready(Ok(&buffer[..length]))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{self, AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
 use tokio::time::timeout;
 
 use super::*;
@@ -67,6 +67,39 @@ async fn bytes_go_both_ways_and_early_ones_come_first() {
 }
 
 #[tokio::test]
+async fn what_a_sink_keeps_to_itself_is_flushed() {
+    let shutdown = Shutdown::new();
+    let (mut client, client_end) = duplex(64);
+    let (mut upstream, mut upstream_end) = duplex(64);
+    let mut client_end = BufStream::new(client_end);
+    let drain = shutdown.subscribe();
+    let running = tokio::spawn(async move {
+        let client = Mouth {
+            stream: &mut client_end,
+            early: b"early".to_vec(),
+        };
+        let upstream = Mouth {
+            stream: &mut upstream_end,
+            early: b"first".to_vec(),
+        };
+        run(client, upstream, None, drain).await
+    });
+    let mut read = [0; 5];
+    timeout(SOON, client.read_exact(&mut read))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&read, b"first");
+    upstream.write_all(b"again").await.unwrap();
+    timeout(SOON, client.read_exact(&mut read))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&read, b"again");
+    running.abort();
+}
+
+#[tokio::test]
 async fn one_side_may_end_and_still_be_answered() {
     let shutdown = Shutdown::new();
     let (mut client, mut upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
@@ -116,6 +149,21 @@ async fn silence_and_the_end_of_the_drain_end_it() {
     let report = report.await;
     assert!(matches!(report.end, End::Drained), "{report:?}");
     assert_eq!(report.lasted.as_secs(), 5);
+}
+
+#[tokio::test]
+async fn the_end_of_the_drain_ends_what_never_pauses() {
+    let shutdown = Shutdown::new();
+    let [mut client, mut upstream] = [(); 2].map(|()| io::join(io::repeat(7), io::sink()));
+    let [client, upstream] = [&mut client, &mut upstream].map(|stream| Mouth {
+        stream,
+        early: Vec::new(),
+    });
+    let drain = shutdown.subscribe();
+    shutdown.begin(Duration::from_millis(50));
+    let running = run(client, upstream, None, drain);
+    let report = timeout(SOON, running).await.unwrap();
+    assert!(matches!(report.end, End::Drained), "{report:?}");
 }
 
 #[test]

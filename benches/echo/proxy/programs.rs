@@ -1,0 +1,197 @@
+//! The proxies that are measured: how each is found, configured, and started.
+
+use std::env;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::args::Args;
+use crate::client::PATIENCE;
+use crate::servers::{self, Role, Running, Started};
+use crate::traffic::Wire;
+
+/// Connections that nginx and HAProxy may have.
+const CONNECTIONS: usize = 16_384;
+
+/// A reverse proxy that is installed.
+#[derive(Debug)]
+pub struct Proxy {
+    name: &'static str,
+    program: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Echobeat,
+    Nginx,
+    Haproxy,
+}
+
+impl Proxy {
+    /// The echobeats that are asked for.
+    pub fn echobeats(args: &Args) -> impl Iterator<Item = Self> {
+        let echobeats = args.echobeats().into_iter();
+        echobeats.map(|(name, program)| Self {
+            name,
+            program,
+            kind: Kind::Echobeat,
+        })
+    }
+
+    /// The proxies that echobeat is compared with, or the name of what is not installed.
+    pub fn others() -> impl Iterator<Item = Result<Self, &'static str>> {
+        let others = [("nginx", Kind::Nginx), ("haproxy", Kind::Haproxy)].into_iter();
+        others.map(|(name, kind)| {
+            let program = find(name).ok_or(name)?;
+            Ok(Self {
+                name,
+                program,
+                kind,
+            })
+        })
+    }
+
+    /// Starts it in front of a server, and waits until it listens. It has one thread.
+    pub fn start(&self, upstream: SocketAddr) -> Result<Running, Failure> {
+        let started = match self.kind {
+            Kind::Echobeat => self.start_echobeat(upstream),
+            Kind::Nginx => self.start_configured("nginx.conf", nginx, upstream),
+            Kind::Haproxy => self.start_configured("haproxy.cfg", haproxy, upstream),
+        };
+        let started =
+            started.map_err(|failure| format!("{} does not start: {failure}", self.name))?;
+        Ok(Running::new(
+            self.name,
+            started,
+            Wire::Upgraded,
+            self.role(),
+        ))
+    }
+
+    fn role(&self) -> Role {
+        match self.kind {
+            Kind::Echobeat if self.name == "echobeat" => Role::Echobeat,
+            Kind::Echobeat => Role::Other,
+            Kind::Nginx | Kind::Haproxy => Role::Peer,
+        }
+    }
+
+    fn start_echobeat(&self, upstream: SocketAddr) -> Result<Started, Failure> {
+        let flags = ["proxy".to_owned(), format!("--upstream=http://{upstream}")];
+        servers::start_echobeat(&self.program, &flags, 1)
+    }
+
+    fn start_configured(
+        &self,
+        file: &str,
+        config: fn(SocketAddr, SocketAddr, &Path) -> String,
+        upstream: SocketAddr,
+    ) -> Result<Started, Failure> {
+        let directory: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "bench-proxy"]
+            .iter()
+            .collect();
+        fs::create_dir_all(&directory)?;
+        let address = free_address()?;
+        let file = directory.join(file);
+        fs::write(&file, config(address, upstream, &directory))?;
+        let mut command = Command::new(&self.program);
+        match self.kind {
+            // With its log from before it has read its configuration.
+            Kind::Nginx => command.args(["-e", "stderr", "-c"]).arg(&file),
+            _ => command.args(["-db", "-f"]).arg(&file),
+        };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        until_it_listens(address, child)
+    }
+}
+
+/// One process, without the master that would outlive it, with what the manual says of WebSockets
+/// (<https://nginx.org/en/docs/http/websocket.html>).
+fn nginx(address: SocketAddr, upstream: SocketAddr, directory: &Path) -> String {
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|part| {
+        let path = directory.join(part);
+        format!("    {part}_temp_path \"{}\";\n", path.display())
+    });
+    format!(
+        r#"daemon off;
+master_process off;
+worker_processes 1;
+pid "{}";
+error_log stderr warn;
+events {{
+    worker_connections {CONNECTIONS};
+}}
+http {{
+{}    access_log off;
+    server {{
+        listen {address};
+        location / {{
+            proxy_pass http://{upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+            proxy_read_timeout 1h;
+            proxy_send_timeout 1h;
+        }}
+    }}
+}}
+"#,
+        directory.join("nginx.pid").display(),
+        temporary.concat(),
+    )
+}
+
+/// One thread, and the timeouts that the manual asks for, of which that of a tunnel is for
+/// WebSockets (<https://docs.haproxy.org/2.8/configuration.html>, `timeout tunnel`).
+fn haproxy(address: SocketAddr, upstream: SocketAddr, _: &Path) -> String {
+    format!(
+        "global
+    nbthread 1
+    maxconn {}
+defaults
+    mode http
+    no log
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout tunnel 1h
+listen proxy
+    bind {address}
+    server backend {upstream}
+",
+        CONNECTIONS / 2,
+    )
+}
+
+/// A program on the path, or where Debian has those that only root has on the path.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let mut programs = directories.map(|directory| directory.join(name));
+    programs.find(|program| program.is_file())
+}
+
+/// An address for a program that cannot choose and tell one itself.
+fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn until_it_listens(address: SocketAddr, mut child: Child) -> Result<Started, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        if let Some(status) = child.try_wait()? {
+            return Err(format!("it ends with {status}").into());
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            return Err(format!("it does not listen ({})", child.wait()?).into());
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Ok((address, child.id(), Some(child)))
+}
