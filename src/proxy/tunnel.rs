@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::shutdown::Drain;
 
 /// Bytes that are read at once, and the most that wait for one side to take them.
-const READ_AT_ONCE: usize = 64 << 10;
+const READ_AT_ONCE: usize = 32 << 10;
 
 thread_local! {
     /// What the tunnels of a thread read to, one after another: an idle one has no buffer.
