@@ -1,4 +1,4 @@
-//! What of a [scenario](crate::scenario) shows in the handshake.
+//! What of a [scenario](Scenario) shows in the handshake.
 
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};

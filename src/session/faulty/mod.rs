@@ -288,10 +288,8 @@ where
             return Err(Finish::Cut("deaf", Parting::Reset));
         }
         if self.poll_send(now, cx)?.is_pending() {
-            self.inattentive_at = now;
-            return self.wait_for_peer(now).map(|()| Poll::Pending);
+            return Ok(Poll::Pending);
         }
-        self.blocked = None;
         if self.lineup.is_empty() {
             if let Some(finish) = self.finish.take() {
                 return Err(finish);
@@ -303,7 +301,11 @@ where
         if self.keep_time(now)? {
             return Ok(Poll::Ready(()));
         }
-        self.poll_receive(now, cx)
+        if self.poll_receive(now, cx)?.is_ready() {
+            return Ok(Poll::Ready(()));
+        }
+        // There may be Pongs.
+        self.poll_send(now, cx).map(|_| Poll::Pending)
     }
 
     /// Does what a cue asks for.
@@ -324,8 +326,20 @@ where
         Ok(())
     }
 
-    /// Sends all that is due.
+    /// Sends all that is due, to a peer that takes it.
     fn poll_send(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<Poll<()>, Finish> {
+        let sent = self.poll_write(now, cx)?;
+        match sent {
+            Poll::Ready(()) => self.blocked = None,
+            Poll::Pending => {
+                self.inattentive_at = now;
+                self.wait_for_peer(now)?;
+            }
+        }
+        Ok(sent)
+    }
+
+    fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<Poll<()>, Finish> {
         loop {
             let mut is_all = false;
             while !is_all && !self.session.writer.is_full() {
