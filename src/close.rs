@@ -49,6 +49,9 @@ pub(crate) enum End {
     /// The connection failed.
     #[error("{0}")]
     Lost(io::Error),
+    /// This step of a scenario ended it, with this code.
+    #[error("asked for by the step {0}")]
+    Fault(&'static str, u16),
 }
 
 /// How to leave TCP once the last byte is written.
@@ -78,6 +81,7 @@ impl End {
             Self::Stalled => "stalled",
             Self::Eof => "eof",
             Self::Lost(_) => "lost",
+            Self::Fault(..) => "fault",
         }
     }
 
@@ -104,7 +108,7 @@ impl End {
             Self::Drained => CloseCode::Away,
             Self::Dead => CloseCode::Error,
             Self::Closed(_) | Self::IllegalCode => return None,
-            Self::Stalled | Self::Eof | Self::Lost(_) => return None,
+            Self::Stalled | Self::Eof | Self::Lost(_) | Self::Fault(..) => return None,
         };
         let reason = self.to_string().into();
         Some(CloseFrame { code, reason })
@@ -117,6 +121,7 @@ impl End {
             Self::Closed(Some(frame)) => frame.code,
             Self::Closed(None) => CloseCode::Status,
             Self::IllegalCode => CloseCode::Protocol,
+            Self::Fault(_, code) => return *code,
             _ => self
                 .close_frame()
                 .map_or(CloseCode::Abnormal, |frame| frame.code),
@@ -223,6 +228,7 @@ mod tests {
                 "eof",
             ),
             (Error::Io(lost()).into(), 1006, "lost"),
+            (End::Fault("close", 4001), 4001, "fault"),
         ] {
             assert_eq!((end.code(), end.word()), (code, word), "{end:?}");
         }

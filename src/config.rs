@@ -9,6 +9,7 @@ use hyper::Uri;
 
 use crate::address::Address;
 use crate::platform;
+use crate::scenario::Scenario;
 
 mod proxy;
 pub(crate) use proxy::default_max_tunnels;
@@ -66,6 +67,10 @@ pub struct ServerConfig {
     pub close_timeout: Duration,
     /// Time that sessions have to end on shutdown. Their closes are spread over its first half.
     pub drain: Duration,
+    /// What is done otherwise than by a good server, for every connection.
+    pub scenario: Scenario,
+    /// Whether a request may ask for a scenario of its own; otherwise it gets 403.
+    pub faults: bool,
 }
 
 impl Default for ServerConfig {
@@ -87,6 +92,8 @@ impl Default for ServerConfig {
             send_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(10),
+            scenario: Scenario::default(),
+            faults: true,
         }
     }
 }

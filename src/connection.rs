@@ -1,9 +1,12 @@
 //! One connection, from accept to close: the [way in](crate::entry), HTTP, then perhaps a session, or
 //! over HTTP/2 several, then an orderly end of TCP.
 
+mod faulty;
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::future::Either;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
@@ -25,6 +28,7 @@ use crate::shutdown::Drain;
 use crate::tasks::Stage;
 use crate::tls::{Acceptor, MaybeTls};
 use crate::wire::Transport;
+use faulty::Faulty;
 
 /// Serves WebSocket connections: what every connection of one server shares.
 #[derive(Debug)]
@@ -77,7 +81,7 @@ impl EchoService {
         let beginning = whole::accept(stream, &routes, visit.deadline, visit.drain.clone());
         let stream = match beginning.await {
             Beginning::Session(stream, early, upgrade) => {
-                return Some(self.session(stream, early, *upgrade, visit));
+                return Some(self.session(stream, early, upgrade, visit));
             }
             Beginning::Other(stream) => stream,
             Beginning::Lost => return None,
@@ -93,23 +97,40 @@ impl EchoService {
             ended,
         } = Box::pin(served).await;
         match (ended, answers.take_accepted()) {
-            (Ended::Well, Some(upgrade)) => Some(self.session(stream, early, *upgrade, visit)),
+            (Ended::Well, Some(upgrade)) => Some(self.session(stream, early, upgrade, visit)),
             (Ended::Late, _) => None,
             _ => Some(Stage::last(linger(stream))),
         }
     }
 
     /// The session that an upgrade was accepted for.
-    fn session(&self, stream: MaybeTls, early: Vec<u8>, upgrade: Upgrade, visit: Visit) -> Stage {
+    fn session(
+        &self,
+        stream: MaybeTls,
+        early: Vec<u8>,
+        upgrade: Box<Upgrade>,
+        visit: Visit,
+    ) -> Stage {
         let Visit {
             caller,
             accepted_at,
             drain,
             ..
         } = visit;
-        let guard = self.metrics.begin(caller, accepted_at.elapsed());
         let config = Arc::clone(&self.config);
-        let session = converse(stream, early, upgrade, guard, config, drain, caller);
+        if !upgrade.handshake.scenario.is_default() {
+            let faulty = Faulty {
+                upgrade,
+                config,
+                metrics: Arc::clone(&self.metrics),
+                begun_at: accepted_at,
+                drain,
+                caller,
+            };
+            return Stage::last(faulty.over_http1(stream, early));
+        }
+        let guard = self.metrics.begin(caller, accepted_at.elapsed());
+        let session = converse(stream, early, *upgrade, guard, config, drain, caller);
         Stage::last(session)
     }
 
@@ -133,18 +154,24 @@ impl EchoService {
                 Reply::Session(answer, upgrade) => {
                     drop(opening.take());
                     let begun_at = exchange.begun_at;
+                    let (config, drain) = (Arc::clone(&config), drain.clone());
+                    if !upgrade.handshake.scenario.is_default() {
+                        let faulty = Faulty {
+                            upgrade,
+                            config,
+                            metrics: Arc::clone(&metrics),
+                            begun_at,
+                            drain,
+                            caller,
+                        };
+                        // Boxed, for an ordinary session to have no room for it.
+                        return Some(Either::Right(Box::pin(faulty.over_http2(exchange))));
+                    }
                     let stream = exchange.accept(&answer)?;
                     let guard = metrics.begin(caller, begun_at.elapsed());
-                    let (config, drain) = (Arc::clone(&config), drain.clone());
-                    Some(converse(
-                        stream,
-                        Vec::new(),
-                        *upgrade,
-                        guard,
-                        config,
-                        drain,
-                        caller,
-                    ))
+                    let early = Vec::new();
+                    let session = converse(stream, early, *upgrade, guard, config, drain, caller);
+                    Some(Either::Left(session))
                 }
             }
         };
@@ -205,11 +232,14 @@ fn log_open(caller: Caller, upgrade: &Upgrade) {
         path, handshake, ..
     } = upgrade;
     let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
+    let scenario = &handshake.scenario;
+    let scenario = (!scenario.is_default()).then(|| scenario.to_string());
     match &handshake.passed_over {
-        None => info!(parent: &caller.span(), path, subprotocol, "open"),
+        None => info!(parent: &caller.span(), path, subprotocol, r#do = scenario, "open"),
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
-            info!(parent: &caller.span(), path, offered, "open, without a subprotocol");
+            let message = "open, without a subprotocol";
+            info!(parent: &caller.span(), path, offered, r#do = scenario, "{message}");
         }
     }
 }

@@ -12,10 +12,16 @@ pub(crate) enum Opcode {
     Pong = 0xa,
 }
 
+/// The bit of a frame's first byte that says that it is the last of its message.
+pub(crate) const FIN: u8 = 0x80;
+
 /// Adds the header of a server's frame, which is a message by itself, to `bytes`.
 pub(crate) fn put_header(opcode: Opcode, payload: usize, bytes: &mut Vec<u8>) {
-    const FIN: u8 = 0x80;
-    let first = FIN | opcode as u8;
+    put_header_of(FIN | opcode as u8, payload, bytes);
+}
+
+/// Adds the header of a server's frame that begins with this byte to `bytes`.
+pub(crate) fn put_header_of(first: u8, payload: usize, bytes: &mut Vec<u8>) {
     match payload {
         0..126 => bytes.extend([first, payload as u8]),
         126..=0xffff => {

@@ -4,6 +4,8 @@
 //! The checks are our own: tungstenite's read only the first `Connection` line, and want `Upgrade`
 //! to be exactly `websocket`.
 
+mod faults;
+
 use std::borrow::Cow;
 use std::time::SystemTime;
 
@@ -18,6 +20,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::config::{ServerConfig, Subprotocol};
+use crate::scenario::Scenario;
 
 /// Most header lines of a request.
 const MAX_HEADERS: usize = 64;
@@ -31,6 +34,8 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) sentence: Cow<'static, str>,
+    /// More for the reader, which would be too much for the log.
+    pub(crate) advice: Option<String>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -39,6 +44,7 @@ impl Refusal {
         Self {
             status,
             sentence: sentence.into(),
+            advice: None,
             headers: Vec::new(),
         }
     }
@@ -57,25 +63,35 @@ impl Refusal {
 /// What an accepted handshake comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handshake {
-    /// The value of `Sec-WebSocket-Accept`, which an extended CONNECT has not.
-    accept: Option<String>,
+    acceptance: Acceptance,
     /// The subprotocol selected, if any.
     pub(crate) subprotocol: Option<Subprotocol>,
     /// The client's offers, if there were some and none was selected.
     pub(crate) passed_over: Option<String>,
+    /// What the session does otherwise than by the book.
+    pub(crate) scenario: Scenario,
+}
+
+/// How a request is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Acceptance {
+    /// By a 101, with this value of `Sec-WebSocket-Accept`.
+    Upgrade(Option<String>),
+    /// By the 200 to an extended CONNECT.
+    Connect,
 }
 
 impl Handshake {
     /// The response that accepts: a 101, or a 200 to an extended CONNECT.
     pub(crate) fn response<B: Default>(&self) -> Response<B> {
         let mut response = Response::new(B::default());
-        if let Some(accept) = &self.accept {
+        if let Acceptance::Upgrade(accept) = &self.acceptance {
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
             // Base64 and tokens are visible ASCII, so neither conversion fails.
-            if let Ok(accept) = HeaderValue::from_str(accept) {
+            if let Some(Ok(accept)) = accept.as_deref().map(HeaderValue::from_str) {
                 headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
             }
         }
@@ -88,7 +104,13 @@ impl Handshake {
     /// The head of a 101 as it is on the wire, and as hyper writes it: with the time of day. An
     /// extended CONNECT has none.
     pub(crate) fn switching_protocols(&self) -> Option<String> {
-        let accept = self.accept.as_ref()?;
+        let Acceptance::Upgrade(accept) = &self.acceptance else {
+            return None;
+        };
+        let (name, accept, end) = match accept {
+            Some(accept) => ("Sec-Websocket-Accept: ", &**accept, "\r\n"),
+            None => ("", "", ""),
+        };
         let subprotocol = match &self.subprotocol {
             Some(name) => &format!("Sec-Websocket-Protocol: {}\r\n", name.as_str()),
             None => "",
@@ -98,7 +120,7 @@ impl Handshake {
             "HTTP/1.1 101 Switching Protocols\r\n\
              Connection: Upgrade\r\n\
              Upgrade: websocket\r\n\
-             Sec-Websocket-Accept: {accept}\r\n\
+             {name}{accept}{end}\
              {subprotocol}\
              Date: {date}\r\n\r\n"
         ))
@@ -117,12 +139,12 @@ pub(crate) fn is_asked_for<B>(request: &Request<B>) -> bool {
 pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<Handshake, Refusal> {
     let headers = request.headers();
     check_head(request)?;
-    let accept = match request.version() {
+    let acceptance = match request.version() {
         Version::HTTP_2 => {
             check_connect(request)?;
             // There are no upgrades to require.
             check_version(headers, StatusCode::BAD_REQUEST)?;
-            None
+            Acceptance::Connect
         }
         _ => {
             check_upgrade(request)?;
@@ -130,18 +152,23 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
                 // RFC 9110, section 15.5.22.
                 refusal.with(UPGRADE, "websocket")
             })?;
-            Some(accept_key(headers)?)
+            Acceptance::Upgrade(Some(accept_key(headers)?))
         }
     };
     check_path(request.uri().path(), config)?;
     check_origin(headers, config)?;
     let subprotocol = select_subprotocol(headers, &config.subprotocols);
     let offers: Vec<_> = offers(headers).collect();
-    Ok(Handshake {
-        accept,
+    let handshake = Handshake {
+        acceptance,
         passed_over: (subprotocol.is_none() && !offers.is_empty()).then(|| offers.join(", ")),
         subprotocol,
-    })
+        scenario: faults::scenario(request.uri().query(), config)?,
+    };
+    match handshake.scenario.is_default() {
+        true => Ok(handshake),
+        false => faults::distort(handshake),
+    }
 }
 
 /// Checks what holds for every request, upgrade or not: the head's size, and its `Host` (RFC 9112,
@@ -283,7 +310,7 @@ fn select_subprotocol(headers: &HeaderMap, ours: &[Subprotocol]) -> Option<Subpr
 }
 
 /// The subprotocols that the client offers, valid or not.
-fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub(crate) fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     tokens(headers.get_all(SEC_WEBSOCKET_PROTOCOL)).filter(|offer| !offer.is_empty())
 }
 

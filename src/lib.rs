@@ -26,6 +26,7 @@
 //! | `tls` | the certificate, and connections with or without TLS |
 //! | `http` | HTTP/1.1 and HTTP/2, routes and plain answers |
 //! | `handshake` | from a request to its acceptance or the refusal, a pure function |
+//! | `scenario` | faults on demand, as plain data |
 //! | `session` | echo, heart beat, keepalive, backpressure |
 //! | `frames` | where frames and messages end |
 //! | `wire` | the socket, and when it was last heard of |
@@ -59,6 +60,7 @@ mod metrics;
 mod places;
 pub mod platform;
 mod proxy;
+mod scenario;
 mod server;
 mod session;
 mod shutdown;
@@ -73,5 +75,6 @@ pub use config::{
     Upstream, UpstreamError,
 };
 pub use proxy::Proxy;
+pub use scenario::{Scenario, ScenarioError};
 pub use server::Server;
 pub use tls::{Acceptor, TlsError};

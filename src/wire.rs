@@ -35,6 +35,10 @@ impl<S> Wire<S> {
         self.io
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        &mut self.io
+    }
+
     /// When the last byte arrived.
     pub(crate) fn heard_at(&self) -> Instant {
         self.heard_at

@@ -23,7 +23,10 @@ static CONFIGS: LazyLock<Vec<ServerConfig>> = LazyLock::new(|| {
     for paths in [off, on] {
         for subprotocols in [off, on] {
             for origins in [off, on] {
-                let mut config = ServerConfig::default();
+                let mut config = ServerConfig {
+                    faults: false,
+                    ..ServerConfig::default()
+                };
                 if paths {
                     config.paths = ["/ws", "/chat"].map(|path| path.parse().unwrap()).into();
                 }
@@ -41,6 +44,9 @@ static CONFIGS: LazyLock<Vec<ServerConfig>> = LazyLock::new(|| {
     configs
 });
 
+/// The settings that let a request ask for anything.
+static FAULTS: LazyLock<ServerConfig> = LazyLock::new(ServerConfig::default);
+
 fuzz_target!(|head: &[u8]| -> Corpus {
     let Some(request) = parse(head) else {
         return Corpus::Reject;
@@ -49,11 +55,12 @@ fuzz_target!(|head: &[u8]| -> Corpus {
         .iter()
         .filter_map(|config| Some((config, fuzzing::answer(&request, config)?)))
         .collect();
+    if let Some(answer) = fuzzing::answer(&request, &FAULTS) {
+        check_lines(&answer);
+        assert!(!answer.body().contains(char::is_control));
+    }
     for (config, answer) in &answers {
-        for value in answer.headers().values() {
-            let breaks_lines = |byte: &u8| matches!(byte, b'\r' | b'\n');
-            assert!(!value.as_bytes().iter().any(breaks_lines), "{value:?}");
-        }
+        check_lines(answer);
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             check_acceptance(&request, config, answer);
             let (_, open) = &answers[0];
@@ -87,6 +94,14 @@ fn parse(head: &[u8]) -> Option<Request<()>> {
         request.headers_mut().append(name, value);
     }
     Some(request)
+}
+
+/// Checks that no header breaks out of its line.
+fn check_lines(answer: &Response<String>) {
+    for value in answer.headers().values() {
+        let breaks_lines = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        assert!(!value.as_bytes().iter().any(breaks_lines), "{value:?}");
+    }
 }
 
 /// Checks a 101 (RFC 6455, section 4.2.2), and what the request must have been to get it.

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use super::shared::{LifetimeArgs, TransportArgs};
-use super::values::{Interval, connections, duration, interval, message_size};
+use super::values::{Interval, connections, duration, interval, message_size, scenario};
 use crate::address::Address;
 use crate::config::{self, Origin, ServerConfig, Subprotocol, UpgradePath};
+use crate::scenario::Scenario;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ServeArgs {
@@ -123,6 +125,16 @@ pub(super) struct ServeArgs {
     )]
     #[arg(value_parser = duration)]
     close_timeout: Duration,
+
+    /// What to do otherwise than a good server, for every client, such as delay:200ms,fin@3msg; the
+    /// parameter do of a URL says it for one
+    #[arg(long = "do", env = "ECHOBEAT_DO", value_name = "STEPS", value_parser = scenario)]
+    #[arg(conflicts_with = "no_faults")]
+    scenario: Option<Scenario>,
+
+    /// Answer 403 to URLs with a do
+    #[arg(long, env = "ECHOBEAT_NO_FAULTS", value_parser = BoolishValueParser::new())]
+    no_faults: bool,
 }
 
 impl ServeArgs {
@@ -155,6 +167,8 @@ impl ServeArgs {
             send_timeout: self.send_timeout,
             close_timeout: self.close_timeout,
             drain: lifetime.drain,
+            scenario: self.scenario.unwrap_or_default(),
+            faults: !self.no_faults,
         }
     }
 }

@@ -41,6 +41,7 @@ fn every_flag_arrives() {
         "--send-timeout=4s",
         "--close-timeout=500ms",
         "--drain=2m",
+        "--do=who,fin@3msg",
     ]);
     let expected = ServerConfig {
         listen: ["unix:a.sock", "localhost:1"]
@@ -64,6 +65,8 @@ fn every_flag_arrives() {
         send_timeout: Duration::from_secs(4),
         close_timeout: Duration::from_millis(500),
         drain: Duration::from_secs(120),
+        scenario: "who,fin@3msg".parse().unwrap(),
+        faults: true,
     };
     assert_eq!(config.unwrap(), expected);
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::scenario::Scenario;
+
 /// The longest duration that a flag takes: what is longer is as good as off.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -55,4 +57,9 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
         Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
         _ => Err("a message is from 1 byte to 1GiB".to_owned()),
     }
+}
+
+pub(super) fn scenario(text: &str) -> Result<Scenario, String> {
+    let explained = |error| format!("{error} {}", Scenario::usage());
+    text.parse().map_err(explained)
 }

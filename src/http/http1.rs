@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{Ready, poll_fn, ready};
+use std::future::{Pending, Ready, pending, poll_fn, ready};
 use std::pin::{self, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 
+use futures_util::future::Either;
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -31,6 +33,7 @@ const READ_LIMIT: usize = 32 << 10;
 pub(crate) struct Progress {
     steps: AtomicU64,
     under_way: AtomicU64,
+    is_handed_over: AtomicBool,
 }
 
 impl Progress {
@@ -48,6 +51,15 @@ impl Progress {
     pub(crate) fn end(&self) {
         self.under_way.fetch_sub(1, Ordering::Relaxed);
         self.step();
+    }
+
+    /// Notes that the connection is somebody else's, who answers the last request.
+    pub(crate) fn hand_over(&self) {
+        self.is_handed_over.store(true, Ordering::Relaxed);
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.is_handed_over.load(Ordering::Relaxed)
     }
 
     fn steps(&self) -> u64 {
@@ -78,7 +90,8 @@ pub(crate) enum Ended {
     Late,
 }
 
-/// Answers the requests on `stream` until one of them is accepted for an upgrade, or it ends. A head
+/// Answers the requests on `stream` until one of them is accepted for an upgrade, or it ends, or is
+/// handed over. A head
 /// that does not arrive in time ends it, and so does an answer that is not taken.
 pub(crate) async fn serve<S, V, B>(
     stream: Rewound<S>,
@@ -106,7 +119,10 @@ where
     let ended = loop {
         tokio::select! {
             biased;
-            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break Some(result),
+            result = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+                Poll::Pending if progress.is_handed_over() => Poll::Ready(Ok(())),
+                polled => polled,
+            }) => break Some(result),
             _ = &mut drain_begun, if !draining => {
                 draining = true;
                 pin::Pin::new(&mut connection).graceful_shutdown();
@@ -176,18 +192,26 @@ impl Answers {
 impl Service<Request<Incoming>> for Answers {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Either<
+        Ready<Result<Self::Response, Infallible>>,
+        Pending<Result<Self::Response, Infallible>>,
+    >;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let answer = match self.routes.reply(&request, self.caller) {
             Reply::Answer(answer) => answer,
             Reply::Session(answer, upgrade) => {
+                let is_ordinary = upgrade.handshake.scenario.is_default();
                 let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
                 *accepted = Some(upgrade);
+                if !is_ordinary {
+                    self.progress.hand_over();
+                    return Either::Right(pending());
+                }
                 answer
             }
         };
         self.progress.step();
-        ready(Ok(answer.map(Full::new)))
+        Either::Left(ready(Ok(answer.map(Full::new))))
     }
 }

@@ -18,6 +18,7 @@
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
+//! | [`portrait`] | what the server saw of a request |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 
@@ -25,10 +26,12 @@ pub(crate) mod exchange;
 pub(crate) mod http1;
 pub(crate) mod http2;
 mod page;
+mod portrait;
 pub(crate) mod preface;
 pub(crate) mod stream;
 pub(crate) mod whole;
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +67,8 @@ pub(crate) struct Terms {
 pub(crate) struct Upgrade {
     pub(crate) path: String,
     pub(crate) handshake: Handshake,
+    /// What the step `who` says, if it is asked for.
+    pub(crate) portrait: Option<String>,
     /// Its place among the sessions.
     pub(crate) place: Place,
 }
@@ -121,7 +126,7 @@ impl Routes {
             debug!(parent: &caller.span(), %method, path, status, "answered");
             return Reply::Answer(answer);
         }
-        self.upgrade(request).unwrap_or_else(|refusal| {
+        self.upgrade(request, caller).unwrap_or_else(|refusal| {
             let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
             info!(parent: &caller.span(), %method, path, status, reason, "refused");
             self.metrics.refuse(refusal.status);
@@ -131,8 +136,12 @@ impl Routes {
         })
     }
 
-    fn upgrade<B>(&self, request: &Request<B>) -> Result<Reply, Refusal> {
-        let upgrade = self.accept(request)?;
+    fn upgrade<B>(&self, request: &Request<B>, caller: Caller) -> Result<Reply, Refusal> {
+        let mut upgrade = self.accept(request)?;
+        if upgrade.handshake.scenario.has_portrait() {
+            let portrait = portrait::portrait(request, &upgrade.handshake, caller);
+            upgrade.portrait = Some(portrait);
+        }
         Ok(Reply::Session(upgrade.handshake.response(), upgrade))
     }
 
@@ -149,6 +158,7 @@ impl Routes {
             .ok_or_else(|| Refusal::unavailable(full))?;
         Ok(Box::new(Upgrade {
             path: request.uri().path().to_owned(),
+            portrait: None,
             handshake,
             place,
         }))
@@ -251,7 +261,9 @@ fn upgrade_required<B>(request: &Request<B>) -> Result<Answer, Refusal> {
 }
 
 pub(crate) fn refuse(refusal: &Refusal) -> Answer {
-    let mut answer = text(refusal.status, &refusal.sentence);
+    let advice = refusal.advice.iter().map(String::as_str);
+    let lines: Vec<_> = iter::once(&*refusal.sentence).chain(advice).collect();
+    let mut answer = text(refusal.status, &lines.join("\n"));
     for (name, value) in &refusal.headers {
         answer.headers_mut().insert(name, value.clone());
     }

@@ -1,6 +1,6 @@
 //! An upgrade whose head came whole, in the first read: it is accepted here, without what it takes
 //! to read heads in pieces, and bodies, and one request after another. All else is hyper's, to read
-//! again and to answer, refusals too.
+//! again and to answer, refusals and scenarios too.
 
 use bytes::BytesMut;
 use httparse::Status;
@@ -73,6 +73,9 @@ fn answer(read: &Bytes, routes: &Routes) -> Option<(String, Box<Upgrade>, usize)
         return None;
     }
     let upgrade = routes.accept(&request).ok()?;
+    if !upgrade.handshake.scenario.is_default() {
+        return None;
+    }
     Some((upgrade.handshake.switching_protocols()?, upgrade, length))
 }
 
@@ -178,6 +181,7 @@ mod tests {
                 &running,
             ),
             (&UPGRADE.replace('G', "\0"), 1, &running),
+            (&UPGRADE.replace("/ HTTP", "/?do=who HTTP"), 1, &running),
             (UPGRADE, 0, &running),
             (UPGRADE, 1, &draining),
         ] {

@@ -68,6 +68,11 @@ pub fn open_file_limit() -> usize {
     1 << 16
 }
 
+/// The name of this machine, as its environment has it.
+pub(crate) fn host_name() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}
+
 /// Does nothing: there is no limit to raise.
 pub fn raise_open_file_limit() {}
 

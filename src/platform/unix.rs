@@ -20,6 +20,12 @@ pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {
     UnixStream::connect(path).await
 }
 
+/// The name of this machine.
+pub(crate) fn host_name() -> Option<String> {
+    let name = rustix::system::uname();
+    Some(name.nodename().to_string_lossy().into_owned())
+}
+
 /// The signals that ask the process to stop.
 #[derive(Debug)]
 pub struct Signals {

@@ -48,12 +48,21 @@ impl Ledger {
         self.received.count(payload);
         self.sent.count(payload);
         let tally = self.recent(now);
-        let kind = match opcode {
-            Opcode::Text => 0,
-            _ => 1,
-        };
+        let kind = kind(opcode);
         tally.received[kind].count(payload);
         tally.sent[kind].count(payload);
+    }
+
+    /// Counts a message that came at `now` and may go back or not.
+    pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Instant) {
+        self.received.count(payload);
+        self.recent(now).received[kind(opcode)].count(payload);
+    }
+
+    /// Counts a message that went out at `now`, be it an echo or not.
+    pub(super) fn send(&mut self, opcode: Opcode, payload: usize, now: Instant) {
+        self.sent.count(payload);
+        self.recent(now).sent[kind(opcode)].count(payload);
     }
 
     /// Counts a heart beat, at once: there are few of them.
@@ -89,6 +98,14 @@ impl Ledger {
         if let Some(recent) = self.recent.take() {
             self.metrics.add(&recent.tally);
         }
+    }
+}
+
+/// Its place among the kinds of a direction.
+fn kind(opcode: Opcode) -> usize {
+    match opcode {
+        Opcode::Text => 0,
+        _ => 1,
     }
 }
 

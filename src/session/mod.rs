@@ -16,8 +16,10 @@
 //! | [`schedule`] | the clock |
 //! | [`ledger`] | what is counted |
 //! | [`flood`] | the limit on control frames |
+//! | [`faulty`] | sessions that misbehave as they are asked to |
 
 mod codec;
+pub(crate) mod faulty;
 mod flood;
 mod input;
 mod ledger;

@@ -101,6 +101,8 @@ async fn help_and_version_go_to_stdout() {
         "--tls-self-signed",
         "--tls-self-signed-dir",
         "--h2c",
+        "--no-faults",
+        "--do",
         "--log-format",
         "--verbose",
         "--quiet",

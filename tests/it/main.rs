@@ -10,6 +10,7 @@ mod http2;
 mod metrics;
 mod page;
 mod proxy;
+mod scenario;
 mod shutdown;
 mod support;
 mod tls;

@@ -2,6 +2,7 @@
 
 mod close;
 mod echo;
+mod faulty;
 mod properties;
 mod timing;
 

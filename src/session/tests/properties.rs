@@ -13,7 +13,9 @@ use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::session::faulty::{self, Script};
 use crate::session::outbox::LARGE;
+use crate::shutdown::Drain;
 
 /// A stream that reads `input` to its end and keeps what is written, both in pieces of the sizes
 /// given, over and over. A size of 0 means: not now.
@@ -80,6 +82,39 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
 
 /// What a session writes until it ends, and its report.
 fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, Report) {
+    let run = async |stream, config, drain| {
+        let session = run(stream, b"", Arc::new(config), Arc::default(), drain, CALLER);
+        session.await.0
+    };
+    converse_by(run, input, reads, writes)
+}
+
+/// The same for a session with a scenario.
+fn play(
+    scenario: &str,
+    input: Vec<u8>,
+    reads: Vec<usize>,
+    writes: Vec<usize>,
+) -> (Vec<u8>, Report) {
+    let run = async |stream, config, drain| {
+        let script = Script {
+            scenario: &scenario.parse().unwrap(),
+            head: Vec::new(),
+            portrait: None,
+        };
+        let metrics = Arc::default();
+        let session = faulty::run(stream, b"", script, &config, metrics, drain, CALLER);
+        session.await.0
+    };
+    converse_by(run, input, reads, writes)
+}
+
+fn converse_by(
+    run: impl AsyncFnOnce(CutStream, ServerConfig, Drain) -> Report,
+    input: Vec<u8>,
+    reads: Vec<usize>,
+    writes: Vec<usize>,
+) -> (Vec<u8>, Report) {
     thread_local! {
         static RUNTIME: RefCell<Runtime> = RefCell::new(
             Builder::new_current_thread().enable_time().start_paused(true).build().unwrap(),
@@ -98,10 +133,10 @@ fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, 
     };
     let drain = Shutdown::new().subscribe();
     let session = async {
-        let session = run(stream, b"", Arc::new(config), Arc::default(), drain, CALLER);
+        let session = run(stream, config, drain);
         timeout(PATIENCE, session).await.expect("the session ends")
     };
-    let (report, _) = RUNTIME.with_borrow(|runtime| runtime.block_on(session));
+    let report = RUNTIME.with_borrow(|runtime| runtime.block_on(session));
     let written = std::mem::take(&mut *output.lock().unwrap());
     (written, report)
 }
@@ -251,5 +286,42 @@ proptest! {
             prop_assert!(first != TEXT || std::str::from_utf8(&payload).is_ok());
             prop_assert!(first < CLOSE || payload.len() <= 125);
         }
+    }
+
+    #[test]
+    fn a_scenario_changes_nothing_that_it_does_not_name(
+        input in noise(),
+        reads in cuts(),
+        writes in cuts(),
+    ) {
+        let (written, report) = converse(input.clone(), reads.clone(), writes.clone());
+        let (played, other) = play("beat:off", input, reads, writes);
+        prop_assert!(written == played, "{written:x?} {played:x?}");
+        prop_assert_eq!(report.end.to_string(), other.end.to_string());
+        prop_assert_eq!((report.received, report.sent), (other.received, other.sent));
+        prop_assert_eq!((report.clean, report.parting), (other.clean, other.parting));
+    }
+
+    #[test]
+    fn fragments_and_delays_lose_nothing(
+        messages in vec(message(), 0..10),
+        reads in cuts(),
+        writes in cuts(),
+        size in 1..300_usize,
+    ) {
+        let input: Vec<u8> = messages.iter().flat_map(Sent::bytes).collect();
+        let scenario = format!("fragment:{size},delay:0ms..10ms");
+        let (written, _report) = play(&scenario, input, reads, writes);
+        let frames = frames(&written).expect("whole frames");
+        let mut echoes: Vec<(u8, Vec<u8>)> = Vec::new();
+        for (first, payload) in frames.into_iter().filter(|(first, _)| first & 0x0f < 8) {
+            prop_assert!(payload.len() <= size);
+            match first & 0x0f {
+                0 => echoes.last_mut().expect("a first fragment").1.extend(payload),
+                opcode => echoes.push((0x80 | opcode, payload)),
+            }
+        }
+        let expected: Vec<_> = messages.iter().map(|m| (m.whole(), m.payload.clone())).collect();
+        prop_assert!(echoes == expected, "{} echoes for {}", echoes.len(), expected.len());
     }
 }

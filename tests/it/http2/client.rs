@@ -96,8 +96,13 @@ impl Http2 {
 
     /// A session, as a stream of HTTP/2.
     pub async fn stream(&mut self) -> Stream {
+        self.stream_at("/wshandler").await
+    }
+
+    /// A session on this path, as a stream of HTTP/2.
+    pub async fn stream_at(&mut self, path: &str) -> Stream {
         let version = [("sec-websocket-version", "13")];
-        let (response, send) = self.try_session("/wshandler", &version).await;
+        let (response, send) = self.try_session(path, &version).await;
         let response = soon(response).await.expect("an answer");
         assert_eq!(response.status(), 200);
         let receive = response.into_body();
@@ -106,12 +111,7 @@ impl Http2 {
 
     /// A session, for a client that says what it wants.
     pub async fn raw_session(&mut self) -> Raw<DuplexStream> {
-        let Stream { send, receive } = self.stream().await;
-        let (ours, theirs) = duplex(PIPE);
-        let (from_test, to_test) = split(theirs);
-        tokio::spawn(forward(from_test, send));
-        tokio::spawn(deliver(receive, to_test));
-        Raw { stream: ours }
+        self.stream().await.raw()
     }
 
     /// A session with a good client.
@@ -120,6 +120,17 @@ impl Http2 {
         Client {
             socket: WebSocketStream::from_raw_socket(stream, Role::Client, None).await,
         }
+    }
+}
+
+impl Stream {
+    /// For a client that says what it wants.
+    pub fn raw(self) -> Raw<DuplexStream> {
+        let (ours, theirs) = duplex(PIPE);
+        let (from_test, to_test) = split(theirs);
+        tokio::spawn(forward(from_test, self.send));
+        tokio::spawn(deliver(self.receive, to_test));
+        Raw { stream: ours }
     }
 }
 

@@ -19,13 +19,13 @@ use crate::support::{Control, Raw, Response, soon};
 
 /// A proxy on a free port of this machine, stopped with the test.
 pub struct TestProxy {
-    address: SocketAddr,
+    pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
 
 impl TestProxy {
-    async fn before(upstream: SocketAddr) -> Self {
+    pub async fn before(upstream: SocketAddr) -> Self {
         Self::start(to(&format!("http://{upstream}"))).await
     }
 
@@ -50,7 +50,7 @@ impl TestProxy {
     }
 
     /// The answer to one request on a connection of its own.
-    async fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+    pub async fn ask(&self, request: impl AsRef<[u8]>) -> Response {
         let mut raw = self.raw().await;
         raw.send(request).await;
         raw.response().await

@@ -1,0 +1,79 @@
+//! What of a [scenario](Scenario) shows in the handshake.
+
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::{Acceptance, Handshake, Refusal, bad_request};
+use crate::config::ServerConfig;
+use crate::scenario::{self, Accept, Advice, Refuse, Scenario, Step};
+
+/// A key that no client sends, for it is none.
+const WRONG_KEY: &[u8] = b"another key";
+
+/// What a request with this query asks for, on top of what the server is told.
+pub(super) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Scenario, Refusal> {
+    if !config.faults && scenario::asked_for(query).is_some() {
+        let sentence = "Faults on demand are switched off here: the URL may have no do.";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, sentence));
+    }
+    config.scenario.for_query(query).map_err(|error| {
+        let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, error.to_string());
+        refusal.advice = Some(Scenario::usage());
+        refusal
+    })
+}
+
+/// Does what the scenario says to a handshake that is good.
+pub(super) fn distort(mut handshake: Handshake) -> Result<Handshake, Refusal> {
+    for step in handshake.scenario.steps() {
+        match step {
+            Step::Refuse(refuse) => return Err(refusal(refuse)),
+            Step::Accept(accept) => match &mut handshake.acceptance {
+                Acceptance::Upgrade(value) => *value = distorted(*accept),
+                Acceptance::Connect => {
+                    return Err(bad_request(
+                        "The step accept is for HTTP/1.1: HTTP/2 has no Sec-WebSocket-Accept.",
+                    ));
+                }
+            },
+            Step::Subprotocol(selected) => {
+                handshake.subprotocol.clone_from(selected);
+                handshake.passed_over = None;
+            }
+            _ => {}
+        }
+    }
+    Ok(handshake)
+}
+
+fn distorted(accept: Accept) -> Option<String> {
+    match accept {
+        Accept::Wrong => Some(derive_accept_key(WRONG_KEY)),
+        Accept::Absent => None,
+    }
+}
+
+fn refusal(refuse: &Refuse) -> Refusal {
+    let status = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let sentence = format!("This is what the step refuse:{refuse} asks for.");
+    let mut refusal = Refusal::new(status, sentence);
+    if status == StatusCode::UNAUTHORIZED {
+        refusal = refusal.with(WWW_AUTHENTICATE, "Basic realm=\"echobeat\"");
+    }
+    match &refuse.advice {
+        // Its characters were checked when it was parsed.
+        Some(Advice::Location(place)) => {
+            if let Ok(place) = HeaderValue::from_str(place) {
+                refusal.headers.push((LOCATION, place));
+            }
+        }
+        Some(Advice::RetryAfter(time)) => {
+            // In whole seconds (RFC 9110, section 10.2.3).
+            let seconds = time.as_millis().div_ceil(1000) as u64;
+            refusal.headers.push((RETRY_AFTER, seconds.into()));
+        }
+        None => {}
+    }
+    refusal
+}

@@ -1,0 +1,175 @@
+//! Scenarios as text.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Accept, Advice, Bad, Closing, Refuse, Scenario, Step, When};
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, step) in self.steps().iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            write!(f, "{comma}{step}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Beat(_) => "beat",
+            Self::Say(_) => "say",
+            Self::EchoOff => "echo",
+            Self::Delay { .. } => "delay",
+            Self::Rate(_) => "rate",
+            Self::Fragment(_) => "fragment",
+            Self::Ping(_) => "ping",
+            Self::Close(..) => "close",
+            Self::Fin(_) => "fin",
+            Self::Rst(_) => "rst",
+            Self::Deaf(_) => "deaf",
+            Self::Stall(_) => "stall",
+            Self::NoReply => "noreply",
+            Self::Burst(..) => "burst",
+            Self::Bad(..) => "bad",
+            Self::Refuse(_) => "refuse",
+            Self::Wait(_) => "wait",
+            Self::Accept(_) => "accept",
+            Self::Subprotocol(_) => "subprotocol",
+            Self::Greet(_) => "greet",
+            Self::Who => "who",
+        }
+    }
+
+    /// When the session ends by this step, if it does.
+    pub(super) fn ends_at(&self) -> Option<When> {
+        match self {
+            Self::Close(_, when) | Self::Fin(when) | Self::Rst(when) | Self::Stall(when) => {
+                Some(*when)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Beat(Some(every)) | Self::Ping(every) => write!(f, ":{}", Time(*every)),
+            Self::Beat(None) | Self::EchoOff => f.write_str(":off"),
+            Self::Say(text) | Self::Greet(text) => write!(f, ":{}", escaped(text, &['\\', ','])),
+            Self::Delay { least, most } if least == most => write!(f, ":{}", Time(*least)),
+            Self::Delay { least, most } => write!(f, ":{}..{}", Time(*least), Time(*most)),
+            Self::Rate(bytes) => write!(f, ":{}", Size(*bytes)),
+            Self::Fragment(bytes) => write!(f, ":{}", Size(*bytes as u64)),
+            Self::Close(closing, when) => write!(f, ":{closing}{when}"),
+            Self::Fin(when) | Self::Rst(when) | Self::Deaf(when) | Self::Stall(when) => {
+                write!(f, "{when}")
+            }
+            Self::NoReply | Self::Who => Ok(()),
+            Self::Burst(burst, when) => {
+                write!(f, ":{}x{}{when}", burst.messages, Size(burst.size))
+            }
+            Self::Bad(bad, when) => write!(f, ":{}{when}", bad.name()),
+            Self::Refuse(refuse) => write!(f, ":{refuse}"),
+            Self::Wait(time) => write!(f, ":{}", Time(*time)),
+            Self::Accept(Accept::Wrong) => f.write_str(":wrong"),
+            Self::Accept(Accept::Absent) | Self::Subprotocol(None) => f.write_str(":none"),
+            Self::Subprotocol(Some(name)) => write!(f, ":{}", name.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => Ok(()),
+            Self::After(time) => write!(f, "@{}", Time(*time)),
+            Self::Messages(count) => write!(f, "@{count}msg"),
+        }
+    }
+}
+
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bare => f.write_str("none"),
+            Self::Code(code, reason) if reason.is_empty() => write!(f, "{code}"),
+            Self::Code(code, reason) => {
+                write!(f, "{code}:{}", escaped(reason, &['\\', ',', '@']))
+            }
+        }
+    }
+}
+
+impl Bad {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Utf8,
+        Self::Rsv,
+        Self::Opcode,
+        Self::Masked,
+        Self::Continuation,
+        Self::Ping126,
+        Self::Length,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf8",
+            Self::Rsv => "rsv",
+            Self::Opcode => "opcode",
+            Self::Masked => "masked",
+            Self::Continuation => "continuation",
+            Self::Ping126 => "ping126",
+            Self::Length => "length",
+        }
+    }
+}
+
+impl fmt::Display for Refuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        match &self.advice {
+            None => Ok(()),
+            Some(Advice::Location(place)) => write!(f, ":{}", escaped(place, &['\\', ','])),
+            Some(Advice::RetryAfter(time)) => write!(f, ":{}", Time(*time)),
+        }
+    }
+}
+
+/// A duration, without spaces.
+struct Time(Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = humantime::format_duration(self.0).to_string();
+        f.write_str(&text.replace(' ', ""))
+    }
+}
+
+/// Bytes, in the largest unit that has no fraction.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{bytes}"),
+        }
+    }
+}
+
+/// The text, with a backslash before these characters.
+fn escaped(text: &str, special: &[char]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if special.contains(&c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}

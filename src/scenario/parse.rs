@@ -1,0 +1,267 @@
+//! Scenarios from text. Whoever may connect may write one: every value has its bounds.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::{
+    Accept, Advice, Bad, Burst, Closing, MAX_REASON, Refuse, Scenario, ScenarioError, Step, When,
+};
+
+/// Bytes that a scenario may have.
+const MAX_TEXT: usize = 8 << 10;
+
+/// Characters of a step that an error shows.
+const SHOWN: usize = 64;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Intervals of what is sent again and again.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=DAY;
+
+/// Times that something may be put off, which takes a place or memory meanwhile.
+const DELAYS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+
+/// Bytes of a rate, of a fragment, and of all messages of a burst.
+const SIZES: RangeInclusive<u64> = 1..=1 << 30;
+
+/// Bytes that the number of a message takes.
+const NUMBER: u64 = 8;
+
+/// How each step is written.
+const USAGES: [(&str, &str); 21] = [
+    ("beat", "beat:500ms, from 10ms to 1day, or beat:off"),
+    ("say", "say:TEXT"),
+    ("echo", "echo:off"),
+    ("delay", "delay:200ms or delay:50ms..200ms, up to 1m"),
+    ("rate", "rate:64KiB, from 1 byte a second to 1GiB"),
+    ("fragment", "fragment:1KiB, from 1 byte to 1GiB"),
+    ("ping", "ping:1s, from 10ms to 1day"),
+    (
+        "close",
+        "close:CODE, close:CODE:REASON of up to 123 bytes, or close:none",
+    ),
+    ("fin", "fin"),
+    ("rst", "rst"),
+    ("deaf", "deaf"),
+    ("stall", "stall"),
+    ("noreply", "noreply"),
+    ("burst", "burst:1000x1KiB, of 8 bytes or more, 1GiB in all"),
+    (
+        "bad",
+        "bad:utf8, bad:rsv, bad:opcode, bad:masked, bad:continuation, bad:ping126 or bad:length",
+    ),
+    (
+        "refuse",
+        "refuse:STATUS from 300 to 599, refuse:503:5s or refuse:302:/path",
+    ),
+    ("wait", "wait:2s, up to 1m"),
+    ("accept", "accept:wrong or accept:none"),
+    ("subprotocol", "subprotocol:NAME or subprotocol:none"),
+    ("greet", "greet:TEXT"),
+    ("who", "who"),
+];
+
+/// Steps that may have a time.
+const TIMED: [&str; 7] = ["close", "fin", "rst", "deaf", "stall", "burst", "bad"];
+
+/// Steps with a text, in which an at sign is one.
+const TEXTS: [&str; 3] = ["say", "greet", "refuse"];
+
+impl Scenario {
+    /// What there is to choose from.
+    pub(crate) fn usage() -> String {
+        let steps: Vec<_> = USAGES.iter().map(|(_, usage)| *usage).collect();
+        format!(
+            "The steps, with commas between them, are: {}. Behind {} there may be a time, as @5s or \
+             @3msg.",
+            steps.join("; "),
+            TIMED.join(", "),
+        )
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = ScenarioError;
+
+    fn from_str(text: &str) -> Result<Self, ScenarioError> {
+        if text.len() > MAX_TEXT {
+            return Err(ScenarioError::TooLong);
+        }
+        let steps = split(text, ',').into_iter().map(str::trim_start);
+        let steps = steps.filter(|step| !step.is_empty()).map(step);
+        Self::of(steps.collect::<Result<_, _>>()?)
+    }
+}
+
+fn step(text: &str) -> Result<Step, ScenarioError> {
+    let end = text.find([':', '@']).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let Some(&(name, usage)) = USAGES.iter().find(|(known, _)| *known == name.trim_end()) else {
+        return Err(ScenarioError::Unknown(shown(name)));
+    };
+    let (value, when) = match TIMED.contains(&name) {
+        true => timed(rest).ok_or_else(|| ScenarioError::When(shown(text)))?,
+        false if !TEXTS.contains(&name) && rest.contains('@') => {
+            return Err(ScenarioError::NoWhen(name));
+        }
+        false => (rest, When::Start),
+    };
+    let step = match value.strip_prefix(':') {
+        Some(value) => with_value(name, value, when),
+        None if value.trim_end().is_empty() => without_value(name, when),
+        None => None,
+    };
+    step.ok_or_else(|| ScenarioError::Value {
+        step: shown(text),
+        usage,
+    })
+}
+
+fn without_value(name: &str, when: When) -> Option<Step> {
+    Some(match name {
+        "fin" => Step::Fin(when),
+        "rst" => Step::Rst(when),
+        "deaf" => Step::Deaf(when),
+        "stall" => Step::Stall(when),
+        "noreply" => Step::NoReply,
+        "who" => Step::Who,
+        _ => return None,
+    })
+}
+
+fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
+    let text = || unescape(value);
+    let value = value.trim_end();
+    Some(match name {
+        "beat" if value == "off" => Step::Beat(None),
+        "beat" => Step::Beat(Some(duration(value, INTERVALS)?)),
+        "say" => Step::Say(text()),
+        "echo" if value == "off" => Step::EchoOff,
+        "delay" => delay(value)?,
+        "rate" => Step::Rate(size(value)?),
+        "fragment" => Step::Fragment(usize::try_from(size(value)?).ok()?),
+        "ping" => Step::Ping(duration(value, INTERVALS)?),
+        "close" => Step::Close(closing(value)?, when),
+        "burst" => Step::Burst(burst(value)?, when),
+        "bad" => Step::Bad(Bad::ALL.into_iter().find(|bad| bad.name() == value)?, when),
+        "refuse" => Step::Refuse(refuse(value)?),
+        "wait" => Step::Wait(duration(value, DELAYS)?),
+        "accept" if value == "wrong" => Step::Accept(Accept::Wrong),
+        "accept" if value == "none" => Step::Accept(Accept::Absent),
+        "subprotocol" if value == "none" => Step::Subprotocol(None),
+        "subprotocol" => Step::Subprotocol(Some(value.parse().ok()?)),
+        "greet" => Step::Greet(text()),
+        _ => return None,
+    })
+}
+
+/// A value, and the time behind it.
+fn timed(text: &str) -> Option<(&str, When)> {
+    let parts = split(text, '@');
+    let Some((when, [_, ..])) = parts.split_last() else {
+        return Some((text, When::Start));
+    };
+    let value = &text[..text.len() - when.len() - "@".len()];
+    let when = when.trim();
+    let when = match when.strip_suffix("msg") {
+        Some(count) => match count.parse().ok()? {
+            0 => return None,
+            count => When::Messages(count),
+        },
+        None => When::After(duration(when, Duration::ZERO..=DAY)?),
+    };
+    Some((value, when))
+}
+
+/// A duration of whole milliseconds.
+fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Option<Duration> {
+    let duration = humantime::parse_duration(text).ok()?;
+    let is_whole = duration.subsec_nanos() % 1_000_000 == 0;
+    (is_whole && bounds.contains(&duration)).then_some(duration)
+}
+
+fn delay(value: &str) -> Option<Step> {
+    let (least, most) = value.split_once("..").unwrap_or((value, value));
+    let (least, most) = (duration(least, DELAYS)?, duration(most, DELAYS)?);
+    (least <= most).then_some(Step::Delay { least, most })
+}
+
+fn size(text: &str) -> Option<u64> {
+    let size: ByteSize = text.parse().ok()?;
+    let bytes = size.as_u64();
+    SIZES.contains(&bytes).then_some(bytes)
+}
+
+fn closing(value: &str) -> Option<Closing> {
+    if value == "none" {
+        return Some(Closing::Bare);
+    }
+    let (code, reason) = value.split_once(':').unwrap_or((value, ""));
+    let reason = unescape(reason);
+    (reason.len() <= MAX_REASON).then_some(Closing::Code(number(code)?, reason))
+}
+
+fn burst(value: &str) -> Option<Burst> {
+    let (messages, size_of_each) = value.split_once('x')?;
+    let (messages, size) = (number(messages)?, size(size_of_each)?);
+    let is_bounded = SIZES.contains(&size.checked_mul(messages)?);
+    (is_bounded && size >= NUMBER).then_some(Burst { messages, size })
+}
+
+fn refuse(value: &str) -> Option<Refuse> {
+    let (status, advice) = match value.split_once(':') {
+        Some((status, advice)) => (status, Some(unescape(advice))),
+        None => (value, None),
+    };
+    let status: u16 = number(status)?;
+    if !(300..600).contains(&status) {
+        return None;
+    }
+    let advice = match advice {
+        None => None,
+        Some(place) if status < 400 => {
+            let is_visible = place.bytes().all(|byte| byte.is_ascii_graphic());
+            (is_visible && !place.is_empty()).then_some(Some(Advice::Location(place)))?
+        }
+        Some(time) => Some(Advice::RetryAfter(duration(&time, Duration::ZERO..=DAY)?)),
+    };
+    Some(Refuse { status, advice })
+}
+
+/// A number in digits alone.
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok())?
+}
+
+/// As much of a text as an error shows.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
+
+/// The parts of a text between separators that have no backslash before them.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let mut is_escaped = false;
+    text.split(|c| {
+        let is_plain = !std::mem::replace(&mut is_escaped, false);
+        is_escaped = is_plain && c == '\\';
+        is_plain && c == separator
+    })
+    .collect()
+}
+
+/// The text without the backslashes that stand before other characters.
+fn unescape(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut plain = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        plain.push(match c {
+            '\\' => chars.next().unwrap_or(c),
+            c => c,
+        });
+    }
+    plain
+}

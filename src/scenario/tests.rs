@@ -1,0 +1,332 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn parsed(text: &str) -> Result<Vec<Step>, ScenarioError> {
+    text.parse().map(|scenario: Scenario| scenario.steps)
+}
+
+fn complaint(text: &str) -> String {
+    match parsed(text) {
+        Ok(steps) => panic!("{text:?} is {steps:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn every_step_is_parsed_and_written_as_it_was() {
+    let ms = Duration::from_millis;
+    let at_3 = When::Messages(3);
+    for (text, expected) in [
+        ("beat:500ms", Step::Beat(Some(ms(500)))),
+        ("beat:off", Step::Beat(None)),
+        ("say:TEXT", Step::Say("TEXT".into())),
+        ("say:", Step::Say(String::new())),
+        (r"say:a\, b@c: \\", Step::Say(r"a, b@c: \".into())),
+        ("echo:off", Step::EchoOff),
+        (
+            "delay:200ms",
+            Step::Delay {
+                least: ms(200),
+                most: ms(200),
+            },
+        ),
+        (
+            "delay:0s..1m",
+            Step::Delay {
+                least: ms(0),
+                most: 60 * SECOND,
+            },
+        ),
+        ("rate:64KiB", Step::Rate(65_536)),
+        ("rate:1", Step::Rate(1)),
+        ("fragment:1KiB", Step::Fragment(1024)),
+        ("ping:1s500ms", Step::Ping(ms(1500))),
+        (
+            "close:0",
+            Step::Close(Closing::Code(0, String::new()), When::Start),
+        ),
+        (
+            "close:65535:so long@3msg",
+            Step::Close(Closing::Code(65_535, "so long".into()), at_3),
+        ),
+        (
+            r"close:4001:a\@b:c\,@5s",
+            Step::Close(
+                Closing::Code(4001, "a@b:c,".into()),
+                When::After(5 * SECOND),
+            ),
+        ),
+        ("close:none@3msg", Step::Close(Closing::Bare, at_3)),
+        ("fin", Step::Fin(When::Start)),
+        ("rst@1day", Step::Rst(When::After(86_400 * SECOND))),
+        ("deaf@3msg", Step::Deaf(at_3)),
+        ("stall@0s", Step::Stall(When::After(Duration::ZERO))),
+        ("noreply", Step::NoReply),
+        (
+            "burst:1000x1KiB@3msg",
+            Step::Burst(
+                Burst {
+                    messages: 1000,
+                    size: 1024,
+                },
+                at_3,
+            ),
+        ),
+        (
+            "burst:1x1024MiB",
+            Step::Burst(
+                Burst {
+                    messages: 1,
+                    size: 1 << 30,
+                },
+                When::Start,
+            ),
+        ),
+        ("bad:utf8", Step::Bad(Bad::Utf8, When::Start)),
+        ("bad:ping126@3msg", Step::Bad(Bad::Ping126, at_3)),
+        (
+            "refuse:300",
+            Step::Refuse(Refuse {
+                status: 300,
+                advice: None,
+            }),
+        ),
+        (
+            "refuse:503:5s",
+            Step::Refuse(Refuse {
+                status: 503,
+                advice: Some(Advice::RetryAfter(5 * SECOND)),
+            }),
+        ),
+        (
+            "refuse:302:wss://a@b/c?d",
+            Step::Refuse(Refuse {
+                status: 302,
+                advice: Some(Advice::Location("wss://a@b/c?d".into())),
+            }),
+        ),
+        ("wait:2s", Step::Wait(2 * SECOND)),
+        ("accept:wrong", Step::Accept(Accept::Wrong)),
+        ("accept:none", Step::Accept(Accept::Absent)),
+        (
+            "subprotocol:chat",
+            Step::Subprotocol(Some("chat".parse().unwrap())),
+        ),
+        ("subprotocol:none", Step::Subprotocol(None)),
+        ("greet:Grüße", Step::Greet("Grüße".into())),
+        ("who", Step::Who),
+    ] {
+        let scenario: Scenario = text.parse().unwrap();
+        assert_eq!(scenario.steps, [expected], "{text:?}");
+        assert_eq!(scenario.to_string(), text);
+    }
+}
+
+#[test]
+fn lists_may_have_spaces_and_empty_places() {
+    for text in ["", ",", " , "] {
+        assert_eq!(parsed(text), Ok(vec![]), "{text:?}");
+    }
+    let steps = parsed("who , ,noreply ,delay:1s ,fin @ 3msg").unwrap();
+    let expected = "who,noreply,delay:1s,fin@3msg";
+    assert_eq!(Scenario { steps }.to_string(), expected);
+    // But a text has the spaces that it has.
+    assert_eq!(parsed("greet: a "), Ok(vec![Step::Greet(" a ".into())]));
+}
+
+#[test]
+fn what_is_no_step_is_named() {
+    let too_long = format!("close:1000:{}", "x".repeat(124));
+    for text in [
+        "beat",
+        "beat:",
+        "beat:1ms",
+        "beat:2days",
+        "beat:fast",
+        "beat:10500us",
+        "say",
+        "echo",
+        "echo:on",
+        "delay",
+        "delay:61s",
+        "delay:2s..1s",
+        "delay:..",
+        "delay:1s..",
+        "rate:0",
+        "rate:2GiB",
+        "rate:fast",
+        "fragment:0",
+        "ping",
+        "ping:off",
+        "close",
+        "close:",
+        "close:65536",
+        "close:-1",
+        "close:+1",
+        "close:bye",
+        "fin:1",
+        "rst:",
+        "deaf:x",
+        "stall:1s",
+        "noreply:1",
+        "burst",
+        "burst:10",
+        "burst:0x1KiB",
+        "burst:1x7",
+        "burst:1025x1MiB",
+        "bad",
+        "bad:luck",
+        "burst:99999999999999999999x8",
+        "refuse",
+        "refuse:200",
+        "refuse:299",
+        "refuse:600",
+        "refuse:503:/path",
+        "refuse:302:",
+        "refuse:302:/a b",
+        "refuse:302:/\nx",
+        "refuse:503@5s",
+        "wait",
+        "wait:61s",
+        "accept",
+        "accept:right",
+        "subprotocol:",
+        "subprotocol:a b",
+        "greet",
+        "who:me",
+        &too_long,
+    ] {
+        let complaint = complaint(text);
+        let name = text.split([':', '@']).next().unwrap();
+        let names_it = complaint.starts_with(&format!("The step \"{name}"));
+        assert!(
+            names_it && complaint.contains(": write "),
+            "{text:?}: {complaint}"
+        );
+    }
+    for (text, expected) in [
+        ("explode", r#"There is no step "explode"."#),
+        ("Close:1000", r#"There is no step "Close"."#),
+        ("who,:1", r#"There is no step ""."#),
+        (
+            "fin@",
+            r#"The time of "fin@" is wrong: write @5s, up to 1 day, or @3msg."#,
+        ),
+        (
+            "fin@soon",
+            r#"The time of "fin@soon" is wrong: write @5s, up to 1 day, or @3msg."#,
+        ),
+        (
+            "fin@0msg",
+            r#"The time of "fin@0msg" is wrong: write @5s, up to 1 day, or @3msg."#,
+        ),
+        (
+            "fin@2days",
+            r#"The time of "fin@2days" is wrong: write @5s, up to 1 day, or @3msg."#,
+        ),
+        (
+            "echo:off@3msg",
+            "The step echo takes no @: it holds from the start.",
+        ),
+        (
+            "who@3msg",
+            "The step who takes no @: it holds from the start.",
+        ),
+        ("fin,who,fin@5s", "The step fin is there twice."),
+        (&"who,".repeat(2049), "The steps are more than 8 KiB."),
+    ] {
+        assert_eq!(complaint(text), expected, "{text:?}");
+    }
+    // What is long is cut short, and cannot break a log line.
+    let long = complaint(&format!("a\n{}", "b".repeat(1000)));
+    assert_eq!(
+        long,
+        format!(r#"There is no step "a\n{}"."#, "b".repeat(62))
+    );
+}
+
+#[test]
+fn contradictions_are_named() {
+    for text in [
+        "refuse:503,wait:1s",
+        "who,refuse:503",
+        "delay:1s,echo:off",
+        "say:hi,beat:off",
+        "close:1000,fin",
+        "rst@3msg,stall@3msg",
+        "close:none@5s,stall@5s",
+    ] {
+        let complaint = complaint(text);
+        assert!(
+            complaint.contains(" contradict each other: "),
+            "{complaint}"
+        );
+        for step in text.split(',') {
+            let name = step.split([':', '@']).next().unwrap();
+            assert!(complaint.contains(name), "{complaint}");
+        }
+    }
+    for text in [
+        "close:1000@5s,fin@6s",
+        "stall@5s,rst@6s",
+        "fin@5s,rst@3msg",
+        "deaf,noreply",
+    ] {
+        assert!(parsed(text).is_ok(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_query_has_steps_in_its_parameter_alone() {
+    for (query, expected) in [
+        (None, None),
+        (Some(""), None),
+        (Some("a=do&undo=who&Do=who"), None),
+        (Some("do"), Some("")),
+        (Some("a=1&do=who&b=2"), Some("who")),
+        (Some("do=who&do=fin"), Some("who,fin")),
+        (
+            Some("do=delay%3A200ms%2Cgreet%3Aa+b%26c"),
+            Some("delay:200ms,greet:a b&c"),
+        ),
+    ] {
+        assert_eq!(asked_for(query).as_deref(), expected, "{query:?}");
+    }
+}
+
+#[test]
+fn the_steps_of_a_query_override_those_of_the_same_name() {
+    let ours: Scenario = "beat:off,close:4001@5s".parse().unwrap();
+    let merged = |query| ours.for_query(query).map(|scenario| scenario.to_string());
+    assert_eq!(merged(None).unwrap(), "beat:off,close:4001@5s");
+    assert_eq!(
+        merged(Some("do=close:none,who")).unwrap(),
+        "beat:off,close:none,who"
+    );
+    let contradiction = merged(Some("do=say:hi")).unwrap_err().to_string();
+    assert!(
+        contradiction.starts_with("The steps beat and say contradict"),
+        "{contradiction}"
+    );
+}
+
+#[test]
+fn the_list_of_steps_has_every_step() {
+    let usage = Scenario::usage();
+    for name in ["beat:", "close:none", "bad:length", "; fin;", "; who."] {
+        assert!(usage.contains(name), "{name}: {usage}");
+    }
+    assert!(!usage.contains(char::is_control));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_refused_or_comes_back(text in r"((close|greet|say|fin|burst|bad|refuse|rate|delay|beat)(:[0-9a-zKi:/x.\\ ,]{0,12})?(@[0-9]{1,2}(s|msg|))?,?){0,3}|\PC{0,40}") {
+        if let Ok(scenario) = text.parse::<Scenario>() {
+            prop_assert_eq!(scenario.to_string().parse(), Ok(scenario));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What of a scenario shows in the handshake.
+
+use std::time::Duration;
+
+use echobeat::ServerConfig;
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+
+use super::path;
+use crate::cli::{Running, echobeat};
+use crate::http2::{connect, serve};
+use crate::proxy::TestProxy;
+use crate::support::{
+    Raw, TestServer, UPGRADE, config, soon, text_echo, text_frame, upgrade_request,
+};
+
+#[tokio::test]
+async fn refusals_are_what_was_asked_for() {
+    let server = TestServer::start().await;
+    let proxy = TestProxy::before(server.address).await;
+    let h2c = serve(config()).await;
+    let mut http2 = connect(h2c.address).await;
+    for (steps, status, header) in [
+        ("refuse:599", 599, None),
+        ("refuse:503:5s", 503, Some(("Retry-After", "5"))),
+        ("refuse:302:/path", 302, Some(("Location", "/path"))),
+        (
+            "refuse:401",
+            401,
+            Some(("WWW-Authenticate", "Basic realm=\"echobeat\"")),
+        ),
+        ("nonsense", 400, None),
+    ] {
+        for address in [server.address, proxy.address] {
+            let mut raw = Raw::connect(address).await;
+            raw.send(upgrade_request(&path(steps))).await;
+            let response = raw.response().await;
+            assert_eq!(response.status, status, "{response:?}");
+            assert!(response.body.ends_with(".\n"), "{response:?}");
+            if let Some((name, value)) = header {
+                assert_eq!(response.header(name), Some(value));
+            }
+            if address == server.address {
+                assert_eq!(raw.rest().await, b"");
+            }
+        }
+        let version = [("sec-websocket-version", "13")];
+        let (response, _) = http2.try_session(&path(steps), &version).await;
+        let response = soon(response).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+        if let Some((name, value)) = header {
+            assert_eq!(response.headers()[name], value);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_is_none_gets_the_list_of_steps() {
+    let server = TestServer::start().await;
+    let response = server.ask(upgrade_request(&path("who,close:bye"))).await;
+    assert_eq!(response.status, 400);
+    let mut lines = response.body.lines();
+    let first = lines.next().unwrap();
+    assert!(first.contains("\"close:bye\""), "{first}");
+    let list = lines.next().unwrap();
+    for step in ["beat:500ms", "burst:1000x1KiB", "who"] {
+        assert!(list.contains(step), "{list}");
+    }
+    assert_eq!(lines.next(), None);
+}
+
+#[tokio::test]
+async fn faults_that_are_switched_off_get_403_and_others_are_served() {
+    let server = TestServer::start_with(ServerConfig {
+        faults: false,
+        ..config()
+    })
+    .await;
+    let status = async |path| server.ask(upgrade_request(path)).await.status;
+    assert_eq!(status("/?do=who").await, 403);
+    assert_eq!(status("/?undo=who").await, 101);
+    assert_eq!(status("/").await, 101);
+}
+
+#[tokio::test]
+async fn paths_subprotocols_and_origins_are_checked_as_ever() {
+    let server = TestServer::start_with(ServerConfig {
+        paths: vec!["/ws".parse().unwrap()],
+        allowed_origins: vec!["https://example.com".parse().unwrap()],
+        ..config()
+    })
+    .await;
+    assert_eq!(server.ask(upgrade_request("/ws?do=who")).await.status, 101);
+    assert_eq!(server.ask(upgrade_request("/?do=who")).await.status, 404);
+    let foreign = format!("GET /ws?do=who HTTP/1.1\r\n{UPGRADE}Origin: https://a\r\n\r\n");
+    assert_eq!(server.ask(foreign).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_wait_puts_the_answer_off_and_what_came_meanwhile_is_echoed() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw().await;
+    let begun = Instant::now();
+    let request = upgrade_request(&path("wait:100ms"));
+    raw.send([request.as_bytes(), &text_frame("early")].concat())
+        .await;
+    assert_eq!(raw.head().await.status, 101);
+    assert!(begun.elapsed() >= Duration::from_millis(100));
+    assert_eq!(raw.read(7).await, text_echo("early"));
+
+    let h2c = serve(config()).await;
+    let mut http2 = connect(h2c.address).await;
+    let begun = Instant::now();
+    let stream = http2.stream_at(&path("wait:100ms")).await;
+    assert!(begun.elapsed() >= Duration::from_millis(100));
+    let mut raw = stream.raw();
+    raw.send(text_frame("one")).await;
+    assert_eq!(raw.read(5).await, text_echo("one"));
+}
+
+#[tokio::test]
+async fn a_drain_ends_a_wait() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw().await;
+    raw.send(upgrade_request(&path("wait:1m"))).await;
+    // The next connection is accepted behind this one.
+    server.connect().await.echo("hello").await;
+    let stopped = server.stop();
+    assert_eq!(raw.head().await.status, 101);
+    raw.expect_close(1001).await;
+    soon(stopped).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_accept_may_be_wrong_or_absent() {
+    let server = TestServer::start().await;
+    let wrong = server.ask(upgrade_request(&path("accept:wrong"))).await;
+    let accept = wrong.header("Sec-WebSocket-Accept").unwrap();
+    assert_eq!((wrong.status, accept.len()), (101, 28));
+    assert_ne!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    let absent = server.ask(upgrade_request(&path("accept:none"))).await;
+    let accept = absent.header("Sec-WebSocket-Accept");
+    assert_eq!((absent.status, accept), (101, None));
+    // The proxy opens no tunnel behind such a 101.
+    let proxy = TestProxy::before(server.address).await;
+    for steps in ["accept:wrong", "accept:none"] {
+        assert_eq!(proxy.ask(upgrade_request(&path(steps))).await.status, 502);
+    }
+}
+
+#[tokio::test]
+async fn a_subprotocol_is_selected_offered_or_not() {
+    let server = TestServer::start().await;
+    for (steps, expected) in [
+        ("subprotocol:chat", Some("chat")),
+        ("subprotocol:none", None),
+    ] {
+        for offer in ["", "Sec-WebSocket-Protocol: mqtt, soap\r\n"] {
+            let path = path(steps);
+            let request = format!("GET {path} HTTP/1.1\r\n{UPGRADE}{offer}\r\n");
+            let response = server.ask(request).await;
+            assert_eq!(response.status, 101);
+            assert_eq!(response.header("Sec-WebSocket-Protocol"), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_greeting_comes_in_one_write_with_the_101() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw().await;
+    raw.send(upgrade_request(&path("greet:hi"))).await;
+    // One write on loopback is one read.
+    let mut bytes = [0; 1000];
+    let read = soon(raw.stream.read(&mut bytes)).await.unwrap();
+    let head = bytes[..read].strip_suffix(&text_echo("hi")[..]).unwrap();
+    assert!(head.starts_with(b"HTTP/1.1 101 ") && head.ends_with(b"\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn who_tells_what_the_server_saw() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw().await;
+    let request = format!(
+        "GET /a?b=c&do=who,greet:hi HTTP/1.1\r\n{UPGRADE}Sec-WebSocket-Protocol: chat, b\r\nX-Odd: \"\u{e9}\r\n\r\n"
+    );
+    raw.send(request).await;
+    assert_eq!(raw.head().await.status, 101);
+    let local = raw.stream.local_addr().unwrap().to_string();
+    assert_eq!(raw.read(2).await, [0x81, 126]);
+    let length = raw.stream.read_u16().await.unwrap();
+    let portrait = raw.read(length.into()).await;
+    let mut portrait: serde_json::Value = serde_json::from_slice(&portrait).unwrap();
+    assert!(portrait["server"].take().is_string());
+    let expected = serde_json::json!({
+        "connection": 1,
+        "peer": local,
+        "transport": {"http": "1.1", "stream": null, "tls": null},
+        "authority": null,
+        "path": "/a?b=c&do=who,greet:hi",
+        "headers": [
+            ["host", "localhost"],
+            ["upgrade", "websocket"],
+            ["connection", "Upgrade"],
+            ["sec-websocket-version", "13"],
+            ["sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="],
+            ["sec-websocket-protocol", "chat, b"],
+            ["x-odd", "\"\u{e9}"],
+        ],
+        "subprotocols": {"offered": ["chat", "b"], "selected": "chat"},
+        "server": null,
+    });
+    assert_eq!(portrait, expected);
+    assert_eq!(raw.read(4).await, text_echo("hi"));
+}
+
+#[tokio::test]
+async fn the_log_says_what_was_asked_for_and_what_came_of_it() {
+    let mut running = Running::start(echobeat(&["127.0.0.1:0", "--do=greet:hi"])).await;
+    let mut raw = Raw::connect(running.address()).await;
+    raw.send(upgrade_request("/?do=close:4001:bye")).await;
+    let open = running.logs("open").await;
+    assert!(open.contains("do=\"greet:hi,close:4001:bye\""), "{open}");
+    let head = raw.head().await;
+    assert_eq!(head.status, 101);
+    assert_eq!(raw.read(4).await, text_echo("hi"));
+    assert_eq!(raw.read(7).await, b"\x88\x05\x0f\xa1bye");
+    raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
+    let end = running.logs("connection: end").await;
+    assert!(end.contains("why=\"fault\" code=4001 clean=true"), "{end}");
+}
+
+#[tokio::test]
+async fn steps_on_the_command_line_are_checked() {
+    for args in [&["--do=explode"][..], &["--do=who", "--no-faults"]] {
+        let output = soon(echobeat(args).output()).await.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
