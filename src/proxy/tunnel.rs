@@ -1,5 +1,7 @@
 //! The tunnel: bytes both ways between two streams, as they come, and nothing is parsed.
 
+mod silence;
+
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -8,9 +10,10 @@ use std::time::Duration;
 use std::{fmt, future};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::shutdown::Drain;
+use silence::Silence;
 
 /// Bytes that are read at once, and the most that wait for one side to take them.
 const READ_AT_ONCE: usize = 32 << 10;
@@ -106,23 +109,17 @@ where
 {
     let begun = Instant::now();
     let mut first = None;
-    let mut inward = Flow::new(client.early);
-    let mut outward = Flow::new(upstream.early);
+    let mut both = Both {
+        inward: Flow::new(client.early),
+        outward: Flow::new(upstream.early),
+        is_outward_first: false,
+    };
     let mut silence = idle.map(Silence::new);
     let copied = future::poll_fn(|cx| {
-        let before = inward.bytes + outward.bytes;
-        let over = with_shared(|buffer| {
-            poll_both(
-                client.stream,
-                upstream.stream,
-                &mut inward,
-                &mut outward,
-                buffer,
-                cx,
-            )
-        });
-        let is_progress = inward.bytes + outward.bytes > before;
-        first = first.or(match (inward.has_ended, outward.has_ended) {
+        let before = both.bytes();
+        let over = with_shared(|buffer| both.poll_copy(client.stream, upstream.stream, buffer, cx));
+        let is_progress = both.bytes() > before;
+        first = first.or(match (both.inward.has_ended, both.outward.has_ended) {
             (true, _) => Some(Side::Client),
             (false, true) => Some(Side::Upstream),
             (false, false) => None,
@@ -142,43 +139,9 @@ where
     };
     Report {
         end,
-        bytes_in: inward.bytes,
-        bytes_out: outward.bytes,
+        bytes_in: both.inward.bytes,
+        bytes_out: both.outward.bytes,
         lasted: begun.elapsed(),
-    }
-}
-
-/// The clock of a tunnel that may not be silent for ever.
-struct Silence {
-    limit: Duration,
-    heard_at: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Silence {
-    fn new(limit: Duration) -> Self {
-        let heard_at = Instant::now();
-        Self {
-            limit,
-            heard_at,
-            timer: Box::pin(sleep_until(heard_at + limit)),
-        }
-    }
-
-    /// Waits until nothing has been heard for so long.
-    fn poll_end(&mut self, is_heard: bool, cx: &mut Context<'_>) -> Poll<()> {
-        if is_heard {
-            self.heard_at = Instant::now();
-        }
-        // The timer is set anew when it fires, and not for every byte.
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            let end = self.heard_at + self.limit;
-            if end <= Instant::now() {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(end);
-        }
     }
 }
 
@@ -188,27 +151,47 @@ async fn drained(drain: &mut Drain) {
     sleep_until(window.at(1.0)).await;
 }
 
-fn poll_both<C, U>(
-    client: &mut C,
-    upstream: &mut U,
-    inward: &mut Flow,
-    outward: &mut Flow,
-    buffer: &mut [u8],
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), End>>
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
-{
-    if let Poll::Ready(Err(fault)) = inward.poll_copy(client, upstream, buffer, cx) {
-        return Poll::Ready(Err(fault.end(Side::Client, Side::Upstream)));
+/// Both directions.
+#[derive(Debug)]
+struct Both {
+    inward: Flow,
+    outward: Flow,
+    /// They take turns at being the first, for one that never pauses takes all of the task's budget.
+    is_outward_first: bool,
+}
+
+impl Both {
+    fn bytes(&self) -> u64 {
+        self.inward.bytes + self.outward.bytes
     }
-    if let Poll::Ready(Err(fault)) = outward.poll_copy(upstream, client, buffer, cx) {
-        return Poll::Ready(Err(fault.end(Side::Upstream, Side::Client)));
-    }
-    match inward.is_over && outward.is_over {
-        true => Poll::Ready(Ok(())),
-        false => Poll::Pending,
+
+    fn poll_copy<C, U>(
+        &mut self,
+        client: &mut C,
+        upstream: &mut U,
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), End>>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.is_outward_first = !self.is_outward_first;
+        for is_outward in [self.is_outward_first, !self.is_outward_first] {
+            let copied = match is_outward {
+                false => (self.inward.poll_copy(client, upstream, buffer, cx))
+                    .map_err(|fault| fault.end(Side::Client, Side::Upstream)),
+                true => (self.outward.poll_copy(upstream, client, buffer, cx))
+                    .map_err(|fault| fault.end(Side::Upstream, Side::Client)),
+            };
+            if let Poll::Ready(Err(end)) = copied {
+                return Poll::Ready(Err(end));
+            }
+        }
+        match self.inward.is_over && self.outward.is_over {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
     }
 }
 

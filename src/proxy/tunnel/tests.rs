@@ -166,6 +166,33 @@ async fn the_end_of_the_drain_ends_what_never_pauses() {
     assert!(matches!(report.end, End::Drained), "{report:?}");
 }
 
+#[tokio::test]
+async fn a_direction_that_never_pauses_leaves_the_other_its_turn() {
+    let shutdown = Shutdown::new();
+    let (mut client, client_end) = duplex(64);
+    let (mut upstream, upstream_end) = duplex(64);
+    let mut client_end = io::join(io::repeat(7), client_end);
+    let mut upstream_end = io::join(upstream_end, io::sink());
+    let drain = shutdown.subscribe();
+    let running = tokio::spawn(async move {
+        let client = Mouth {
+            stream: &mut client_end,
+            early: Vec::new(),
+        };
+        let upstream = Mouth {
+            stream: &mut upstream_end,
+            early: Vec::new(),
+        };
+        run(client, upstream, None, drain).await
+    });
+    upstream.write_all(b"x").await.unwrap();
+    let mut byte = [0];
+    let read = timeout(SOON, client.read_exact(&mut byte)).await;
+    running.abort();
+    assert!(read.is_ok(), "nothing comes");
+    assert_eq!(&byte, b"x");
+}
+
 #[test]
 fn an_idle_tunnel_is_small() {
     assert!(size_of::<Flow>() <= 64, "{}", size_of::<Flow>());
