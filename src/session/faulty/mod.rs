@@ -116,6 +116,8 @@ fn changed(mut config: ServerConfig, scenario: &Scenario) -> ServerConfig {
 /// A session, and what it does otherwise.
 struct Play<S> {
     session: Session<Paced<S>>,
+    /// Whether the answer to the upgrade has gone, before which nothing else is done.
+    is_open: bool,
     cues: Cues,
     lineup: Lineup,
     pings: Option<Pings>,
@@ -188,6 +190,7 @@ where
         let mut play = Self {
             lineup: Lineup::new(session.config.max_message_size),
             session,
+            is_open: false,
             cues: Cues::new(scenario, start),
             pings: None,
             echoes: true,
@@ -271,6 +274,13 @@ where
 
     /// Does one thing, if there is one that can be done.
     fn poll_step(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<Poll<()>, Finish> {
+        if !self.is_open {
+            self.is_open = self.poll_send(now, cx)?.is_ready();
+            return Ok(match self.is_open {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
+        }
         if let Some(act) = self.cues.timed(now) {
             // What waits to be sent is not waited for.
             if matches!(act, Act::Close(_)) {

@@ -137,6 +137,7 @@ fn ends() -> Vec<(&'static str, Vec<Event>)> {
         ),
         ("fin", vec![Ends]),
         ("fin@1msg", vec![says("one"), hears("one"), Ends]),
+        ("fin@0s", vec![Ends]),
         ("fin@20ms", vec![Ends]),
         ("rst@20ms", vec![IsReset]),
         ("rst@1msg", vec![says("one"), IsReset]),
