@@ -3,7 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use fantoccini::{Client, ClientBuilder};
+use bytes::Bytes;
+use fantoccini::{Client, ClientBuilder, Locator};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -15,6 +21,8 @@ use crate::support::soon;
 pub struct Browser {
     client: Client,
     driver: Child,
+    /// Where the driver listens, on this machine.
+    port: u16,
 }
 
 impl Browser {
@@ -29,19 +37,24 @@ impl Browser {
         let port = port(&mut driver).await;
         let options = json!({
             "acceptInsecureCerts": true,
+            "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "args": arguments(&new_directory(profile)) },
         });
         let Value::Object(capabilities) = options else {
             unreachable!("it is an object");
         };
         let client = soon(
-            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            ClientBuilder::new(HttpConnector::new())
                 .capabilities(capabilities)
                 .connect(&format!("http://127.0.0.1:{port}")),
         )
         .await
         .expect("Chromium starts");
-        Self { client, driver }
+        Self {
+            client,
+            driver,
+            port,
+        }
     }
 
     /// Loads a page.
@@ -54,6 +67,39 @@ impl Browser {
         soon(self.client.execute_async(script, arguments))
             .await
             .expect("the script ends")
+    }
+
+    /// Clicks the element with this `id`.
+    pub async fn click(&self, id: &str) {
+        let element = soon(self.client.find(Locator::Id(id))).await.expect(id);
+        soon(element.click()).await.expect("it can be clicked");
+    }
+
+    /// Presses keys in the element with this `id`, in place of what it holds.
+    pub async fn fill(&self, id: &str, keys: &str) {
+        let element = soon(self.client.find(Locator::Id(id))).await.expect(id);
+        soon(element.clear()).await.expect("it can be cleared");
+        soon(element.send_keys(keys)).await.expect("it takes keys");
+    }
+
+    /// What the console has of warnings and errors since it was last asked.
+    pub async fn complaints(&self) -> Vec<String> {
+        let session = soon(self.client.session_id()).await.expect("a session");
+        let session = session.expect("a session");
+        // A command of ChromeDriver's own, which fantoccini does not know.
+        let url = format!("http://127.0.0.1:{}/session/{session}/se/log", self.port);
+        let request = Request::post(url)
+            .body(Full::from(r#"{"type":"browser"}"#))
+            .expect("a good request");
+        let driver = HttpClient::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let response = soon(driver.request(request)).await.expect("an answer");
+        let body = soon(response.into_body().collect()).await.expect("a body");
+        let log: Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
+        let entries = log["value"].as_array().expect("a log");
+        let complaints = entries
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING");
+        complaints.map(Value::to_string).collect()
     }
 
     pub async fn close(mut self) {
