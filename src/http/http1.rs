@@ -91,8 +91,7 @@ pub(crate) enum Ended {
 }
 
 /// Answers the requests on `stream` until one of them is accepted for an upgrade, or it ends, or is
-/// handed over. A head
-/// that does not arrive in time ends it, and so does an answer that is not taken.
+/// handed over. A head that does not arrive in time ends it, and so does an answer that is not taken.
 pub(crate) async fn serve<S, V, B>(
     stream: Rewound<S>,
     service: V,

@@ -90,16 +90,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let start = Instant::now();
-    let mut session = Session {
-        wire: Wire::new(stream),
-        codec: Codec::new(early, config.max_message_size),
-        writer: Writer::new(start),
-        schedule: Schedule::new(Arc::clone(&config), start, rand::random()),
-        controls: ControlBudget::new(start),
-        ledger: Ledger::new(metrics),
-        config,
-        caller,
-    };
+    let mut session = Session::new(stream, early, config, metrics, start, caller);
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse(&mut drain).await;
@@ -127,6 +118,29 @@ struct Session<S> {
     config: Arc<ServerConfig>,
     /// For log lines.
     caller: Caller,
+}
+
+impl<S> Session<S> {
+    /// A session that begins at `start`.
+    fn new(
+        stream: S,
+        early: &[u8],
+        config: Arc<ServerConfig>,
+        metrics: Arc<Metrics>,
+        start: Instant,
+        caller: Caller,
+    ) -> Self {
+        Self {
+            wire: Wire::new(stream),
+            codec: Codec::new(early, config.max_message_size),
+            writer: Writer::new(start),
+            schedule: Schedule::new(Arc::clone(&config), start, rand::random()),
+            controls: ControlBudget::new(start),
+            ledger: Ledger::new(metrics),
+            config,
+            caller,
+        }
+    }
 }
 
 impl<S> Session<S>

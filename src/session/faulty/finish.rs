@@ -1,0 +1,100 @@
+//! How a session ends, by its scenario or in spite of it.
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{sleep, sleep_until};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::{LONGEST_SILENCE, Play};
+use crate::close::{End, Parting};
+use crate::scenario::Closing;
+use crate::session::Farewell;
+use crate::shutdown::Drain;
+use crate::wire::Wire;
+
+/// How a session ends.
+#[derive(Debug)]
+pub(super) enum Finish {
+    /// As an ordinary one may.
+    Ordinary(End),
+    /// With a Close of the scenario's, which is sent.
+    Closed(Closing),
+    /// Without a Close: this step asks for this.
+    Cut(&'static str, Parting),
+    /// With silence, which this step asks for.
+    Silent(&'static str),
+    /// With no answer to the peer's Close.
+    Unanswered(Option<CloseFrame>),
+}
+
+impl From<Finish> for End {
+    fn from(finish: Finish) -> Self {
+        match finish {
+            Finish::Ordinary(end) => end,
+            Finish::Closed(Closing::Bare) => Self::Fault("close", 1005),
+            Finish::Closed(Closing::Code(code, _)) => Self::Fault("close", code),
+            Finish::Cut(step, _) | Finish::Silent(step) => Self::Fault(step, 1006),
+            Finish::Unanswered(frame) => Self::by_peer(frame),
+        }
+    }
+}
+
+impl From<End> for Finish {
+    fn from(end: End) -> Self {
+        Self::Ordinary(end)
+    }
+}
+
+impl<S> Play<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Ends the session, as far as the scenario lets it.
+    pub(super) async fn part(&mut self, finish: &Finish, mut drain: Drain) -> Farewell {
+        let parting = |parting| Farewell {
+            clean: false,
+            parting,
+        };
+        let cut = self.cues.cut();
+        let end = async {
+            match finish {
+                // A Close would be part of the payload.
+                Finish::Ordinary(End::Drained) if self.lineup.is_mid_frame() => {
+                    parting(Parting::Reset)
+                }
+                Finish::Ordinary(end) => self.session.close(end).await,
+                Finish::Closed(_) => self.session.await_reply().await,
+                Finish::Cut(_, how) => parting(*how),
+                Finish::Silent(_) => {
+                    tokio::select! {
+                        () = sleep(LONGEST_SILENCE) => {}
+                        _ = drain.begun() => {}
+                    }
+                    parting(Parting::Reset)
+                }
+                Finish::Unanswered(_) => {
+                    tokio::select! {
+                        () = sleep(LONGEST_SILENCE) => parting(Parting::Reset),
+                        _ = drain.begun() => parting(Parting::Reset),
+                        () = discard(&mut self.session.wire) => parting(Parting::Linger),
+                    }
+                }
+            }
+        };
+        let Some((at, how)) = cut else {
+            return end.await;
+        };
+        tokio::select! {
+            biased;
+            () = sleep_until(at) => parting(how),
+            farewell = end => farewell,
+        }
+    }
+}
+
+/// Reads to the end.
+async fn discard<S: AsyncRead + Unpin>(wire: &mut Wire<S>) {
+    let mut buffer = Vec::with_capacity(4 << 10);
+    while let Ok(1..) = wire.read_buf(&mut buffer).await {
+        buffer.clear();
+    }
+}

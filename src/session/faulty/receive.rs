@@ -1,0 +1,117 @@
+//! What a session that misbehaves does with what it receives, and with what its silence says.
+
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tracing::trace;
+
+use super::finish::Finish;
+use super::{Play, frames};
+use crate::close::End;
+use crate::session::protocol::Received;
+use crate::session::schedule::{Due, Line};
+
+impl<S> Play<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Does what is due by the clock of every session, and says whether something was.
+    pub(super) fn keep_time(&mut self, now: Instant) -> Result<bool, Finish> {
+        let line = self.line(now);
+        match self.session.schedule.due(now, line) {
+            Some(Due::Beat) => {
+                self.session.ledger.metrics.heart_beats.inc();
+                self.lineup.text(&self.session.config.heartbeat_text);
+                self.session.schedule.beat_sent(now);
+            }
+            Some(Due::Ping) => self.ping(),
+            Some(Due::Dead) => return Err(End::Dead.into()),
+            Some(Due::Stuck) => return Err(End::Stuck.into()),
+            Some(Due::Leave) => return Err(End::Drained.into()),
+            None => match &mut self.pings {
+                Some(pings) if pings.next <= now => {
+                    pings.next = now + pings.every;
+                    self.ping();
+                }
+                _ => return Ok(false),
+            },
+        }
+        Ok(true)
+    }
+
+    pub(super) fn ping(&mut self) {
+        self.session.ledger.metrics.pings.inc();
+        self.lineup.frame(frames::ping());
+    }
+
+    pub(super) fn line(&mut self, now: Instant) -> Line {
+        let is_attentive = self.is_attentive();
+        if !is_attentive {
+            self.inattentive_at = now;
+        }
+        Line {
+            heard_at: self.session.wire.heard_at().max(self.inattentive_at),
+            is_mid_message: is_attentive && self.session.codec.is_mid_message(),
+        }
+    }
+
+    /// Whether it reads.
+    pub(super) fn is_attentive(&self) -> bool {
+        self.deaf_since.is_none() && self.finish.is_none() && self.lineup.has_room()
+    }
+
+    pub(super) fn poll_receive(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<()>, Finish> {
+        if !self.is_attentive() {
+            return Ok(Poll::Pending);
+        }
+        match self.session.poll_next(cx) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(received)) => self.answer(received, now).map(Poll::Ready),
+            Poll::Ready(Err(error)) => {
+                let end = End::from(error);
+                if !matches!(end, End::Eof) {
+                    return Err(end.into());
+                }
+                // A peer that half-closes is still owed its echoes.
+                self.finish = Some(end.into());
+                Ok(Poll::Ready(()))
+            }
+        }
+    }
+
+    /// Does with what was received what it asks for.
+    pub(super) fn answer(&mut self, received: Received, now: Instant) -> Result<(), Finish> {
+        let payload = self.session.codec.payload();
+        trace!(parent: &self.session.caller.span(), message = received.preview(payload), "received");
+        match received {
+            Received::Message(opcode) => {
+                let heard_at = self.session.wire.heard_at();
+                let ledger = &mut self.session.ledger;
+                ledger.receive(opcode, payload.len(), heard_at);
+                match self.echoes {
+                    true => self.lineup.echo(now, opcode, payload),
+                    false => self.lineup.no_echo(),
+                }
+            }
+            Received::Control(_) => {
+                if !self.session.controls.take(self.session.wire.heard_at()) {
+                    return Err(End::Flood("too many control frames").into());
+                }
+            }
+            Received::Close(frame) => {
+                let frame = frame.map(|frame| *frame);
+                return Err(match self.replies {
+                    true => End::by_peer(frame).into(),
+                    false => Finish::Unanswered(frame),
+                });
+            }
+            Received::Part => {}
+        }
+        Ok(())
+    }
+}

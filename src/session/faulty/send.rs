@@ -1,0 +1,93 @@
+//! What a session that misbehaves sends, and to whom it stops.
+
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::Play;
+use super::finish::Finish;
+use super::lineup::Put;
+use crate::close::End;
+use crate::session::Session;
+
+/// A write that is not done.
+pub(super) struct Blocked {
+    /// Bytes that were written when it last went on.
+    written: u64,
+    /// When it is given up.
+    pub(super) deadline: Instant,
+}
+
+impl<S> Play<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Sends all that is due, to a peer that takes it.
+    pub(super) fn poll_send(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<()>, Finish> {
+        let sent = self.poll_write(now, cx)?;
+        match sent {
+            Poll::Ready(()) => self.blocked = None,
+            Poll::Pending => {
+                self.inattentive_at = now;
+                self.wait_for_peer(now)?;
+            }
+        }
+        Ok(sent)
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<()>, Finish> {
+        loop {
+            let mut is_all = false;
+            while !is_all && !self.session.writer.is_full() {
+                is_all = !self.put(now);
+            }
+            let Session { wire, writer, .. } = &mut self.session;
+            if writer
+                .poll_flush(wire, cx)
+                .map_err(Finish::Ordinary)?
+                .is_pending()
+            {
+                return Ok(Poll::Pending);
+            }
+            if is_all {
+                return Ok(Poll::Ready(()));
+            }
+        }
+    }
+
+    /// Has the writer take the next piece of what is due, and says whether there was one.
+    pub(super) fn put(&mut self, now: Instant) -> bool {
+        let Session { writer, ledger, .. } = &mut self.session;
+        let put = self.lineup.put(now, writer.replies());
+        if let Put::Message(opcode, bytes) = put {
+            ledger.send(opcode, bytes, now);
+        }
+        put != Put::Nothing
+    }
+
+    /// Gives up a peer that takes nothing for too long.
+    pub(super) fn wait_for_peer(&mut self, now: Instant) -> Result<(), Finish> {
+        let written = self.session.wire.written();
+        let deadline = now + self.session.config.send_timeout;
+        if self.blocked.is_none() {
+            self.session.ledger.metrics.stalls.inc();
+        }
+        let blocked = self.blocked.get_or_insert(Blocked { written, deadline });
+        if blocked.written != written {
+            *blocked = Blocked { written, deadline };
+        }
+        match blocked.deadline <= now {
+            true => Err(End::Stalled.into()),
+            false => Ok(()),
+        }
+    }
+}
