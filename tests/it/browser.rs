@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use bytes::Bytes;
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::{Client, ClientBuilder, Locator};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
@@ -80,6 +81,25 @@ impl Browser {
         let element = soon(self.client.find(Locator::Id(id))).await.expect(id);
         soon(element.clear()).await.expect("it can be cleared");
         soon(element.send_keys(keys)).await.expect("it takes keys");
+    }
+
+    /// Presses keys one after another, wherever the focus is, with `held` down all the while.
+    pub async fn press(&self, held: Option<char>, keys: &str) {
+        let mut actions = KeyActions::new("keyboard".to_owned());
+        if let Some(value) = held {
+            actions = actions.then(KeyAction::Down { value });
+        }
+        for value in keys.chars() {
+            actions = actions
+                .then(KeyAction::Down { value })
+                .then(KeyAction::Up { value });
+        }
+        if let Some(value) = held {
+            actions = actions.then(KeyAction::Up { value });
+        }
+        soon(self.client.perform_actions(actions))
+            .await
+            .expect("keys can be pressed");
     }
 
     /// What the console has of warnings and errors since it was last asked.

@@ -13,7 +13,7 @@ use crate::support::{TestServer, config};
 use crate::tls::Issued;
 
 /// The key that sends, as WebDriver has it.
-const ENTER: &str = "\u{e007}";
+pub const ENTER: &str = "\u{e007}";
 
 /// What conditions and values are written in: the text of an element, and the last rows of the list.
 const WORDS: &str = "
@@ -23,8 +23,8 @@ const WORDS: &str = "
     const preview = (row) => row?.querySelector('.preview').textContent;";
 
 /// The page, open in a browser of its own.
-struct Page {
-    browser: Browser,
+pub struct Page {
+    pub browser: Browser,
 }
 
 impl Page {
@@ -38,12 +38,12 @@ impl Page {
         page
     }
 
-    async fn of(profile: &str, server: &TestServer) -> Self {
+    pub async fn of(profile: &str, server: &TestServer) -> Self {
         Self::open(profile, &format!("http://{}/", server.address)).await
     }
 
     /// Waits until this expression holds.
-    async fn until(&self, condition: &str) {
+    pub async fn until(&self, condition: &str) {
         let script = format!(
             "const done = arguments[0]; {WORDS}
              const look = () => ({condition}) ? done(true) : setTimeout(look, 20);
@@ -53,7 +53,7 @@ impl Page {
     }
 
     /// The value of this expression.
-    async fn value(&self, expression: &str) -> Value {
+    pub async fn value(&self, expression: &str) -> Value {
         let script = format!("const done = arguments[0]; {WORDS} done({expression});");
         self.browser.run(&script, Vec::new()).await
     }
@@ -79,7 +79,7 @@ impl Page {
     }
 
     /// Ends the browser, whose console has nothing to complain of.
-    async fn close(self) {
+    pub async fn close(self) {
         let complaints = self.browser.complaints().await;
         assert!(complaints.is_empty(), "{complaints:#?}");
         self.browser.close().await;
