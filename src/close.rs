@@ -54,6 +54,12 @@ pub(crate) enum End {
     Fault(&'static str, u16),
 }
 
+/// All words that [`End::word`] has.
+pub(crate) const WORDS: [&str; 12] = [
+    "closed", "protocol", "not-utf8", "too-big", "flood", "stuck", "drained", "dead", "stalled",
+    "eof", "lost", "fault",
+];
+
 /// How to leave TCP once the last byte is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parting {
@@ -231,6 +237,7 @@ mod tests {
             (End::Fault("close", 4001), 4001, "fault"),
         ] {
             assert_eq!((end.code(), end.word()), (code, word), "{end:?}");
+            assert!(WORDS.contains(&word), "{word}");
         }
     }
 

@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::close::End;
+use crate::close::{End, WORDS};
 use crate::listen::{Caller, Http, TlsVersion};
 
 /// The type of an exposition.
@@ -28,6 +28,9 @@ const HANDSHAKE_BUCKETS: [f64; 9] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0
 
 /// Bounds for the length of sessions, in seconds.
 const SESSION_BUCKETS: [f64; 8] = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
+
+/// What upgrades are refused with, unless a step of `do` has it otherwise.
+const REFUSALS: [u16; 9] = [400, 403, 404, 405, 426, 431, 501, 503, 505];
 
 /// Text and binary messages of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -145,6 +148,7 @@ impl Metrics {
             stalls: Counter::default(),
             registry,
         };
+        metrics.begin_at_zero();
         metrics.register_sessions();
         metrics.register_traffic(messages, bytes);
         let ours = metrics.registry.sub_registry_with_prefix("echobeat");
@@ -154,6 +158,17 @@ impl Metrics {
             accept_errors,
         );
         metrics
+    }
+
+    /// Has counters for what is to be expected: of one that appears with its first event, Prometheus
+    /// does not see the increase.
+    fn begin_at_zero(&self) {
+        for why in WORDS {
+            self.ended.get_or_create_owned(&Why { why });
+        }
+        for status in REFUSALS {
+            self.refused.get_or_create_owned(&Status { status });
+        }
     }
 
     fn register_sessions(&mut self) {

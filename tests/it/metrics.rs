@@ -1,10 +1,13 @@
 //! What is counted, as Prometheus sees it.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
 use echobeat::ServerConfig;
 use futures_util::StreamExt;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
@@ -125,6 +128,12 @@ async fn the_exposition_is_like_any_other() {
     let of_text = "text/plain; version=0.0.4; charset=utf-8";
     assert_eq!(response.header("content-type"), Some(of_text));
     assert!(response.body.contains("# HELP echobeat_messages_total "));
+    for at_zero in [
+        "echobeat_refusals_total{status=\"503\"} 0\n",
+        "echobeat_sessions_ended_total{why=\"stuck\"} 0\n",
+    ] {
+        assert!(response.body.contains(at_zero), "{at_zero}");
+    }
     #[cfg(target_os = "linux")]
     for name in [
         "process_cpu_seconds_total",
@@ -139,6 +148,64 @@ async fn the_exposition_is_like_any_other() {
         .await;
     assert_eq!(refused.status, 405);
     assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+}
+
+/// What the panels of the dashboard ask Prometheus for.
+fn expressions() -> Vec<String> {
+    let dashboard = include_str!("../../contrib/grafana-dashboard.json");
+    let dashboard: Value = serde_json::from_str(dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array());
+    let expressions = targets.flatten().map(|target| {
+        let expression = target["expr"].as_str().expect("an expression");
+        expression.to_owned()
+    });
+    expressions.collect()
+}
+
+/// The names of ours among these words.
+fn names(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("echobeat_"))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_all_that_is_counted_and_nothing_else() {
+    let server = TestServer::start().await;
+    server.connect().await.echo("hello").await;
+    let counted = samples(&server).await;
+    let counted: Vec<&str> = counted.iter().map(|(name, _)| name.as_str()).collect();
+    let (counted, asked) = (counted.join("\n"), expressions().join("\n"));
+    // A histogram is asked for by its buckets alone.
+    let of_others = |name: &&str| !name.ends_with("_sum") && !name.ends_with("_count");
+    let counted: BTreeSet<&str> = names(&counted).into_iter().filter(of_others).collect();
+    assert_eq!(names(&asked), counted);
+}
+
+#[tokio::test]
+#[ignore = "needs promtool, which is in Debian's package prometheus"]
+async fn promtool_understands_the_dashboard() {
+    let rule = |expression: &String| {
+        let expression = expression.replace("$__rate_interval", "1m");
+        json!({ "record": "panel", "expr": expression })
+    };
+    let rules: Vec<Value> = expressions().iter().map(rule).collect();
+    assert!(!rules.is_empty());
+    let rules = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/dashboard.rules");
+    fs::write(path, rules.to_string()).unwrap();
+    let mut promtool = Command::new("promtool");
+    let promtool = promtool.args(["check", "rules", "--lint=none", path]);
+    let output = soon(promtool.output()).await.expect("promtool is there");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 #[tokio::test]
