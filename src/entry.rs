@@ -96,7 +96,8 @@ impl Entry {
         let Some(tls) = &self.tls else {
             return Ok(MaybeTls::Plain(stream));
         };
-        match timeout_at(visit.deadline, tls.accept(stream)).await {
+        // Boxed, so that a connection without TLS has no room for it.
+        match timeout_at(visit.deadline, Box::pin(tls.accept(stream))).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err((error, stream))) => {
                 debug!(parent: &visit.caller.span(), %error, "no TLS handshake");

@@ -2,12 +2,16 @@
 //! to read heads in pieces, and bodies, and one request after another. All else is hyper's, to read
 //! again and to answer, refusals and scenarios too.
 
-use bytes::BytesMut;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
 use httparse::Status;
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::preface::Rewound;
@@ -41,15 +45,13 @@ pub(crate) async fn accept<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut read = BytesMut::with_capacity(HEAD);
-    tokio::select! {
+    let read = tokio::select! {
         biased;
-        // Errors, lateness and the drain are for hyper to see in its turn.
-        _ = stream.read_buf(&mut read) => {}
-        () = sleep_until(deadline) => {}
-        _ = drain.begun() => {}
-    }
-    let read = read.freeze();
+        read = first_bytes(&mut stream) => read,
+        // Lateness and the drain are for hyper to see in its turn.
+        () = sleep_until(deadline) => Bytes::new(),
+        _ = drain.begun() => Bytes::new(),
+    };
     let Some((answer, upgrade, head)) = answer(&read, routes) else {
         return Beginning::Other(stream.rewind(&read));
     };
@@ -64,6 +66,18 @@ where
         }
         _ => Beginning::Lost,
     }
+}
+
+/// What the first read brings: nothing at the end, and where it fails, which the next will too.
+async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Bytes {
+    poll_fn(|cx| {
+        // On the stack, for what is kept to be no larger than what came.
+        let mut space = [const { MaybeUninit::uninit() }; HEAD];
+        let mut read = ReadBuf::uninit(&mut space);
+        let _ = ready!(Pin::new(&mut *stream).poll_read(cx, &mut read));
+        Poll::Ready(Bytes::copy_from_slice(read.filled()))
+    })
+    .await
 }
 
 /// The head of the 101, what it accepts, and the length of the head that it answers.
@@ -108,7 +122,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
     use crate::config::ServerConfig;

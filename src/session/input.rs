@@ -102,6 +102,13 @@ impl Input {
     }
 }
 
+impl Drop for Input {
+    /// A session that ends has, as a rule, just read the peer's Close.
+    fn drop(&mut self) {
+        mem::take(&mut self.buffer).give_back();
+    }
+}
+
 impl Buffer {
     fn of(bytes: &[u8], size: usize) -> Self {
         let mut own = BytesMut::with_capacity(size);
@@ -211,6 +218,14 @@ mod tests {
         assert_eq!(fill(&mut input, 14, b""), None);
         assert_eq!((input.buffer.bytes.capacity(), input.buffer.size), (0, 0));
         // The thread has its buffer back.
+        assert_eq!(SHARED.take().size, READ_AHEAD);
+    }
+
+    #[test]
+    fn what_ends_gives_the_thread_its_buffer_back() {
+        let mut input = Input::new(b"");
+        fill(&mut input, 14, b"the last message");
+        drop(input);
         assert_eq!(SHARED.take().size, READ_AHEAD);
     }
 
