@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Join, join, split};
 use tokio::time::sleep;
 
 use crate::close::Parting;
@@ -15,6 +15,7 @@ use crate::handshake;
 use crate::listen::{Caller, Peer};
 use crate::session::{self, Report};
 use crate::shutdown::Shutdown;
+use crate::wire::Transport;
 
 /// Answers a request that asks for a session; a refusal has its sentence for a body.
 #[must_use]
@@ -28,6 +29,15 @@ pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<S
             response
         }
     })
+}
+
+/// The streams of fuzz targets.
+impl<R, W> Transport for Join<R, W>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    fn reset(self) {}
 }
 
 /// What a session came to.
@@ -53,7 +63,7 @@ pub async fn session<S>(
     drain_after: Option<Duration>,
 ) -> Ending
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let caller = Caller::new(1, Peer::Local);
     let shutdown = Shutdown::new();
@@ -65,8 +75,9 @@ where
         pending().await
     };
     let config = Arc::new(config.clone());
+    let (reader, writer) = split(stream);
     let session = session::run(
-        stream,
+        join(reader, writer),
         &early,
         config,
         Arc::default(),

@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep};
 use tracing::{Span, info, info_span, warn};
 
 use crate::address::{Address, BindError, Endpoint};
-use crate::platform::{LocalListener, LocalStream};
+use crate::platform::{self, LocalListener, LocalStream, TcpAcceptor};
 use crate::wire::Transport;
 
 /// Silence after which TCP's keepalive asks for an answer, every quarter of it.
@@ -123,7 +123,7 @@ pub(crate) struct Listener {
 
 #[derive(Debug)]
 enum Socket {
-    Tcp(TcpListener),
+    Tcp(TcpAcceptor),
     Local(LocalListener),
 }
 
@@ -164,7 +164,10 @@ impl Listener {
             Address::Tcp { host, port } => {
                 let listener = TcpListener::bind(format!("{host}:{port}")).await?;
                 let bound = listener.local_addr()?;
-                (Socket::Tcp(listener), Endpoint::Tcp(bound))
+                (
+                    Socket::Tcp(TcpAcceptor::new(listener)?),
+                    Endpoint::Tcp(bound),
+                )
             }
             Address::Unix(path) => (
                 Socket::Local(LocalListener::bind(path)?),
@@ -223,11 +226,9 @@ fn is_the_peers(error: &io::Error) -> bool {
 impl Socket {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
         match self {
-            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
-                // Fails only for a connection that is gone already, which its reader will see.
-                let _ = stream.set_nodelay(true);
-                (Stream::Tcp(stream), Peer::Tcp(peer))
-            }),
+            Self::Tcp(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Peer::Tcp(peer))),
             Self::Local(listener) => listener
                 .poll_accept(cx)
                 .map_ok(|stream| (Stream::Local(stream), Peer::Local)),
@@ -259,6 +260,17 @@ impl Transport for Stream {
     fn reset(self) {
         if let Self::Tcp(stream) = self {
             let _ = stream.set_zero_linger();
+        }
+    }
+
+    fn poll_write_last(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &*self {
+            Self::Tcp(stream) => platform::poll_write_last(stream, cx, bytes),
+            Self::Local(_) => self.poll_write(cx, bytes),
         }
     }
 }

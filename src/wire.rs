@@ -9,9 +9,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 /// What a session has its bytes from: a socket, with or without TLS, or a stream of HTTP/2.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
     /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
     fn reset(self);
+
+    /// Writes what the end of the stream follows at once. It may wait for that, to be one packet
+    /// with it.
+    fn poll_write_last(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, bytes)
+    }
 }
 
 /// A socket that is watched.
@@ -37,6 +47,11 @@ impl<S> Wire<S> {
 
     pub(crate) fn get_mut(&mut self) -> &mut S {
         &mut self.io
+    }
+
+    /// The socket, for what the end of the stream follows at once.
+    pub(crate) fn last(&mut self) -> Last<'_, S> {
+        Last(self)
     }
 
     /// When the last byte arrived.
@@ -96,5 +111,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A socket that is watched, for the last that is written to it.
+#[derive(Debug)]
+pub(crate) struct Last<'a, S>(&'a mut Wire<S>);
+
+impl<S: Transport> AsyncWrite for Last<'_, S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.0.io).poll_write_last(cx, buf))?;
+        self.0.written += written as u64;
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_shutdown(cx)
     }
 }

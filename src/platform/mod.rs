@@ -1,5 +1,5 @@
 //! All code that differs between operating systems, behind one face: signals, the open-file
-//! limit, private files, and Unix domain sockets.
+//! limit, private files, Unix domain sockets, and how TCP connections are begun and ended.
 
 use std::time::Duration;
 
@@ -20,13 +20,12 @@ pub(crate) use other::{LocalListener, LocalStream, connect_local, create_private
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::usage;
+pub(crate) use linux::{TcpAcceptor, poll_write_last, usage};
 
-/// What this process takes: this system is not asked.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn usage() -> Option<Usage> {
-    None
-}
+mod elsewhere;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use elsewhere::{TcpAcceptor, poll_write_last, usage};
 
 /// What a process takes of the system.
 #[derive(Debug, Clone, Copy)]

@@ -36,7 +36,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
@@ -48,7 +47,7 @@ use crate::frames::Opcode;
 use crate::listen::Caller;
 use crate::metrics::{Metrics, Traffic};
 use crate::shutdown::{Drain, Window};
-use crate::wire::Wire;
+use crate::wire::{Transport, Wire};
 use codec::Codec;
 use flood::ControlBudget;
 use ledger::Ledger;
@@ -87,7 +86,7 @@ pub(crate) fn run<S>(
     caller: Caller,
 ) -> impl Future<Output = (Report, S)> + use<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     let start = Instant::now();
     let mut session = Session::new(stream, early, config, metrics, start, caller);
@@ -145,7 +144,7 @@ impl<S> Session<S> {
 
 impl<S> Session<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     /// Echoes, and keeps the clock, until something ends it.
     async fn converse(&mut self, drain: &mut Drain) -> Result<Infallible, End> {
@@ -332,7 +331,12 @@ where
                 })
                 .await
             }
-            _ => self.flush().await,
+            // The peer's answer is waited for.
+            End::Drained => self.flush().await,
+            _ => {
+                let patience = self.config.send_timeout;
+                self.writer.flush_last(&mut self.wire, patience).await
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::outbox::Outbox;
 use crate::close::End;
 use crate::frames::Opcode;
-use crate::wire::Wire;
+use crate::wire::{Transport, Wire};
 
 /// What goes out on the socket.
 pub(super) struct Writer {
@@ -85,6 +85,22 @@ impl Writer {
         match at_once.await {
             Poll::Ready(sent) => sent,
             // Boxed, for it is rare, and every session would have to have room for it.
+            Poll::Pending => Box::pin(self.flush_blocked(wire, patience)).await,
+        }
+    }
+
+    /// The same for what the end of the stream follows at once.
+    pub(super) async fn flush_last<W>(
+        &mut self,
+        wire: &mut Wire<W>,
+        patience: Duration,
+    ) -> Result<(), End>
+    where
+        W: Transport,
+    {
+        let at_once = poll_fn(|cx| Poll::Ready(self.outbox.poll_write(&mut wire.last(), cx)));
+        match at_once.await {
+            Poll::Ready(sent) => Ok(sent?),
             Poll::Pending => Box::pin(self.flush_blocked(wire, patience)).await,
         }
     }

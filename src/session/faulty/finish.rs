@@ -1,6 +1,6 @@
 //! How a session ends, by its scenario or in spite of it.
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -9,7 +9,7 @@ use crate::close::{End, Parting};
 use crate::scenario::Closing;
 use crate::session::Farewell;
 use crate::shutdown::Drain;
-use crate::wire::Wire;
+use crate::wire::{Transport, Wire};
 
 /// How a session ends.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl From<End> for Finish {
 
 impl<S> Play<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     /// Ends the session, as far as the scenario lets it.
     pub(super) async fn part(&mut self, finish: &Finish, mut drain: Drain) -> Farewell {

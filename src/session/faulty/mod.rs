@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Report, Session, TURN_BYTES};
@@ -35,6 +34,7 @@ use crate::listen::Caller;
 use crate::metrics::Metrics;
 use crate::scenario::{Scenario, Step};
 use crate::shutdown::{Drain, Window};
+use crate::wire::Transport;
 use cues::{Act, Cues};
 use finish::Finish;
 use lineup::Lineup;
@@ -67,7 +67,7 @@ pub(crate) async fn run<S>(
     caller: Caller,
 ) -> (Report, S)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     let start = Instant::now();
     let config = Arc::new(changed(config.clone(), script.scenario));
@@ -132,7 +132,7 @@ struct Pings {
 
 impl<S> Play<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     fn new(session: Session<Paced<S>>, scenario: &Scenario, start: Instant) -> Self {
         let mut play = Self {

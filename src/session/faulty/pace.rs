@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::wire::Transport;
+
 /// Writes a second, if there is a byte for each.
 const WRITES: u64 = 20;
 
@@ -66,6 +68,12 @@ impl Pace {
         let time = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         let from = self.free.deadline().max(Instant::now());
         self.free.as_mut().reset(from + time);
+    }
+}
+
+impl<S: Transport> Transport for Paced<S> {
+    fn reset(self) {
+        self.io.reset();
     }
 }
 

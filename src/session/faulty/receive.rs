@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::trace;
 
@@ -11,10 +10,11 @@ use super::{Play, frames};
 use crate::close::End;
 use crate::session::protocol::Received;
 use crate::session::schedule::{Due, Line};
+use crate::wire::Transport;
 
 impl<S> Play<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     /// Does what is due by the clock of every session, and says whether something was.
     pub(super) fn keep_time(&mut self, now: Instant) -> Result<bool, Finish> {

@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Play;
@@ -10,6 +9,7 @@ use super::finish::Finish;
 use super::lineup::Put;
 use crate::close::End;
 use crate::session::Session;
+use crate::wire::Transport;
 
 /// A write that is not done.
 pub(super) struct Blocked {
@@ -21,7 +21,7 @@ pub(super) struct Blocked {
 
 impl<S> Play<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     /// Sends all that is due, to a peer that takes it.
     pub(super) fn poll_send(

@@ -217,6 +217,10 @@ async fn what_a_session_minds_it_still_minds() {
 /// A stream that takes note of how much is written at once.
 struct Writes(DuplexStream, Vec<usize>);
 
+impl Transport for Writes {
+    fn reset(self) {}
+}
+
 impl AsyncRead for Writes {
     fn poll_read(
         mut self: std::pin::Pin<&mut Self>,

@@ -17,6 +17,7 @@ use super::{Report, run};
 use crate::config::ServerConfig;
 use crate::listen::{Caller, Peer};
 use crate::shutdown::Shutdown;
+use crate::wire::Transport;
 
 /// First bytes of frames: FIN and opcode.
 const TEXT: u8 = 0x81;
@@ -166,6 +167,14 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
             .map(|(byte, mask)| byte ^ mask),
     );
     frame
+}
+
+impl Transport for DuplexStream {
+    fn reset(self) {}
+}
+
+impl Transport for &mut DuplexStream {
+    fn reset(self) {}
 }
 
 /// A client's frame header up to its mask.

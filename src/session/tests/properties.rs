@@ -26,6 +26,10 @@ struct CutStream {
     writes: std::iter::Cycle<std::vec::IntoIter<usize>>,
 }
 
+impl Transport for CutStream {
+    fn reset(self) {}
+}
+
 impl AsyncRead for CutStream {
     fn poll_read(
         mut self: Pin<&mut Self>,

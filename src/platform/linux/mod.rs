@@ -1,10 +1,15 @@
-//! What Linux says of this process.
+//! What Linux alone says of this process, and how connections are best begun and ended there.
+
+mod accept;
+mod ending;
 
 use std::time::Duration;
 
 use procfs::process::Process;
 
 use super::Usage;
+pub(crate) use accept::TcpAcceptor;
+pub(crate) use ending::poll_write_last;
 
 /// What this process takes, if `/proc` is there to say so.
 pub(crate) fn usage() -> Option<Usage> {
