@@ -213,7 +213,7 @@ where
                 }
             }
             let is_long = self.session.wire.written() - written >= TURN_BYTES;
-            if is_long || self.session.is_turn_since(received) {
+            if is_long || self.session.is_over_since(received) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
