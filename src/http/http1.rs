@@ -16,10 +16,10 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::preface::Rewound;
+use super::preface::{self, Rewound};
 use super::{DRAIN_GRACE, Reply, Routes, Terms, Upgrade};
 use crate::listen::Caller;
 use crate::shutdown::Drain;
@@ -150,11 +150,16 @@ where
         }
     };
     let parts = connection.into_parts();
-    let (stream, unread) = parts.io.into_inner().into_parts();
+    let (mut stream, unread) = parts.io.into_inner().into_parts();
+    // Copied, for as it is it would keep hyper's whole buffer alive.
+    let early = [&parts.read_buf[..], &unread].concat();
+    if ended == Ended::Badly {
+        // An answer that is not taken is as good as none.
+        let _ = timeout(terms.patience, preface::refuse(&mut stream, &early)).await;
+    }
     Remains {
         stream,
-        // Copied, for as it is it would keep hyper's whole buffer alive.
-        early: [&parts.read_buf[..], &unread].concat(),
+        early,
         ended,
     }
 }

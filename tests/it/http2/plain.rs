@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use echobeat::ServerConfig;
+use h2::Reason;
 use hyper::{Method, Request};
 
 use super::client::whole;
 use super::{connect, serve};
-use crate::support::{Client, Raw, config, upgrade_request};
+use crate::support::{Client, Raw, TestServer, config, soon, upgrade_request};
 
 #[tokio::test]
 async fn plain_requests_are_answered() {
@@ -106,10 +107,12 @@ async fn http1_is_spoken_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn without_h2c_no_preface_is_taken() {
-    let server = crate::support::TestServer::start().await;
-    let mut raw = server.raw().await;
-    raw.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    // There is no answer that both versions could read.
-    assert!(raw.rest().await.is_empty());
+async fn without_h2c_whoever_begins_with_the_preface_is_told_to_use_http1() {
+    let server = TestServer::start().await;
+    let client = connect(server.address).await;
+    let error = soon(client.connection).await.unwrap().unwrap_err();
+    assert!(error.is_remote() && error.is_go_away(), "{error:?}");
+    assert_eq!(error.reason(), Some(Reason::HTTP_1_1_REQUIRED));
+    assert!(format!("{error:?}").contains("--h2c"), "{error:?}");
+    server.connect().await.echo("hello").await;
 }
