@@ -213,13 +213,13 @@ fn converse<S: Transport>(
     // No async block: it would have room for the session twice.
     session.then(move |(report, stream)| {
         guard.end(&report.end, report.lasted);
-        part(stream, report, caller, place)
+        part(stream, report, place)
     })
 }
 
 /// Leaves the stream of a session in the way that its end asks for.
-async fn part<S: Transport>(stream: S, report: Report, caller: Caller, _until_the_end: Place) {
-    log_end(caller, &report);
+async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Place) {
+    log_end(&report);
     match report.parting {
         Parting::Linger => Box::pin(linger(stream)).await,
         Parting::Drop => {}
@@ -244,13 +244,14 @@ fn log_open(caller: Caller, upgrade: &Upgrade) {
     }
 }
 
-fn log_end(caller: Caller, report: &Report) {
+fn log_end(report: &Report) {
     let Report {
         end,
         clean,
         received,
         sent,
         lasted,
+        caller,
         ..
     } = report;
     info!(

@@ -81,6 +81,6 @@ impl Faulty {
         let session = faulty::run(stream, early, script, &config, metrics, drain, caller);
         let (report, stream) = session.await;
         guard.end(&report.end, report.lasted);
-        part(stream, report, caller, upgrade.place).await;
+        part(stream, report, upgrade.place).await;
     }
 }

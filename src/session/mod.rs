@@ -74,6 +74,7 @@ pub(crate) struct Report {
     pub(crate) lasted: Duration,
     /// How to leave the stream that the session had.
     pub(crate) parting: Parting,
+    pub(crate) caller: Caller,
 }
 
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
@@ -103,6 +104,7 @@ where
             sent: session.ledger.sent(),
             lasted: start.elapsed(),
             parting,
+            caller: session.caller,
         };
         (report, session.wire.into_inner())
     }
@@ -134,7 +136,7 @@ impl<S> Session<S> {
             wire: Wire::new(stream),
             codec: Codec::new(early, config.max_message_size),
             writer: Writer::new(start),
-            schedule: Schedule::new(Arc::clone(&config), start, rand::random()),
+            schedule: Schedule::new(&config, start, rand::random()),
             controls: ControlBudget::new(start),
             ledger: Ledger::new(metrics),
             config,
@@ -188,7 +190,7 @@ where
     async fn keep_time(&mut self) -> Result<(), End> {
         loop {
             let line = self.line();
-            let Some(due) = self.schedule.due(Instant::now(), line) else {
+            let Some(due) = self.schedule.due(Instant::now(), line, &self.config) else {
                 return Ok(());
             };
             match due {
@@ -207,7 +209,7 @@ where
             }
             self.flush().await?;
             if due == Due::Beat {
-                self.schedule.beat_sent(Instant::now());
+                self.schedule.beat_sent(Instant::now(), &self.config);
             }
         }
     }

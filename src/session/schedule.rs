@@ -4,7 +4,6 @@
 //! Nothing is re-armed when a message arrives. The timer asks, when it fires, how long ago the last
 //! byte came.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -45,7 +44,6 @@ pub(super) struct Line {
 /// A session's clock.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    config: Arc<ServerConfig>,
     /// When the next heart beat is due.
     beat: Option<Instant>,
     keepalive: Option<Keepalive>,
@@ -65,7 +63,7 @@ struct Keepalive {
 impl Schedule {
     /// Begins at `now`. `phase`, from 0 to 1, moves the first Ping to a point in the second half of
     /// its interval, so that connections which came together do not ping together ever after.
-    pub(super) fn new(config: Arc<ServerConfig>, now: Instant, phase: f64) -> Self {
+    pub(super) fn new(config: &ServerConfig, now: Instant, phase: f64) -> Self {
         Self {
             beat: config.heartbeat.map(|every| now + every),
             keepalive: config.ping_interval.map(|interval| {
@@ -78,7 +76,6 @@ impl Schedule {
             }),
             progress_check: now + PROGRESS_TIMEOUT,
             leave: None,
-            config,
         }
     }
 
@@ -92,7 +89,7 @@ impl Schedule {
     }
 
     /// The next thing that is due by `now`, if any. Ask until there is none.
-    pub(super) fn due(&mut self, now: Instant, line: Line) -> Option<Due> {
+    pub(super) fn due(&mut self, now: Instant, line: Line, config: &ServerConfig) -> Option<Due> {
         if self.leave.is_some_and(|at| at <= now) {
             return Some(Due::Leave);
         }
@@ -108,7 +105,7 @@ impl Schedule {
             if line.is_mid_message {
                 // In the middle of a frame no Ping can be answered.
                 keepalive.check = keepalive.check.max(line.heard_at + PROGRESS_TIMEOUT);
-            } else if let Some(due) = keepalive.due(now, line.heard_at, &self.config) {
+            } else if let Some(due) = keepalive.due(now, line.heard_at, config) {
                 return Some(due);
             }
         }
@@ -117,8 +114,8 @@ impl Schedule {
 
     /// Notes that a heart beat has gone out. A punctual one keeps the pace; a late one sets a new
     /// pace, and the beats that were missed are not made up for.
-    pub(super) fn beat_sent(&mut self, now: Instant) {
-        if let (Some(at), Some(every)) = (&mut self.beat, self.config.heartbeat) {
+    pub(super) fn beat_sent(&mut self, now: Instant, config: &ServerConfig) {
+        if let (Some(at), Some(every)) = (&mut self.beat, config.heartbeat) {
             let pace_from = if now - *at <= PUNCTUAL { *at } else { now };
             *at = pace_from + every;
         }

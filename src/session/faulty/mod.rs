@@ -85,6 +85,7 @@ where
         sent: play.session.ledger.sent(),
         lasted: start.elapsed(),
         parting: farewell.parting,
+        caller: play.session.caller,
     };
     (report, play.session.wire.into_inner().into_inner())
 }

@@ -8,6 +8,7 @@ use tracing::trace;
 use super::finish::Finish;
 use super::{Play, frames};
 use crate::close::End;
+use crate::session::Session;
 use crate::session::protocol::Received;
 use crate::session::schedule::{Due, Line};
 use crate::wire::Transport;
@@ -19,11 +20,14 @@ where
     /// Does what is due by the clock of every session, and says whether something was.
     pub(super) fn keep_time(&mut self, now: Instant) -> Result<bool, Finish> {
         let line = self.line(now);
-        match self.session.schedule.due(now, line) {
+        let Session {
+            schedule, config, ..
+        } = &mut self.session;
+        match schedule.due(now, line, config) {
             Some(Due::Beat) => {
                 self.session.ledger.metrics.heart_beats.inc();
                 self.lineup.text(&self.session.config.heartbeat_text);
-                self.session.schedule.beat_sent(now);
+                self.session.schedule.beat_sent(now, &self.session.config);
             }
             Some(Due::Ping) => self.ping(),
             Some(Due::Dead) => return Err(End::Dead.into()),

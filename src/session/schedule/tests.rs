@@ -8,7 +8,7 @@ fn secs(seconds: f64) -> Duration {
 
 /// A schedule that began at `start`.
 fn schedule(start: Instant, phase: f64) -> Schedule {
-    Schedule::new(Arc::default(), start, phase)
+    Schedule::new(&ServerConfig::default(), start, phase)
 }
 
 fn quiet_since(heard_at: Instant) -> Line {
@@ -25,13 +25,14 @@ fn run(
     end: Duration,
     line: impl Fn(Duration) -> Line,
 ) -> Vec<(Due, f64)> {
+    let config = ServerConfig::default();
     let mut happened = Vec::new();
     while schedule.next() <= start + end {
         let now = schedule.next();
-        while let Some(due) = schedule.due(now, line(now - start)) {
+        while let Some(due) = schedule.due(now, line(now - start), &config) {
             happened.push((due, (now - start).as_secs_f64()));
             match due {
-                Due::Beat => schedule.beat_sent(now),
+                Due::Beat => schedule.beat_sent(now, &config),
                 Due::Ping => {}
                 Due::Dead | Due::Stuck | Due::Leave => return happened,
             }
@@ -54,10 +55,11 @@ fn beats_keep_their_pace() {
 #[test]
 fn a_late_beat_sets_a_new_pace_and_a_punctual_one_does_not() {
     let start = Instant::now();
+    let config = ServerConfig::default();
     let mut schedule = schedule(start, 0.0);
-    schedule.beat_sent(start + secs(3.004));
+    schedule.beat_sent(start + secs(3.004), &config);
     assert_eq!(schedule.next(), start + secs(6.0));
-    schedule.beat_sent(start + secs(14.0));
+    schedule.beat_sent(start + secs(14.0), &config);
     assert_eq!(schedule.beat, Some(start + secs(17.0)));
 }
 
