@@ -70,13 +70,16 @@ impl Drain {
     }
 
     /// Waits for the drain to begin.
-    pub(crate) async fn begun(&mut self) -> Window {
-        loop {
-            // Before the look at the window, for then nothing is missed in between.
-            let begun = self.signal.begun[self.list].notified();
-            match self.signal.window.get() {
-                Some(window) => return *window,
-                None => begun.await,
+    #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
+    pub(crate) fn begun(&mut self) -> impl Future<Output = Window> {
+        async move {
+            loop {
+                // Before the look at the window, for then nothing is missed in between.
+                let begun = self.signal.begun[self.list].notified();
+                match self.signal.window.get() {
+                    Some(window) => return *window,
+                    None => begun.await,
+                }
             }
         }
     }

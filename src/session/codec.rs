@@ -32,7 +32,7 @@ impl Codec {
     pub(super) fn new(early: &[u8], max_message_size: usize) -> Self {
         Self {
             input: Input::new(early),
-            plain: Plain::new(max_message_size),
+            plain: Plain::default(),
             place: 0..0,
             protocol: None,
             max_message_size,
@@ -75,7 +75,7 @@ impl Codec {
                     None => {}
                 }
             }
-            let wanted = match self.plain.next(&mut self.input)? {
+            let wanted = match self.plain.next(&mut self.input, self.max_message_size)? {
                 Start::Message(opcode, payload) => {
                     self.place = payload;
                     return Poll::Ready(Ok(Received::Message(opcode)));

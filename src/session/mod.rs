@@ -150,15 +150,18 @@ where
     S: Transport,
 {
     /// Echoes, and keeps the clock, until something ends it.
-    async fn converse(&mut self, drain: &mut Drain) -> Result<Infallible, End> {
-        let mut timer = pin!(sleep_until(self.schedule.next()));
-        let mut drain_begun = pin!(drain.begun());
-        loop {
-            let pause = poll_fn(|cx| self.poll_turn(timer.as_mut(), drain_begun.as_mut(), cx));
-            let pause = pause.await?;
-            // Boxed, for it is rare.
-            Box::pin(self.rest(pause)).await?;
-            timer.as_mut().reset(self.schedule.next());
+    #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
+    fn converse(&mut self, drain: &mut Drain) -> impl Future<Output = Result<Infallible, End>> {
+        async move {
+            let mut timer = pin!(sleep_until(self.schedule.next()));
+            let mut drain_begun = pin!(drain.begun());
+            loop {
+                let pause = poll_fn(|cx| self.poll_turn(timer.as_mut(), drain_begun.as_mut(), cx));
+                let pause = pause.await?;
+                // Boxed, for it is rare.
+                Box::pin(self.rest(pause)).await?;
+                timer.as_mut().reset(self.schedule.next());
+            }
         }
     }
 

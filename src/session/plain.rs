@@ -22,24 +22,20 @@ pub(super) enum Start {
 }
 
 /// Looks for plain messages.
+#[derive(Default)]
 pub(super) struct Plain {
-    /// Bytes that a message may have.
-    limit: usize,
     /// Bytes of the payload at hand that are unmasked: they are as they come, while the cache has
     /// them.
     unmasked: usize,
 }
 
 impl Plain {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, unmasked: 0 }
-    }
-
-    /// Looks for a plain message at the start of `bytes`, and unmasks what has come of it.
+    /// Looks for a plain message, of no more than `limit` bytes, at the start of `bytes`, and unmasks
+    /// what has come of it.
     ///
     /// # Errors
     /// When it is text that is not UTF-8.
-    pub(super) fn next(&mut self, bytes: &mut [u8]) -> Result<Start> {
+    pub(super) fn next(&mut self, bytes: &mut [u8], limit: usize) -> Result<Start> {
         let Some(header) = Header::parse(bytes) else {
             return Ok(Start::Partial(MAX_FRAME_HEADER));
         };
@@ -48,7 +44,7 @@ impl Plain {
             BINARY => Opcode::Binary,
             _ => return Ok(Start::Other(header)),
         };
-        let Some(mask) = header.mask.filter(|_| header.payload <= self.limit as u64) else {
+        let Some(mask) = header.mask.filter(|_| header.payload <= limit as u64) else {
             return Ok(Start::Other(header));
         };
         let end = header.frame_size() as usize;
@@ -111,7 +107,8 @@ mod tests {
         for length in 0..=100 {
             let payload: Vec<u8> = (0_u8..=255).cycle().take(length).collect();
             let mut bytes = [frame(BINARY, &payload), vec![0xaa; 20]].concat();
-            let Ok(Start::Message(Opcode::Binary, place)) = Plain::new(LIMIT).next(&mut bytes)
+            let Ok(Start::Message(Opcode::Binary, place)) =
+                Plain::default().next(&mut bytes, LIMIT)
             else {
                 panic!("{length} bytes are no message");
             };
@@ -125,7 +122,7 @@ mod tests {
         let whole = frame(TEXT, b"twelve bytes");
         for first in 0..whole.len() {
             for second in first..whole.len() {
-                let mut plain = Plain::new(LIMIT);
+                let mut plain = Plain::default();
                 let mut bytes = Vec::new();
                 for come in [first, second] {
                     bytes.extend_from_slice(&whole[bytes.len()..come]);
@@ -134,13 +131,13 @@ mod tests {
                     } else {
                         whole.len()
                     };
-                    match plain.next(&mut bytes) {
+                    match plain.next(&mut bytes, LIMIT) {
                         Ok(Start::Partial(size)) => assert_eq!(size, wanted),
                         _ => panic!("{come} bytes"),
                     }
                 }
                 bytes.extend_from_slice(&whole[second..]);
-                let Ok(Start::Message(Opcode::Text, place)) = plain.next(&mut bytes) else {
+                let Ok(Start::Message(Opcode::Text, place)) = plain.next(&mut bytes, LIMIT) else {
                     panic!("no message in {first}, {second}, and the rest");
                 };
                 assert_eq!(&bytes[place], b"twelve bytes");
@@ -156,7 +153,7 @@ mod tests {
         let others = others.map(|first| frame(first, b"text"));
         for frame in others.into_iter().chain([unmasked, too_big]) {
             let mut bytes = frame.clone();
-            let start = Plain::new(LIMIT).next(&mut bytes);
+            let start = Plain::default().next(&mut bytes, LIMIT);
             assert!(matches!(start, Ok(Start::Other(_))), "{:#x}", frame[0]);
             assert_eq!(bytes, frame);
         }
@@ -166,7 +163,7 @@ mod tests {
     fn text_is_utf8() {
         let mut bytes = frame(TEXT, b"\xc3\x28");
         assert!(matches!(
-            Plain::new(LIMIT).next(&mut bytes),
+            Plain::default().next(&mut bytes, LIMIT),
             Err(Error::Utf8(_))
         ));
     }
