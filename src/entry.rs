@@ -96,8 +96,7 @@ impl Entry {
         let Some(tls) = &self.tls else {
             return Ok(MaybeTls::Plain(stream));
         };
-        // Boxed, so that a connection without TLS has no room for it.
-        match timeout_at(visit.deadline, Box::pin(tls.accept(stream))).await {
+        match timeout_at(visit.deadline, tls.accept(stream)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err((error, stream))) => {
                 debug!(parent: &visit.caller.span(), %error, "no TLS handshake");

@@ -195,7 +195,7 @@ fn header(first: u8, length: u64) -> Vec<u8> {
 }
 
 /// Bytes that an idle session may take in its future. With what tokio has for a task and a socket
-/// that makes some 1.7 KiB a connection.
+/// that makes some 1.5 KiB a connection.
 const SESSION_SIZE: usize = 672;
 
 #[tokio::test(start_paused = true)]
