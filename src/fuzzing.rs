@@ -34,8 +34,8 @@ pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<S
 /// The streams of fuzz targets.
 impl<R, W> Transport for Join<R, W>
 where
-    R: AsyncRead + Unpin + Send,
-    W: AsyncWrite + Unpin + Send,
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
 {
     fn reset(self) {}
 }
@@ -63,7 +63,7 @@ pub async fn session<S>(
     drain_after: Option<Duration>,
 ) -> Ending
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     let caller = Caller::new(1, Peer::Local);
     let shutdown = Shutdown::new();

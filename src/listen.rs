@@ -268,9 +268,15 @@ impl Transport for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &*self {
-            Self::Tcp(stream) => platform::poll_write_last(stream, cx, bytes),
-            Self::Local(_) => self.poll_write(cx, bytes),
+        let Self::Tcp(stream) = &*self else {
+            return self.poll_write(cx, bytes);
+        };
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match platform::try_write_last(stream, bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ where
     }
 }
 
-/// What the first read brings: nothing at the end, and where it fails, which the next will too.
+/// What the first read brings: nothing at the end, nor where it fails, which hyper then meets.
 async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Bytes {
     poll_fn(|cx| {
         // On the stack, for what is kept to be no larger than what came.

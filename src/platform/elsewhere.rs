@@ -1,8 +1,8 @@
 //! What other systems than Linux are not asked, or are asked in tokio's way.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -38,16 +38,9 @@ impl TcpAcceptor {
 }
 
 /// Writes what the end of the stream follows at once, as if it did not.
-pub(crate) fn poll_write_last(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    bytes: &[u8],
-) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_write_ready(cx))?;
-        match stream.try_write(bytes) {
-            Err(blocked) if blocked.kind() == ErrorKind::WouldBlock => {}
-            written => return Poll::Ready(written),
-        }
-    }
+///
+/// # Errors
+/// Those of a write, and `WouldBlock`.
+pub(crate) fn try_write_last(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.try_write(bytes)
 }

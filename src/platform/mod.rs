@@ -20,12 +20,12 @@ pub(crate) use other::{LocalListener, LocalStream, connect_local, create_private
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{TcpAcceptor, poll_write_last, usage};
+pub(crate) use linux::{TcpAcceptor, try_write_last, usage};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{TcpAcceptor, poll_write_last, usage};
+pub(crate) use elsewhere::{TcpAcceptor, try_write_last, usage};
 
 /// What a process takes of the system.
 #[derive(Debug, Clone, Copy)]

@@ -15,10 +15,12 @@
 //! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
 //! | [`schedule`] | the clock |
 //! | [`ledger`] | what is counted |
+//! | [`farewell`] | the close handshake |
 //! | [`flood`] | the limit on control frames |
 //! | [`faulty`] | sessions that misbehave as they are asked to |
 
 mod codec;
+mod farewell;
 pub(crate) mod faulty;
 mod flood;
 mod input;
@@ -38,7 +40,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite;
 use tracing::trace;
 
@@ -50,6 +52,7 @@ use crate::metrics::{Metrics, Traffic};
 use crate::shutdown::{Drain, Window};
 use crate::wire::{Transport, Wire};
 use codec::Codec;
+use farewell::Farewell;
 use flood::ControlBudget;
 use ledger::Ledger;
 use outbox::LARGE;
@@ -305,67 +308,6 @@ where
             Received::Part => Ok(()),
         }
     }
-
-    /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
-    async fn close(&mut self, end: &End) -> Farewell {
-        let said = match end {
-            End::Stalled | End::Lost(_) => Ok(()),
-            _ => self.say_close(end).await,
-        };
-        match (said, end) {
-            (Err(failed), _) => Farewell {
-                clean: false,
-                parting: failed.parting(),
-            },
-            (Ok(()), End::Drained) => self.await_reply().await,
-            (Ok(()), _) => Farewell {
-                clean: matches!(end, End::Closed(_) | End::IllegalCode),
-                parting: end.parting(),
-            },
-        }
-    }
-
-    async fn say_close(&mut self, end: &End) -> Result<(), End> {
-        // A Pong that is owed goes before Close.
-        self.codec.answer(self.writer.replies())?;
-        if let Some(frame) = end.close_frame() {
-            self.codec.close(Some(frame), self.writer.replies())?;
-        }
-        match end {
-            // It will hardly read this, and is not waited for.
-            End::Dead => {
-                poll_fn(|cx| match self.writer.poll_flush(&mut self.wire, cx) {
-                    Poll::Ready(sent) => Poll::Ready(sent),
-                    Poll::Pending => Poll::Ready(Ok(())),
-                })
-                .await
-            }
-            // The peer's answer is waited for.
-            End::Drained => self.flush().await,
-            _ => {
-                let patience = self.config.send_timeout;
-                self.writer.flush_last(&mut self.wire, patience).await
-            }
-        }
-    }
-
-    /// Waits for the peer to answer our Close. What it had sent before it saw it is dropped.
-    async fn await_reply(&mut self) -> Farewell {
-        let patience = self.config.close_timeout;
-        let reply = async {
-            let mut clean = false;
-            while let Ok(received) = poll_fn(|cx| self.poll_next(cx)).await {
-                clean |= matches!(received, Received::Close(_));
-                self.writer.replies().clear();
-            }
-            clean
-        };
-        let reply = timeout(patience, reply).await;
-        Farewell {
-            clean: reply == Ok(true),
-            parting: reply.map_or(Parting::Drop, |_| Parting::Linger),
-        }
-    }
 }
 
 /// Why a session stops to echo for a moment.
@@ -377,12 +319,6 @@ enum Pause {
     Blocked,
     /// It is the turn of other sessions.
     Others,
-}
-
-/// What the end of a session came to.
-struct Farewell {
-    clean: bool,
-    parting: Parting,
 }
 
 #[cfg(test)]

@@ -1,0 +1,83 @@
+//! The close handshake, and what it comes to.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use tokio::time::timeout;
+
+use super::Session;
+use super::protocol::Received;
+use crate::close::{End, Parting};
+use crate::wire::Transport;
+
+/// What the end of a session came to.
+pub(super) struct Farewell {
+    pub(super) clean: bool,
+    pub(super) parting: Parting,
+}
+
+impl<S> Session<S>
+where
+    S: Transport,
+{
+    /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
+    pub(super) async fn close(&mut self, end: &End) -> Farewell {
+        let said = match end {
+            End::Stalled | End::Lost(_) => Ok(()),
+            _ => self.say_close(end).await,
+        };
+        match (said, end) {
+            (Err(failed), _) => Farewell {
+                clean: false,
+                parting: failed.parting(),
+            },
+            (Ok(()), End::Drained) => self.await_reply().await,
+            (Ok(()), _) => Farewell {
+                clean: matches!(end, End::Closed(_) | End::IllegalCode),
+                parting: end.parting(),
+            },
+        }
+    }
+
+    async fn say_close(&mut self, end: &End) -> Result<(), End> {
+        // A Pong that is owed goes before Close.
+        self.codec.answer(self.writer.replies())?;
+        if let Some(frame) = end.close_frame() {
+            self.codec.close(Some(frame), self.writer.replies())?;
+        }
+        match end {
+            // It will hardly read this, and is not waited for.
+            End::Dead => {
+                poll_fn(|cx| match self.writer.poll_flush(&mut self.wire, cx) {
+                    Poll::Ready(sent) => Poll::Ready(sent),
+                    Poll::Pending => Poll::Ready(Ok(())),
+                })
+                .await
+            }
+            // The peer's answer is waited for.
+            End::Drained => self.flush().await,
+            _ => {
+                let patience = self.config.send_timeout;
+                self.writer.flush_last(&mut self.wire, patience).await
+            }
+        }
+    }
+
+    /// Waits for the peer to answer our Close. What it had sent before it saw it is dropped.
+    pub(super) async fn await_reply(&mut self) -> Farewell {
+        let patience = self.config.close_timeout;
+        let reply = async {
+            let mut clean = false;
+            while let Ok(received) = poll_fn(|cx| self.poll_next(cx)).await {
+                clean |= matches!(received, Received::Close(_));
+                self.writer.replies().clear();
+            }
+            clean
+        };
+        let reply = timeout(patience, reply).await;
+        Farewell {
+            clean: reply == Ok(true),
+            parting: reply.map_or(Parting::Drop, |_| Parting::Linger),
+        }
+    }
+}
