@@ -41,7 +41,7 @@ impl Echoes {
     /// The fast path.
     fn read_echo<'b>(&mut self, traffic: &Traffic, bytes: &'b [u8]) -> Result<&'b [u8], Failure> {
         let (echo, rest) = bytes.split_at(traffic.echo);
-        if self.whole % SAMPLE == 0 && echo != traffic.echo_of(self.whole) {
+        if self.whole.is_multiple_of(SAMPLE) && echo != traffic.echo_of(self.whole) {
             return Err(self.differs());
         }
         self.whole += 1;

@@ -49,10 +49,10 @@ impl Exchange {
         let body = answer.into_body();
         head.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         let is_all = body.is_empty() || respond.is_head;
-        if let Ok(mut send) = respond.respond.send_response(head, is_all) {
-            if !is_all {
-                let _ = send.send_data(body, true);
-            }
+        if let Ok(mut send) = respond.respond.send_response(head, is_all)
+            && !is_all
+        {
+            let _ = send.send_data(body, true);
         }
     }
 
@@ -211,10 +211,10 @@ fn head<B>(answer: &Response<B>) -> Response<()> {
     headers.remove(CONNECTION);
     headers.remove(UPGRADE);
     let now = || HeaderValue::try_from(HttpDate::from(SystemTime::now()).to_string());
-    if !headers.contains_key(DATE) {
-        if let Ok(now) = now() {
-            headers.insert(DATE, now);
-        }
+    if !headers.contains_key(DATE)
+        && let Ok(now) = now()
+    {
+        headers.insert(DATE, now);
     }
     head
 }

@@ -108,10 +108,10 @@ impl Routes {
 
     pub(crate) fn reply<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
         let mut reply = self.route(request, caller);
-        if self.drain.has_begun() {
-            if let Reply::Answer(answer) = &mut reply {
-                close_after(answer);
-            }
+        if self.drain.has_begun()
+            && let Reply::Answer(answer) = &mut reply
+        {
+            close_after(answer);
         }
         reply
     }

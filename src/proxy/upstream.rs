@@ -221,10 +221,10 @@ impl Body for Rest {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(connection) = &mut self.connection {
-            if connection.poll_without_shutdown(cx).is_ready() {
-                self.connection = None;
-            }
+        if let Some(connection) = &mut self.connection
+            && connection.poll_without_shutdown(cx).is_ready()
+        {
+            self.connection = None;
         }
         Pin::new(&mut self.body).poll_frame(cx)
     }

@@ -86,10 +86,10 @@ impl Ledger {
 
     /// Adds up what is new, unless that is too soon.
     pub(super) fn add_up_by(&mut self, now: Instant) {
-        if let Some(recent) = &self.recent {
-            if now.saturating_duration_since(recent.since) >= PAUSE {
-                self.add_up();
-            }
+        if let Some(recent) = &self.recent
+            && now.saturating_duration_since(recent.since) >= PAUSE
+        {
+            self.add_up();
         }
     }
 

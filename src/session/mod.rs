@@ -178,11 +178,11 @@ where
         if timer.poll(cx).is_ready() {
             return Poll::Ready(Ok(Pause::Clock));
         }
-        if !self.schedule.is_leaving() {
-            if let Poll::Ready(window) = drain_begun.poll(cx) {
-                self.schedule.leave(window, rand::random());
-                return Poll::Ready(Ok(Pause::Clock));
-            }
+        if !self.schedule.is_leaving()
+            && let Poll::Ready(window) = drain_begun.poll(cx)
+        {
+            self.schedule.leave(window, rand::random());
+            return Poll::Ready(Ok(Pause::Clock));
         }
         self.poll_echo(cx)
     }

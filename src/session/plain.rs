@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use fearless_simd::{Level, Simd, dispatch};
 use tokio_tungstenite::tungstenite::{Error, Result};
 
 use crate::frames::{Header, MAX_FRAME_HEADER, Opcode};
@@ -10,6 +11,9 @@ use crate::frames::{Header, MAX_FRAME_HEADER, Opcode};
 /// First bytes of the frames that are plain messages: FIN, no reserved bit, and the opcode.
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
+
+/// Bytes of a payload that are worth the question what vectors this processor has.
+const LONG: usize = 1 << 10;
 
 /// What bytes begin with.
 pub(super) enum Start {
@@ -71,18 +75,33 @@ impl Plain {
 
 /// Takes the mask off (RFC 6455, section 5.3).
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
-    // Rows of this length become vector instructions.
-    let mut row = [0; 16];
+    match payload.len() >= LONG {
+        true => dispatch!(Level::new(), simd => unmask_long(simd, payload, mask)),
+        false => unmask_rows::<16>(payload, mask),
+    }
+}
+
+/// The same, with the longest vectors that this processor has.
+#[inline(always)]
+fn unmask_long<S: Simd>(_: S, payload: &mut [u8], mask: [u8; 4]) {
+    unmask_rows::<64>(payload, mask);
+}
+
+/// Takes the mask off in rows of this length, which become vector instructions.
+#[inline(always)]
+fn unmask_rows<const ROW: usize>(payload: &mut [u8], mask: [u8; 4]) {
+    let mut row = [0; ROW];
     row.chunks_exact_mut(4)
         .for_each(|part| part.copy_from_slice(&mask));
-    let mut rows = payload.chunks_exact_mut(row.len());
+    let mut rows = payload.chunks_exact_mut(ROW);
     for bytes in &mut rows {
         xor(bytes, &row);
     }
     xor(rows.into_remainder(), &row);
 }
 
-fn xor(bytes: &mut [u8], mask: &[u8; 16]) {
+#[inline(always)]
+fn xor(bytes: &mut [u8], mask: &[u8]) {
     for (byte, mask) in bytes.iter_mut().zip(mask) {
         *byte ^= mask;
     }
@@ -92,7 +111,7 @@ fn xor(bytes: &mut [u8], mask: &[u8; 16]) {
 mod tests {
     use super::*;
 
-    const LIMIT: usize = 1000;
+    const LIMIT: usize = 2 * LONG;
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [0x37, 0xfa, 0x21, 0x3d];
@@ -104,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_payload_of_any_length_is_unmasked() {
-        for length in 0..=100 {
+        for length in (0..=100).chain(LONG - 100..=LONG + 100) {
             let payload: Vec<u8> = (0_u8..=255).cycle().take(length).collect();
             let mut bytes = [frame(BINARY, &payload), vec![0xaa; 20]].concat();
             let Ok(Start::Message(Opcode::Binary, place)) =

@@ -198,10 +198,10 @@ where
         let received = self.session.ledger.received();
         loop {
             let now = Instant::now();
-            if self.leave.is_none() {
-                if let Poll::Ready(window) = drain_begun.as_mut().poll(cx) {
-                    self.leave = Some(window.at(rand::random()));
-                }
+            if self.leave.is_none()
+                && let Poll::Ready(window) = drain_begun.as_mut().poll(cx)
+            {
+                self.leave = Some(window.at(rand::random()));
             }
             match self.poll_step(now, cx) {
                 Ok(Poll::Ready(())) => {}
@@ -249,10 +249,10 @@ where
         if self.poll_send(now, cx)?.is_pending() {
             return Ok(Poll::Pending);
         }
-        if self.lineup.is_empty() {
-            if let Some(finish) = self.finish.take() {
-                return Err(finish);
-            }
+        if self.lineup.is_empty()
+            && let Some(finish) = self.finish.take()
+        {
+            return Err(finish);
         }
         if let Some(act) = self.cues.counted(self.lineup.answered()) {
             return self.act(act, now).map(Poll::Ready);
