@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::close::Parting;
@@ -21,14 +22,13 @@ use crate::http::whole::{self, Beginning};
 use crate::http::{Reply, Routes, Terms, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
-use crate::metrics::{Metrics, SessionGuard};
+use crate::metrics::Metrics;
 use crate::places::{Place, Places};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 use crate::tasks::Stage;
 use crate::tls::{Acceptor, MaybeTls};
 use crate::wire::Transport;
-use faulty::Faulty;
 
 /// Serves WebSocket connections: what every connection of one server shares.
 #[derive(Debug)]
@@ -117,21 +117,18 @@ impl EchoService {
             drain,
             ..
         } = visit;
-        let config = Arc::clone(&self.config);
-        if !upgrade.handshake.scenario.is_default() {
-            let faulty = Faulty {
-                upgrade,
-                config,
-                metrics: Arc::clone(&self.metrics),
-                begun_at: accepted_at,
-                drain,
-                caller,
-            };
-            return Stage::last(faulty.over_http1(stream, early));
+        let opening = Opening {
+            upgrade,
+            config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
+            begun_at: accepted_at,
+            drain,
+            caller,
+        };
+        match opening.is_faulty() {
+            true => Stage::last(opening.misbehave_over_http1(stream, early)),
+            false => Stage::last(opening.converse(stream, early)),
         }
-        let guard = self.metrics.begin(caller, accepted_at.elapsed());
-        let session = converse(stream, early, *upgrade, guard, config, drain, caller);
-        Stage::last(session)
     }
 
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
@@ -153,24 +150,21 @@ impl EchoService {
                 }
                 Reply::Session(answer, upgrade) => {
                     drop(opening.take());
-                    let begun_at = exchange.begun_at;
-                    let (config, drain) = (Arc::clone(&config), drain.clone());
-                    if !upgrade.handshake.scenario.is_default() {
-                        let faulty = Faulty {
-                            upgrade,
-                            config,
-                            metrics: Arc::clone(&metrics),
-                            begun_at,
-                            drain,
-                            caller,
-                        };
+                    let opening = Opening {
+                        upgrade,
+                        config: Arc::clone(&config),
+                        metrics: Arc::clone(&metrics),
+                        begun_at: exchange.begun_at,
+                        drain: drain.clone(),
+                        caller,
+                    };
+                    if opening.is_faulty() {
                         // Boxed, for an ordinary session to have no room for it.
-                        return Some(Either::Right(Box::pin(faulty.over_http2(exchange))));
+                        let session = Box::pin(opening.misbehave_over_http2(exchange));
+                        return Some(Either::Right(session));
                     }
                     let stream = exchange.accept(&answer)?;
-                    let guard = metrics.begin(caller, begun_at.elapsed());
-                    let early = Vec::new();
-                    let session = converse(stream, early, *upgrade, guard, config, drain, caller);
+                    let session = opening.converse(stream, Vec::new());
                     Some(Either::Left(session))
                 }
             }
@@ -196,25 +190,43 @@ impl EchoService {
     }
 }
 
-/// Runs a session, to the end of its stream.
-fn converse<S: Transport>(
-    stream: S,
-    early: Vec<u8>,
-    upgrade: Upgrade,
-    guard: SessionGuard,
+/// A session that is to begin.
+struct Opening {
+    upgrade: Box<Upgrade>,
     config: Arc<ServerConfig>,
+    metrics: Arc<Metrics>,
+    /// When its handshake began.
+    begun_at: Instant,
     drain: Drain,
     caller: Caller,
-) -> impl Future<Output = ()> {
-    log_open(caller, &upgrade);
-    let place = upgrade.place;
-    let metrics = Arc::clone(guard.metrics());
-    let session = session::run(stream, &early, config, metrics, drain, caller);
-    // No async block: it would have room for the session twice.
-    session.then(move |(report, stream)| {
-        guard.end(&report.end, report.lasted);
-        part(stream, report, place)
-    })
+}
+
+impl Opening {
+    /// Whether the session is to misbehave.
+    fn is_faulty(&self) -> bool {
+        !self.upgrade.handshake.scenario.is_default()
+    }
+
+    /// Runs a session by the book, to the end of its stream.
+    fn converse<S: Transport>(self, stream: S, early: Vec<u8>) -> impl Future<Output = ()> {
+        let Self {
+            upgrade,
+            config,
+            metrics,
+            begun_at,
+            drain,
+            caller,
+        } = self;
+        let guard = metrics.begin(caller, begun_at.elapsed());
+        log_open(caller, &upgrade);
+        let place = upgrade.place;
+        let session = session::run(stream, &early, config, metrics, drain, caller);
+        // No async block: it would have room for the session twice.
+        session.then(move |(report, stream)| {
+            drop(guard);
+            part(stream, report, place)
+        })
+    }
 }
 
 /// Leaves the stream of a session in the way that its end asks for.

@@ -16,6 +16,12 @@ use echobeat::{Acceptor, Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{debug, error, info, warn};
 
+/// Tasks and sockets are aligned to 128 bytes by tokio: glibc sets nearly as much aside between them
+/// (benches/README.md).
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = cli.log().install() {

@@ -1,36 +1,45 @@
 //! Places for sessions, or for what goes through a proxy: there may be so many at the same time.
 
 use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// A place, free again when this is dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A number of places, shared by all clones of this.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    free: Arc<Semaphore>,
+    taken: Arc<AtomicUsize>,
     number: usize,
 }
 
+/// A place, free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
 impl Places {
     pub(crate) fn new(number: usize) -> Self {
-        let number = number.min(Semaphore::MAX_PERMITS);
         Self {
-            free: Arc::new(Semaphore::new(number)),
+            taken: Arc::default(),
             number,
         }
     }
 
     /// How many are taken.
     pub(crate) fn taken(&self) -> usize {
-        self.number - self.free.available_permits()
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Takes one, if there is one.
     pub(crate) fn take(&self) -> Option<Place> {
-        Arc::clone(&self.free).try_acquire_owned().ok()
+        let one_more = |taken| (taken < self.number).then_some(taken + 1);
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Place(Arc::clone(&self.taken)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

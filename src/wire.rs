@@ -28,7 +28,7 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     io: S,
-    heard_at: Instant,
+    alive_at: Instant,
     written: u64,
 }
 
@@ -36,7 +36,7 @@ impl<S> Wire<S> {
     pub(crate) fn new(io: S) -> Self {
         Self {
             io,
-            heard_at: Instant::now(),
+            alive_at: Instant::now(),
             written: 0,
         }
     }
@@ -54,9 +54,14 @@ impl<S> Wire<S> {
         Last(self)
     }
 
-    /// When the last byte arrived.
-    pub(crate) fn heard_at(&self) -> Instant {
-        self.heard_at
+    /// The peer's last sign of life: when the last byte arrived, as a rule.
+    pub(crate) fn alive_at(&self) -> Instant {
+        self.alive_at
+    }
+
+    /// Notes another sign of life, at this moment.
+    pub(crate) fn note_life(&mut self) {
+        self.alive_at = Instant::now();
     }
 
     /// Bytes written so far.
@@ -74,7 +79,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.heard_at = Instant::now();
+            self.note_life();
         }
         Poll::Ready(Ok(()))
     }

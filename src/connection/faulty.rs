@@ -1,47 +1,30 @@
 //! Sessions that misbehave, from the answer to their upgrade on, which is theirs to send.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::{log_open, part};
-use crate::config::ServerConfig;
-use crate::http::Upgrade;
+use super::{Opening, log_open, part};
 use crate::http::exchange::Exchange;
-use crate::listen::Caller;
-use crate::metrics::Metrics;
 use crate::scenario::Step;
 use crate::session::faulty::{self, Script};
-use crate::shutdown::Drain;
 use crate::wire::Transport;
 
-/// A session that is to misbehave.
-pub(super) struct Faulty {
-    pub(super) upgrade: Box<Upgrade>,
-    pub(super) config: Arc<ServerConfig>,
-    pub(super) metrics: Arc<Metrics>,
-    /// When its handshake began.
-    pub(super) begun_at: Instant,
-    pub(super) drain: Drain,
-    pub(super) caller: Caller,
-}
-
-impl Faulty {
+impl Opening {
     /// Accepts the upgrade on `stream`, of which `early` was read already, and runs the session.
-    pub(super) async fn over_http1<S: Transport>(mut self, stream: S, early: Vec<u8>) {
+    pub(super) async fn misbehave_over_http1<S: Transport>(mut self, stream: S, early: Vec<u8>) {
         self.wait().await;
         let head = self.upgrade.handshake.switching_protocols();
         let head = head.unwrap_or_default().into_bytes();
-        self.run(stream, &early, head).await;
+        self.misbehave(stream, &early, head).await;
     }
 
     /// Accepts the stream of `exchange`, and runs the session.
-    pub(super) async fn over_http2(mut self, exchange: Exchange) {
+    pub(super) async fn misbehave_over_http2(mut self, exchange: Exchange) {
         self.wait().await;
         let answer = self.upgrade.handshake.response::<()>();
         if let Some(stream) = exchange.accept(&answer) {
-            self.run(stream, &[], Vec::new()).await;
+            self.misbehave(stream, &[], Vec::new()).await;
         }
     }
 
@@ -62,7 +45,7 @@ impl Faulty {
         }
     }
 
-    async fn run<S: Transport>(self, stream: S, early: &[u8], head: Vec<u8>) {
+    async fn misbehave<S: Transport>(self, stream: S, early: &[u8], head: Vec<u8>) {
         let Self {
             mut upgrade,
             config,
@@ -80,7 +63,7 @@ impl Faulty {
         };
         let session = faulty::run(stream, early, script, &config, metrics, drain, caller);
         let (report, stream) = session.await;
-        guard.end(&report.end, report.lasted);
+        drop(guard);
         part(stream, report, upgrade.place).await;
     }
 }

@@ -5,7 +5,6 @@
 
 mod process;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -208,16 +207,20 @@ impl Metrics {
     }
 
     /// Counts a session that begins, after a handshake of this length.
-    pub(crate) fn begin(self: &Arc<Self>, caller: Caller, handshake: Duration) -> SessionGuard {
+    pub(crate) fn begin(&self, caller: Caller, handshake: Duration) -> SessionGuard {
         let way = Way::from(caller);
         self.handshakes.observe(handshake.as_secs_f64());
         self.opened.get_or_create(&way).inc();
         let open = self.open.get_or_create_owned(&way);
         open.inc();
-        SessionGuard {
-            metrics: Arc::clone(self),
-            open,
-        }
+        SessionGuard(open)
+    }
+
+    /// Counts the end of a session that lasted so long.
+    pub(crate) fn end(&self, end: &End, lasted: Duration) {
+        self.sessions.observe(lasted.as_secs_f64());
+        let why = end.word();
+        self.ended.get_or_create(&Why { why }).inc();
     }
 
     /// Counts an upgrade that is refused.
@@ -249,27 +252,11 @@ impl Metrics {
 
 /// A session that is open, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct SessionGuard {
-    metrics: Arc<Metrics>,
-    open: Gauge,
-}
-
-impl SessionGuard {
-    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
-    }
-
-    /// Counts the end of the session.
-    pub(crate) fn end(self, end: &End, lasted: Duration) {
-        self.metrics.sessions.observe(lasted.as_secs_f64());
-        let why = end.word();
-        self.metrics.ended.get_or_create(&Why { why }).inc();
-    }
-}
+pub(crate) struct SessionGuard(Gauge);
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.open.dec();
+        self.0.dec();
     }
 }
 

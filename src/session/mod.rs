@@ -100,12 +100,14 @@ where
         let Err(end) = session.converse(&mut drain).await;
         // Boxed, for a session must not have room all the time for what comes but once.
         let Farewell { clean, parting } = Box::pin(session.close(&end)).await;
+        let lasted = start.elapsed();
+        session.ledger.metrics.end(&end, lasted);
         let report = Report {
             end,
             clean,
             received: session.ledger.received(),
             sent: session.ledger.sent(),
-            lasted: start.elapsed(),
+            lasted,
             parting,
             caller: session.caller,
         };
@@ -138,7 +140,7 @@ impl<S> Session<S> {
         Self {
             wire: Wire::new(stream),
             codec: Codec::new(early, config.max_message_size),
-            writer: Writer::new(start),
+            writer: Writer::default(),
             schedule: Schedule::new(&config, start, rand::random()),
             controls: ControlBudget::new(start),
             ledger: Ledger::new(metrics),
@@ -222,7 +224,7 @@ where
 
     fn line(&mut self) -> Line {
         Line {
-            heard_at: self.wire.heard_at().max(self.writer.unblocked_at()),
+            heard_at: self.wire.alive_at(),
             is_mid_message: self.codec.is_mid_message(),
         }
     }
@@ -233,7 +235,7 @@ where
         let mut is_over = false;
         loop {
             let Poll::Ready(received) = self.poll_next(cx) else {
-                self.ledger.add_up_by(self.wire.heard_at());
+                self.ledger.add_up_by(self.wire.alive_at());
                 return match self.writer.poll_flush(&mut self.wire, cx)? {
                     Poll::Ready(()) => Poll::Pending,
                     Poll::Pending => Poll::Ready(Ok(Pause::Blocked)),
@@ -248,7 +250,7 @@ where
             // Over TLS and HTTP/2 it may look as if all were read: then one message more tells.
             let was_over = mem::replace(&mut is_over, self.is_over_since(before));
             if is_part || was_over || is_over && self.codec.has_more() {
-                self.ledger.add_up_by(self.wire.heard_at());
+                self.ledger.add_up_by(self.wire.alive_at());
                 return Poll::Ready(Ok(Pause::Others));
             }
         }
@@ -292,7 +294,7 @@ where
         match received {
             Received::Message(opcode) => {
                 self.ledger
-                    .echo(opcode, payload.len(), self.wire.heard_at());
+                    .echo(opcode, payload.len(), self.wire.alive_at());
                 if payload.len() < LARGE {
                     self.writer.feed(opcode, payload);
                 } else {
@@ -300,7 +302,7 @@ where
                 }
                 Ok(())
             }
-            Received::Control(_) => match self.controls.take(self.wire.heard_at()) {
+            Received::Control(_) => match self.controls.take(self.wire.alive_at()) {
                 true => Ok(()),
                 false => Err(End::Flood("too many control frames")),
             },

@@ -16,25 +16,12 @@ use crate::frames::Opcode;
 use crate::wire::{Transport, Wire};
 
 /// What goes out on the socket.
+#[derive(Default)]
 pub(super) struct Writer {
     outbox: Outbox,
-    /// When a blocked write last went on: a sign of life, for nothing was read meanwhile.
-    unblocked_at: Instant,
 }
 
 impl Writer {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            outbox: Outbox::default(),
-            unblocked_at: now,
-        }
-    }
-
-    /// When a blocked write last went on, or the session began.
-    pub(super) fn unblocked_at(&self) -> Instant {
-        self.unblocked_at
-    }
-
     /// Where answers to control frames are added, for the next flush.
     pub(super) fn replies(&mut self) -> &mut Vec<u8> {
         self.outbox.replies()
@@ -124,7 +111,8 @@ impl Writer {
             Poll::Ready(Err(End::Stalled))
         })
         .await?;
-        self.unblocked_at = Instant::now();
+        // Nothing was read meanwhile.
+        wire.note_life();
         Ok(())
     }
 }

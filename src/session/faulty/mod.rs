@@ -78,12 +78,15 @@ where
     let mut drain_begun = pin!(until_drained.begun());
     let finish = poll_fn(|cx| play.poll(drain_begun.as_mut(), cx)).await;
     let farewell = play.part(&finish, drain).await;
+    let end = End::from(finish);
+    let lasted = start.elapsed();
+    play.session.ledger.metrics.end(&end, lasted);
     let report = Report {
-        end: finish.into(),
+        end,
         clean: farewell.clean,
         received: play.session.ledger.received(),
         sent: play.session.ledger.sent(),
-        lasted: start.elapsed(),
+        lasted,
         parting: farewell.parting,
         caller: play.session.caller,
     };

@@ -55,7 +55,7 @@ where
             self.inattentive_at = now;
         }
         Line {
-            heard_at: self.session.wire.heard_at().max(self.inattentive_at),
+            heard_at: self.session.wire.alive_at().max(self.inattentive_at),
             is_mid_message: is_attentive && self.session.codec.is_mid_message(),
         }
     }
@@ -94,7 +94,7 @@ where
         trace!(parent: &self.session.caller.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
-                let heard_at = self.session.wire.heard_at();
+                let heard_at = self.session.wire.alive_at();
                 let ledger = &mut self.session.ledger;
                 ledger.receive(opcode, payload.len(), heard_at);
                 match self.echoes {
@@ -103,7 +103,7 @@ where
                 }
             }
             Received::Control(_) => {
-                if !self.session.controls.take(self.session.wire.heard_at()) {
+                if !self.session.controls.take(self.session.wire.alive_at()) {
                     return Err(End::Flood("too many control frames").into());
                 }
             }
