@@ -57,6 +57,7 @@ mod linger;
 mod listen;
 pub mod logging;
 mod metrics;
+mod moment;
 mod places;
 pub mod platform;
 mod proxy;

@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::moment::Moment;
+
 /// What a session has its bytes from: a socket, with or without TLS, or a stream of HTTP/2.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
@@ -28,7 +30,7 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     io: S,
-    alive_at: Instant,
+    alive_at: Moment,
     written: u64,
 }
 
@@ -36,7 +38,7 @@ impl<S> Wire<S> {
     pub(crate) fn new(io: S) -> Self {
         Self {
             io,
-            alive_at: Instant::now(),
+            alive_at: Instant::now().into(),
             written: 0,
         }
     }
@@ -56,12 +58,12 @@ impl<S> Wire<S> {
 
     /// The peer's last sign of life: when the last byte arrived, as a rule.
     pub(crate) fn alive_at(&self) -> Instant {
-        self.alive_at
+        self.alive_at.into()
     }
 
     /// Notes another sign of life, at this moment.
     pub(crate) fn note_life(&mut self) {
-        self.alive_at = Instant::now();
+        self.alive_at = Instant::now().into();
     }
 
     /// Bytes written so far.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::moment::Moment;
+
 /// Control frames that may come at once.
 pub(super) const BURST: u32 = 1_000;
 
@@ -14,14 +16,14 @@ pub(super) const RATE: u32 = 200;
 #[derive(Debug)]
 pub(super) struct ControlBudget {
     left: u32,
-    refilled_at: Instant,
+    refilled_at: Moment,
 }
 
 impl ControlBudget {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             left: BURST,
-            refilled_at: now,
+            refilled_at: now.into(),
         }
     }
 
@@ -40,13 +42,14 @@ impl ControlBudget {
     /// Adds whole tokens alone, and moves the clock on by what those took.
     fn refill(&mut self, now: Instant) {
         let token = Duration::from_secs(1) / RATE;
-        let earned = (now - self.refilled_at).as_nanos() / token.as_nanos();
+        let refilled_at = Instant::from(self.refilled_at);
+        let earned = (now - refilled_at).as_nanos() / token.as_nanos();
         if earned >= u128::from(BURST) {
             self.left = BURST;
-            self.refilled_at = now;
+            self.refilled_at = now.into();
         } else {
             self.left = earned as u32;
-            self.refilled_at += token * self.left;
+            self.refilled_at = (refilled_at + token * self.left).into();
         }
     }
 }

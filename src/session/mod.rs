@@ -49,6 +49,7 @@ use crate::config::ServerConfig;
 use crate::frames::Opcode;
 use crate::listen::Caller;
 use crate::metrics::{Metrics, Traffic};
+use crate::moment::Moment;
 use crate::shutdown::{Drain, Window};
 use crate::wire::{Transport, Wire};
 use codec::Codec;
@@ -95,12 +96,13 @@ where
 {
     let start = Instant::now();
     let mut session = Session::new(stream, early, config, metrics, start, caller);
+    let start = Moment::from(start);
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse(&mut drain).await;
         // Boxed, for a session must not have room all the time for what comes but once.
         let Farewell { clean, parting } = Box::pin(session.close(&end)).await;
-        let lasted = start.elapsed();
+        let lasted = Instant::from(start).elapsed();
         session.ledger.metrics.end(&end, lasted);
         let report = Report {
             end,

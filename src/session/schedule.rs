@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
+use crate::moment::Moment;
 use crate::shutdown::Window;
 
 /// Time that an unfinished frame or message may make no progress.
@@ -45,19 +46,19 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) struct Schedule {
     /// When the next heart beat is due.
-    beat: Option<Instant>,
+    beat: Option<Moment>,
     keepalive: Option<Keepalive>,
-    progress_check: Instant,
-    leave: Option<Instant>,
+    progress_check: Moment,
+    leave: Option<Moment>,
 }
 
 #[derive(Debug)]
 struct Keepalive {
-    /// The silence after which the next Ping is due.
-    silence: Duration,
+    /// The silence after which the next Ping is due: this share of the interval.
+    share: f32,
     /// When the Ping went out that is not answered yet.
-    asked: Option<Instant>,
-    check: Instant,
+    asked: Option<Moment>,
+    check: Moment,
 }
 
 impl Schedule {
@@ -65,16 +66,16 @@ impl Schedule {
     /// its interval, so that connections which came together do not ping together ever after.
     pub(super) fn new(config: &ServerConfig, now: Instant, phase: f64) -> Self {
         Self {
-            beat: config.heartbeat.map(|every| now + every),
+            beat: config.heartbeat.map(|every| (now + every).into()),
             keepalive: config.ping_interval.map(|interval| {
-                let silence = interval.mul_f64(0.5 + phase / 2.0);
+                let share = (0.5 + phase / 2.0) as f32;
                 Keepalive {
-                    silence,
+                    share,
                     asked: None,
-                    check: now + silence,
+                    check: (now + interval.mul_f64(share.into())).into(),
                 }
             }),
-            progress_check: now + PROGRESS_TIMEOUT,
+            progress_check: (now + PROGRESS_TIMEOUT).into(),
             leave: None,
         }
     }
@@ -85,39 +86,42 @@ impl Schedule {
         [self.beat, keepalive, self.leave]
             .into_iter()
             .flatten()
-            .fold(self.progress_check, Instant::min)
+            .fold(self.progress_check, Moment::min)
+            .into()
     }
 
     /// The next thing that is due by `now`, if any. Ask until there is none.
     pub(super) fn due(&mut self, now: Instant, line: Line, config: &ServerConfig) -> Option<Due> {
-        if self.leave.is_some_and(|at| at <= now) {
+        if self.leave.is_some_and(|at| at <= now.into()) {
             return Some(Due::Leave);
         }
-        if self.progress_check <= now {
+        if self.progress_check <= now.into() {
             let patience = line.heard_at + PROGRESS_TIMEOUT;
             match line.is_mid_message {
                 true if patience <= now => return Some(Due::Stuck),
-                true => self.progress_check = patience,
-                false => self.progress_check = now + PROGRESS_TIMEOUT,
+                true => self.progress_check = patience.into(),
+                false => self.progress_check = (now + PROGRESS_TIMEOUT).into(),
             }
         }
         if let Some(keepalive) = &mut self.keepalive {
             if line.is_mid_message {
                 // In the middle of a frame no Ping can be answered.
-                keepalive.check = keepalive.check.max(line.heard_at + PROGRESS_TIMEOUT);
+                let progress = line.heard_at + PROGRESS_TIMEOUT;
+                keepalive.check = keepalive.check.max(progress.into());
             } else if let Some(due) = keepalive.due(now, line.heard_at, config) {
                 return Some(due);
             }
         }
-        (self.beat? <= now).then_some(Due::Beat)
+        (self.beat? <= now.into()).then_some(Due::Beat)
     }
 
     /// Notes that a heart beat has gone out. A punctual one keeps the pace; a late one sets a new
     /// pace, and the beats that were missed are not made up for.
     pub(super) fn beat_sent(&mut self, now: Instant, config: &ServerConfig) {
         if let (Some(at), Some(every)) = (&mut self.beat, config.heartbeat) {
-            let pace_from = if now - *at <= PUNCTUAL { *at } else { now };
-            *at = pace_from + every;
+            let due = Instant::from(*at);
+            let pace_from = if now - due <= PUNCTUAL { due } else { now };
+            *at = (pace_from + every).into();
         }
     }
 
@@ -128,30 +132,33 @@ impl Schedule {
 
     /// Takes this session's turn in the drain, once: `share` of the way through `window`.
     pub(super) fn leave(&mut self, window: Window, share: f64) {
-        self.leave.get_or_insert(window.at(share));
+        self.leave.get_or_insert(window.at(share).into());
     }
 }
 
 impl Keepalive {
     fn due(&mut self, now: Instant, heard_at: Instant, config: &ServerConfig) -> Option<Due> {
-        if self.check > now {
+        if self.check > now.into() {
             return None;
         }
-        if self.asked.is_some_and(|asked| heard_at >= asked) {
+        if self.asked.is_some_and(|asked| heard_at >= asked.into()) {
             self.asked = None;
-            self.silence = config.ping_interval?;
+            self.share = 1.0;
         }
         let (deadline, due) = match self.asked {
-            Some(asked) => (asked + config.ping_timeout, Due::Dead),
-            None => (heard_at + self.silence, Due::Ping),
+            Some(asked) => (Instant::from(asked) + config.ping_timeout, Due::Dead),
+            None => {
+                let silence = config.ping_interval?.mul_f64(self.share.into());
+                (heard_at + silence, Due::Ping)
+            }
         };
         if deadline > now {
-            self.check = deadline;
+            self.check = deadline.into();
             return None;
         }
         if due == Due::Ping {
-            self.asked = Some(now);
-            self.check = now + config.ping_timeout;
+            self.asked = Some(now.into());
+            self.check = (now + config.ping_timeout).into();
         }
         Some(due)
     }

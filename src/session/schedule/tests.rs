@@ -60,7 +60,7 @@ fn a_late_beat_sets_a_new_pace_and_a_punctual_one_does_not() {
     schedule.beat_sent(start + secs(3.004), &config);
     assert_eq!(schedule.next(), start + secs(6.0));
     schedule.beat_sent(start + secs(14.0), &config);
-    assert_eq!(schedule.beat, Some(start + secs(17.0)));
+    assert_eq!(schedule.beat, Some((start + secs(17.0)).into()));
 }
 
 #[test]
