@@ -220,7 +220,7 @@ impl Opening {
         let guard = metrics.begin(caller, begun_at.elapsed());
         log_open(caller, &upgrade);
         let place = upgrade.place;
-        let session = session::run(stream, &early, config, metrics, drain, caller);
+        let session = session::run(stream, &early, config, metrics, &drain, caller);
         // No async block: it would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);

@@ -2,6 +2,7 @@
 //! lasts, and most sessions are idle.
 
 use std::num::NonZeroU64;
+use std::ops::Add;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -18,6 +19,27 @@ static EPOCH: LazyLock<Instant> = LazyLock::new(|| {
 /// A moment, to the nanosecond, for some 580 years. An optional one takes no more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
+
+impl Moment {
+    /// This moment.
+    pub(crate) fn now() -> Self {
+        Instant::now().into()
+    }
+
+    /// The time since an earlier one, or zero if it is none.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanoseconds))
+    }
+}
 
 impl From<Instant> for Moment {
     fn from(instant: Instant) -> Self {
@@ -50,5 +72,14 @@ mod tests {
         }
         assert!(Moment::from(now) < Moment::from(now + Duration::from_nanos(1)));
         assert_eq!(size_of::<Option<Moment>>() * 2, size_of::<Instant>());
+    }
+
+    #[test]
+    fn there_is_time_between_moments() {
+        let now = Moment::now();
+        let later = now + Duration::from_millis(3);
+        assert_eq!(later.since(now), Duration::from_millis(3));
+        assert_eq!(now.since(later), Duration::ZERO);
+        assert!(now < now + Duration::MAX);
     }
 }

@@ -1,9 +1,11 @@
 //! Drain: the one signal that tells every connection to end, each at a time of its own.
 
-use std::sync::{Arc, OnceLock};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use slab::Slab;
 use tokio::time::Instant;
 
 /// The time over which the closes of a drain are spread.
@@ -26,19 +28,20 @@ pub(crate) struct Shutdown(Arc<Signal>);
 
 /// A connection's side: learns that the drain has begun.
 #[derive(Debug, Clone)]
-pub(crate) struct Drain {
-    signal: Arc<Signal>,
-    /// Which of the signal's lists it waits in.
-    list: usize,
-}
+pub(crate) struct Drain(Arc<Signal>);
 
-/// What a `watch` channel does, in half of its memory for each that waits.
+/// What a `watch` channel or a `Notify` does, in a quarter of their memory for each that waits.
 #[derive(Debug, Default)]
 struct Signal {
     window: OnceLock<Window>,
-    /// Lists of those that wait. A session takes the lock of its list whenever it is polled: with
-    /// several, threads seldom want the same one.
-    begun: [Notify; 8],
+    /// Who waits for it.
+    waiting: Mutex<Slab<Waker>>,
+}
+
+impl Signal {
+    fn waiting(&self) -> MutexGuard<'_, Slab<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Shutdown {
@@ -48,10 +51,7 @@ impl Shutdown {
 
     /// A connection's side.
     pub(crate) fn subscribe(&self) -> Drain {
-        Drain {
-            signal: Arc::clone(&self.0),
-            list: rand::random_range(..self.0.begun.len()),
-        }
+        Drain(Arc::clone(&self.0))
     }
 
     /// Begins the drain, which sessions are to leave within `window` from now.
@@ -60,27 +60,134 @@ impl Shutdown {
             start: Instant::now(),
             length: window,
         });
-        self.0.begun.iter().for_each(Notify::notify_waiters);
+        let waiting = self.0.waiting();
+        let waiting: Vec<Waker> = waiting.iter().map(|(_, waker)| waker.clone()).collect();
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
 impl Drain {
     pub(crate) fn has_begun(&self) -> bool {
-        self.signal.window.get().is_some()
+        self.0.window.get().is_some()
     }
 
     /// Waits for the drain to begin.
-    #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
-    pub(crate) fn begun(&mut self) -> impl Future<Output = Window> {
-        async move {
-            loop {
-                // Before the look at the window, for then nothing is missed in between.
-                let begun = self.signal.begun[self.list].notified();
-                match self.signal.window.get() {
-                    Some(window) => return *window,
-                    None => begun.await,
-                }
+    pub(crate) fn begun(&self) -> Begun {
+        let nobody = Waker::noop();
+        Begun {
+            drain: self.clone(),
+            key: self.0.waiting().insert(nobody.clone()),
+            waker: nobody.clone(),
+        }
+    }
+}
+
+/// A wait for the drain to begin. To poll it costs next to nothing, but for the first time.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    drain: Drain,
+    /// Its place among those that wait.
+    key: usize,
+    /// What is in that place.
+    waker: Waker,
+}
+
+impl Begun {
+    /// Whether nothing but to wait is left to do for a task with this waker.
+    pub(crate) fn is_waiting(&self, waker: &Waker) -> bool {
+        self.waker.will_wake(waker) && !self.drain.has_begun()
+    }
+
+    /// Waits no more, until it is polled again.
+    pub(crate) fn pause(&mut self) {
+        self.waker = Waker::noop().clone();
+    }
+
+    fn wait(&mut self, waker: &Waker) -> Poll<Window> {
+        self.waker.clone_from(waker);
+        let Drain(signal) = &self.drain;
+        let mut waiting = signal.waiting();
+        // Behind the lock, for then nothing is missed in between.
+        match signal.window.get() {
+            Some(window) => Poll::Ready(*window),
+            None => {
+                waiting[self.key].clone_from(waker);
+                Poll::Pending
             }
         }
+    }
+}
+
+impl Future for Begun {
+    type Output = Window;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Window> {
+        match self.is_waiting(cx.waker()) {
+            true => Poll::Pending,
+            false => self.wait(cx.waker()),
+        }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let Drain(signal) = &self.drain;
+        signal.waiting().remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::task::noop_waker;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_wait_are_woken() {
+        let shutdown = Shutdown::new();
+        let waits: Vec<_> = (0..100)
+            .map(|_| tokio::spawn(timeout(PATIENCE, shutdown.subscribe().begun())))
+            .collect();
+        yield_now().await;
+        shutdown.begin(SECOND);
+        let window = Window {
+            start: Instant::now(),
+            length: SECOND,
+        };
+        for wait in waits {
+            assert_eq!(wait.await.expect("no panic"), Ok(window));
+        }
+        assert_eq!(shutdown.subscribe().begun().now_or_never(), Some(window));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_last_is_woken() {
+        let shutdown = Shutdown::new();
+        let mut begun = shutdown.subscribe().begun();
+        let stranger = noop_waker();
+        let mut elsewhere = Context::from_waker(&stranger);
+        assert!(begun.poll_unpin(&mut elsewhere).is_pending());
+        let (begun, ()) = tokio::join!(timeout(PATIENCE, begun), async {
+            shutdown.begin(SECOND);
+        });
+        assert!(begun.is_ok());
+    }
+
+    #[test]
+    fn who_waits_no_more_leaves_nothing_behind() {
+        let shutdown = Shutdown::new();
+        let drain = shutdown.subscribe();
+        for _ in 0..100 {
+            assert_eq!(drain.begun().now_or_never(), None);
+        }
+        assert!(shutdown.0.waiting().capacity() < 10);
     }
 }

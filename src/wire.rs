@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
 use crate::moment::Moment;
 
@@ -38,7 +37,7 @@ impl<S> Wire<S> {
     pub(crate) fn new(io: S) -> Self {
         Self {
             io,
-            alive_at: Instant::now().into(),
+            alive_at: Moment::now(),
             written: 0,
         }
     }
@@ -57,13 +56,13 @@ impl<S> Wire<S> {
     }
 
     /// The peer's last sign of life: when the last byte arrived, as a rule.
-    pub(crate) fn alive_at(&self) -> Instant {
-        self.alive_at.into()
+    pub(crate) fn alive_at(&self) -> Moment {
+        self.alive_at
     }
 
     /// Notes another sign of life, at this moment.
     pub(crate) fn note_life(&mut self) {
-        self.alive_at = Instant::now().into();
+        self.alive_at = Moment::now();
     }
 
     /// Bytes written so far.

@@ -97,7 +97,7 @@ pub(crate) async fn serve<S, V, B>(
     service: V,
     progress: &Progress,
     terms: Terms,
-    mut drain: Drain,
+    drain: Drain,
 ) -> Remains<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,

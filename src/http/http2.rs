@@ -56,7 +56,7 @@ pub(crate) async fn serve<S, H, F>(
     stream: S,
     terms: Terms,
     pings: Option<Pings>,
-    mut drain: Drain,
+    drain: Drain,
     handle: H,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -72,7 +72,7 @@ pub(crate) async fn serve<S, H, F>(
         .max_header_list_size(MAX_HEAD)
         .handshake(stream);
     match timeout_at(terms.first_by, handshake).await {
-        Ok(Ok(h2)) => Box::pin(run(h2, terms, pings, &mut drain, handle)).await,
+        Ok(Ok(h2)) => Box::pin(run(h2, terms, pings, &drain, handle)).await,
         Ok(Err(error)) => debug!(parent: &terms.caller.span(), %error, "no HTTP/2"),
         Err(_late) => debug!(parent: &terms.caller.span(), "no HTTP/2 in time"),
     }
@@ -82,7 +82,7 @@ async fn run<S, H, F>(
     mut h2: server::Connection<S, Bytes>,
     terms: Terms,
     pings: Option<Pings>,
-    drain: &mut Drain,
+    drain: &Drain,
     mut handle: H,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,

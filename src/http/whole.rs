@@ -40,7 +40,7 @@ pub(crate) async fn accept<S>(
     mut stream: Rewound<S>,
     routes: &Routes,
     deadline: Instant,
-    mut drain: Drain,
+    drain: Drain,
 ) -> Beginning<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,

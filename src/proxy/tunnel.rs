@@ -101,7 +101,7 @@ pub(super) async fn run<C, U>(
     client: Mouth<'_, C>,
     upstream: Mouth<'_, U>,
     idle: Option<Duration>,
-    mut drain: Drain,
+    drain: Drain,
 ) -> Report
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -134,7 +134,7 @@ where
     // First the clock: what copies as long as tokio lets it, leaves no budget for others.
     let end = tokio::select! {
         biased;
-        () = drained(&mut drain) => End::Drained,
+        () = drained(&drain) => End::Drained,
         end = copied => end,
     };
     Report {
@@ -146,7 +146,7 @@ where
 }
 
 /// Waits for the end of the drain.
-async fn drained(drain: &mut Drain) {
+async fn drained(drain: &Drain) {
     let window = drain.begun().await;
     sleep_until(window.at(1.0)).await;
 }

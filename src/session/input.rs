@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::wire::Wire;
@@ -67,6 +67,15 @@ impl Input {
     /// Whether the last read left more to read, as far as can be told.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
+    }
+
+    /// Drops bytes from the front, which were taken. Of a buffer that is empty then, all can be
+    /// used again at once.
+    pub(super) fn consume(&mut self, count: usize) {
+        match count == self.len() {
+            true => self.clear(),
+            false => self.advance(count),
+        }
     }
 
     /// Reads more, and says how much; 0 at the end. `wanted` is how long the input is to become.

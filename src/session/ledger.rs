@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::frames::Opcode;
 use crate::metrics::{Metrics, Tally, Traffic};
+use crate::moment::Moment;
 
 /// The least time between two additions to what all sessions share.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +21,7 @@ pub(super) struct Ledger {
 
 struct Recent {
     tally: Tally,
-    since: Instant,
+    since: Moment,
 }
 
 impl Ledger {
@@ -44,7 +43,7 @@ impl Ledger {
     }
 
     /// Counts a message that came at `now` and goes back.
-    pub(super) fn echo(&mut self, opcode: Opcode, payload: usize, now: Instant) {
+    pub(super) fn echo(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.sent.count(payload);
         let tally = self.recent(now);
@@ -54,13 +53,13 @@ impl Ledger {
     }
 
     /// Counts a message that came at `now` and may go back or not.
-    pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Instant) {
+    pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.recent(now).received[kind(opcode)].count(payload);
     }
 
     /// Counts a message that went out at `now`, be it an echo or not.
-    pub(super) fn send(&mut self, opcode: Opcode, payload: usize, now: Instant) {
+    pub(super) fn send(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.sent.count(payload);
         self.recent(now).sent[kind(opcode)].count(payload);
     }
@@ -74,7 +73,7 @@ impl Ledger {
         self.metrics.add(&tally);
     }
 
-    fn recent(&mut self, now: Instant) -> &mut Tally {
+    fn recent(&mut self, now: Moment) -> &mut Tally {
         let recent = self.recent.get_or_insert_with(|| {
             Box::new(Recent {
                 tally: Tally::default(),
@@ -85,9 +84,9 @@ impl Ledger {
     }
 
     /// Adds up what is new, unless that is too soon.
-    pub(super) fn add_up_by(&mut self, now: Instant) {
+    pub(super) fn add_up_by(&mut self, now: Moment) {
         if let Some(recent) = &self.recent
-            && now.saturating_duration_since(recent.since) >= PAUSE
+            && now.since(recent.since) >= PAUSE
         {
             self.add_up();
         }

@@ -14,11 +14,13 @@
 //! | [`outbox`] | frames on their way out |
 //! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
 //! | [`schedule`] | the clock |
+//! | [`alarm`] | what wakes a session besides its peer |
 //! | [`ledger`] | what is counted |
 //! | [`farewell`] | the close handshake |
 //! | [`flood`] | the limit on control frames |
 //! | [`faulty`] | sessions that misbehave as they are asked to |
 
+mod alarm;
 mod codec;
 mod farewell;
 pub(crate) mod faulty;
@@ -50,8 +52,9 @@ use crate::frames::Opcode;
 use crate::listen::Caller;
 use crate::metrics::{Metrics, Traffic};
 use crate::moment::Moment;
-use crate::shutdown::{Drain, Window};
+use crate::shutdown::Drain;
 use crate::wire::{Transport, Wire};
+use alarm::{Alarm, Alert};
 use codec::Codec;
 use farewell::Farewell;
 use flood::ControlBudget;
@@ -88,18 +91,18 @@ pub(crate) fn run<S>(
     early: &[u8],
     config: Arc<ServerConfig>,
     metrics: Arc<Metrics>,
-    mut drain: Drain,
+    drain: &Drain,
     caller: Caller,
 ) -> impl Future<Output = (Report, S)> + use<S>
 where
     S: Transport,
 {
     let start = Instant::now();
-    let mut session = Session::new(stream, early, config, metrics, start, caller);
+    let mut session = Session::new(stream, early, config, metrics, drain, start, caller);
     let start = Moment::from(start);
     // No async fn: its future would hold each argument twice.
     async move {
-        let Err(end) = session.converse(&mut drain).await;
+        let Err(end) = session.converse().await;
         // Boxed, for a session must not have room all the time for what comes but once.
         let Farewell { clean, parting } = Box::pin(session.close(&end)).await;
         let lasted = Instant::from(start).elapsed();
@@ -122,6 +125,7 @@ struct Session<S> {
     codec: Codec,
     writer: Writer,
     schedule: Schedule,
+    alarm: Alarm,
     controls: ControlBudget,
     ledger: Ledger,
     config: Arc<ServerConfig>,
@@ -136,6 +140,7 @@ impl<S> Session<S> {
         early: &[u8],
         config: Arc<ServerConfig>,
         metrics: Arc<Metrics>,
+        drain: &Drain,
         start: Instant,
         caller: Caller,
     ) -> Self {
@@ -144,7 +149,8 @@ impl<S> Session<S> {
             codec: Codec::new(early, config.max_message_size),
             writer: Writer::default(),
             schedule: Schedule::new(&config, start, rand::random()),
-            controls: ControlBudget::new(start),
+            alarm: Alarm::new(drain),
+            controls: ControlBudget::new(start.into()),
             ledger: Ledger::new(metrics),
             config,
             caller,
@@ -158,16 +164,15 @@ where
 {
     /// Echoes, and keeps the clock, until something ends it.
     #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
-    fn converse(&mut self, drain: &mut Drain) -> impl Future<Output = Result<Infallible, End>> {
+    fn converse(&mut self) -> impl Future<Output = Result<Infallible, End>> {
         async move {
             let mut timer = pin!(sleep_until(self.schedule.next()));
-            let mut drain_begun = pin!(drain.begun());
             loop {
-                let pause = poll_fn(|cx| self.poll_turn(timer.as_mut(), drain_begun.as_mut(), cx));
+                let pause = poll_fn(|cx| self.poll_turn(timer.as_mut(), cx));
                 let pause = pause.await?;
                 // Boxed, for it is rare.
                 Box::pin(self.rest(pause)).await?;
-                timer.as_mut().reset(self.schedule.next());
+                self.alarm.set(timer.as_mut(), self.schedule.next());
             }
         }
     }
@@ -176,19 +181,14 @@ where
     fn poll_turn(
         &mut self,
         timer: Pin<&mut Sleep>,
-        drain_begun: Pin<&mut impl Future<Output = Window>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Pause, End>> {
-        if timer.poll(cx).is_ready() {
-            return Poll::Ready(Ok(Pause::Clock));
+        match self.alarm.poll(timer, cx) {
+            Poll::Pending => return self.poll_echo(cx),
+            Poll::Ready(Alert::Clock) => {}
+            Poll::Ready(Alert::Drain(window)) => self.schedule.leave(window, rand::random()),
         }
-        if !self.schedule.is_leaving()
-            && let Poll::Ready(window) = drain_begun.poll(cx)
-        {
-            self.schedule.leave(window, rand::random());
-            return Poll::Ready(Ok(Pause::Clock));
-        }
-        self.poll_echo(cx)
+        Poll::Ready(Ok(Pause::Clock))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<tungstenite::Result<Received>> {
@@ -226,7 +226,7 @@ where
 
     fn line(&mut self) -> Line {
         Line {
-            heard_at: self.wire.alive_at(),
+            heard_at: self.wire.alive_at().into(),
             is_mid_message: self.codec.is_mid_message(),
         }
     }

@@ -125,11 +125,6 @@ impl Schedule {
         }
     }
 
-    /// Whether this session has its turn in the drain.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leave.is_some()
-    }
-
     /// Takes this session's turn in the drain, once: `share` of the way through `window`.
     pub(super) fn leave(&mut self, window: Window, share: f64) {
         self.leave.get_or_insert(window.at(share).into());

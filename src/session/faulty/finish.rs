@@ -49,7 +49,7 @@ where
     S: Transport,
 {
     /// Ends the session, as far as the scenario lets it.
-    pub(super) async fn part(&mut self, finish: &Finish, mut drain: Drain) -> Farewell {
+    pub(super) async fn part(&mut self, finish: &Finish, drain: &Drain) -> Farewell {
         let parting = |parting| Farewell {
             clean: false,
             parting,

@@ -20,7 +20,7 @@ mod receive;
 mod send;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::config::ServerConfig;
 use crate::listen::Caller;
 use crate::metrics::Metrics;
 use crate::scenario::{Scenario, Step};
-use crate::shutdown::{Drain, Window};
+use crate::shutdown::Drain;
 use crate::wire::Transport;
 use cues::{Act, Cues};
 use finish::Finish;
@@ -71,13 +71,12 @@ where
 {
     let start = Instant::now();
     let config = Arc::new(changed(config.clone(), script.scenario));
-    let session = Session::new(Paced::new(stream), early, config, metrics, start, caller);
+    let stream = Paced::new(stream);
+    let session = Session::new(stream, early, config, metrics, &drain, start, caller);
     let mut play = Play::new(session, script.scenario, start);
     play.open(script);
-    let mut until_drained = drain.clone();
-    let mut drain_begun = pin!(until_drained.begun());
-    let finish = poll_fn(|cx| play.poll(drain_begun.as_mut(), cx)).await;
-    let farewell = play.part(&finish, drain).await;
+    let finish = poll_fn(|cx| play.poll(cx)).await;
+    let farewell = play.part(&finish, &drain).await;
     let end = End::from(finish);
     let lasted = start.elapsed();
     play.session.ledger.metrics.end(&end, lasted);
@@ -192,25 +191,19 @@ where
     }
 
     /// Plays until something ends the session.
-    fn poll(
-        &mut self,
-        mut drain_begun: Pin<&mut impl Future<Output = Window>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Finish> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
         let written = self.session.wire.written();
         let received = self.session.ledger.received();
         loop {
             let now = Instant::now();
-            if self.leave.is_none()
-                && let Poll::Ready(window) = drain_begun.as_mut().poll(cx)
-            {
+            if let Poll::Ready(window) = self.session.alarm.poll_drain(cx) {
                 self.leave = Some(window.at(rand::random()));
             }
             match self.poll_step(now, cx) {
                 Ok(Poll::Ready(())) => {}
                 Err(finish) => return Poll::Ready(finish),
                 Ok(Poll::Pending) => {
-                    self.session.ledger.add_up_by(now);
+                    self.session.ledger.add_up_by(now.into());
                     let next = self.next(now);
                     self.timer.as_mut().reset(next);
                     ready!(self.timer.as_mut().poll(cx));

@@ -55,7 +55,7 @@ where
             self.inattentive_at = now;
         }
         Line {
-            heard_at: self.session.wire.alive_at().max(self.inattentive_at),
+            heard_at: Instant::from(self.session.wire.alive_at()).max(self.inattentive_at),
             is_mid_message: is_attentive && self.session.codec.is_mid_message(),
         }
     }

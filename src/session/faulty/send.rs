@@ -69,7 +69,7 @@ where
         let Session { writer, ledger, .. } = &mut self.session;
         let put = self.lineup.put(now, writer.replies());
         if let Put::Message(opcode, bytes) = put {
-            ledger.send(opcode, bytes, now);
+            ledger.send(opcode, bytes, now.into());
         }
         put != Put::Nothing
     }

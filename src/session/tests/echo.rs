@@ -120,7 +120,7 @@ async fn what_was_read_with_the_head_is_echoed() {
         &early,
         Arc::new(quiet()),
         Arc::default(),
-        drain,
+        &drain,
         CALLER,
     ));
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"early".to_vec()));
@@ -211,7 +211,7 @@ async fn whoever_sends_without_end_makes_way_for_others() {
         let far_end = Records(far_end, at_once);
         let drain = Shutdown::new().subscribe();
         let config = Arc::new(quiet());
-        tokio::spawn(run(far_end, b"", config, Arc::default(), drain, CALLER));
+        tokio::spawn(run(far_end, b"", config, Arc::default(), &drain, CALLER));
         stream.write_all(&sent).await.unwrap();
         yield_now().await;
         // The session had one turn: there is room in the pipe for what it read, and no more.

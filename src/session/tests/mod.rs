@@ -73,7 +73,7 @@ impl Client {
             b"",
             Arc::new(config),
             Arc::default(),
-            shutdown.subscribe(),
+            &shutdown.subscribe(),
             CALLER,
         );
         let session = tokio::spawn(async { session.await.0 });
@@ -207,7 +207,7 @@ async fn an_idle_session_is_small() {
         b"",
         Arc::new(quiet()),
         Arc::default(),
-        drain,
+        &drain,
         CALLER,
     );
     let size = size_of_val(&session);

@@ -87,7 +87,14 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
 /// What a session writes until it ends, and its report.
 fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, Report) {
     let run = async |stream, config, drain| {
-        let session = run(stream, b"", Arc::new(config), Arc::default(), drain, CALLER);
+        let session = run(
+            stream,
+            b"",
+            Arc::new(config),
+            Arc::default(),
+            &drain,
+            CALLER,
+        );
         session.await.0
     };
     converse_by(run, input, reads, writes)

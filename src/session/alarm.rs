@@ -1,0 +1,138 @@
+//! The alarm: what wakes a session besides its peer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, Sleep};
+
+use crate::shutdown::{Begun, Drain, Window};
+
+/// What an alarm goes off for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alert {
+    /// The timer that it was set to.
+    Clock,
+    /// The drain, which comes but once.
+    Drain(Window),
+}
+
+/// Waits for a timer and for the drain.
+///
+/// A session asks it at every message. To poll the timer takes several atomic operations, only to tell
+/// it again whom to wake. As long as that is the same task, which the wait for the drain knows, no more
+/// is done than to look whether one of the two is over.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    drain_begun: Option<Begun>,
+}
+
+impl Alarm {
+    /// An alarm that has no timer yet.
+    pub(super) fn new(drain: &Drain) -> Self {
+        Self {
+            drain_begun: Some(drain.begun()),
+        }
+    }
+
+    /// Has the timer fire at another time.
+    pub(super) fn set(&mut self, timer: Pin<&mut Sleep>, at: Instant) {
+        timer.reset(at);
+        // The timer is to be polled again, and so both are.
+        if let Some(begun) = &mut self.drain_begun {
+            begun.pause();
+        }
+    }
+
+    /// Waits for either. There is to be no other timer, unless it was [set](Self::set).
+    pub(super) fn poll(&mut self, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Alert> {
+        let begun = self.drain_begun.as_ref();
+        let are_waiting = begun.is_some_and(|begun| begun.is_waiting(cx.waker()));
+        if are_waiting && !timer.is_elapsed() {
+            return Poll::Pending;
+        }
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(Alert::Clock);
+        }
+        self.poll_drain(cx).map(Alert::Drain)
+    }
+
+    /// Waits for the drain alone.
+    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Window> {
+        let Some(drain_begun) = &mut self.drain_begun else {
+            return Poll::Pending;
+        };
+        let window = drain_begun.poll_unpin(cx);
+        if window.is_ready() {
+            self.drain_begun = None;
+        }
+        window
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use futures_util::task::noop_waker;
+    use tokio::time::{advance, sleep_until, timeout};
+
+    use super::*;
+    use crate::shutdown::Shutdown;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_off_at_the_time_that_it_was_set_to() {
+        let shutdown = Shutdown::new();
+        let mut alarm = Alarm::new(&shutdown.subscribe());
+        let start = Instant::now();
+        let mut timer = pin!(sleep_until(start + SECOND));
+        for second in 1..=3 {
+            let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
+            let alert = timeout(PATIENCE, alert).await;
+            assert_eq!(alert, Ok(Alert::Clock));
+            assert_eq!(start.elapsed(), SECOND * second);
+            alarm.set(timer.as_mut(), start + SECOND * (second + 1));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_wakes_who_asked_last() {
+        let shutdown = Shutdown::new();
+        let mut alarm = Alarm::new(&shutdown.subscribe());
+        let mut timer = pin!(sleep_until(Instant::now() + SECOND));
+        let stranger = noop_waker();
+        let mut elsewhere = Context::from_waker(&stranger);
+        assert!(alarm.poll(timer.as_mut(), &mut elsewhere).is_pending());
+        let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
+        let alert = timeout(PATIENCE, alert).await;
+        assert_eq!(alert, Ok(Alert::Clock));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drain_sets_it_off_once() {
+        let shutdown = Shutdown::new();
+        let mut alarm = Alarm::new(&shutdown.subscribe());
+        let start = Instant::now();
+        let mut timer = pin!(sleep_until(start + SECOND));
+        let waiting = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
+        let (alert, ()) = tokio::join!(timeout(PATIENCE, waiting), async {
+            advance(SECOND / 2).await;
+            shutdown.begin(SECOND);
+        });
+        let window = Window {
+            start: start + SECOND / 2,
+            length: SECOND,
+        };
+        assert_eq!(alert, Ok(Alert::Drain(window)));
+        let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
+        let alert = timeout(PATIENCE, alert).await;
+        assert_eq!(alert, Ok(Alert::Clock));
+    }
+}
