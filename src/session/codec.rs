@@ -66,7 +66,7 @@ impl Codec {
         S: AsyncRead + Unpin,
     {
         let had = mem::replace(&mut self.place, 0..0);
-        self.input.consume(had.end);
+        self.input.advance(had.end);
         loop {
             if let Some(protocol) = &mut self.protocol {
                 match ready!(protocol.poll_next(&mut self.input, wire, replies, cx))? {

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -35,46 +34,45 @@ const WORTH_A_BUFFER: usize = READ_AHEAD / 4;
 
 thread_local! {
     /// What the sessions of a thread read to, one after another.
-    static SHARED: Cell<Buffer> = Cell::default();
+    static SHARED: Cell<Option<Box<Buffer>>> = const { Cell::new(None) };
 }
 
 /// Bytes that were read and are not taken yet: those of part of a frame, as a rule. While there are
 /// none, there is no buffer, but that of the thread is used to read. So an idle connection has none,
 /// and a message finds one whose pages are there already.
-#[derive(Debug)]
-pub(super) struct Input {
-    buffer: Buffer,
-    /// Whether the last read got as much as it asked for.
-    is_behind: bool,
-}
+#[derive(Debug, Default)]
+pub(super) struct Input(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: BytesMut,
     /// What it takes in memory, at least.
     size: usize,
+    /// Whether the last read got as much as it asked for.
+    is_behind: bool,
 }
 
 impl Input {
     /// Begins with the bytes that have been read already.
     pub(super) fn new(early: &[u8]) -> Self {
-        Self {
-            buffer: Buffer::of(early, early.len()),
-            is_behind: false,
-        }
+        Self::of(early, early.len())
+    }
+
+    /// Has these bytes in a buffer of this size, or in none, if that would do.
+    fn of(bytes: &[u8], size: usize) -> Self {
+        Self((size > 0).then(|| Box::new(Buffer::of(bytes, size))))
     }
 
     /// Whether the last read left more to read, as far as can be told.
     pub(super) fn is_behind(&self) -> bool {
-        self.is_behind
+        self.0.as_ref().is_some_and(|buffer| buffer.is_behind)
     }
 
-    /// Drops bytes from the front, which were taken. Of a buffer that is empty then, all can be
-    /// used again at once.
-    pub(super) fn consume(&mut self, count: usize) {
-        match count == self.len() {
-            true => self.clear(),
-            false => self.advance(count),
+    /// Takes bytes from the front, and the buffer along.
+    pub(super) fn split_to(&mut self, count: usize) -> BytesMut {
+        match &mut self.0 {
+            Some(buffer) => buffer.bytes.split_to(count),
+            None => BytesMut::new(),
         }
     }
 
@@ -88,25 +86,62 @@ impl Input {
     where
         S: AsyncRead + Unpin,
     {
-        let room = match self.len() < MOVED {
-            true => self.buffer.renew(),
-            false => self.buffer.make_room(wanted),
+        let (buffer, room) = match self.len() < MOVED {
+            true => self.use_shared(),
+            false => self.make_room(wanted),
         };
-        let mut limited = (&mut self.buffer.bytes).limit(room);
+        let mut limited = (&mut buffer.bytes).limit(room);
         let read = pin!(wire.read_buf(&mut limited)).poll(cx);
-        self.is_behind = matches!(read, Poll::Ready(Ok(got)) if got == room);
+        buffer.is_behind = matches!(read, Poll::Ready(Ok(got)) if got == room);
         if read.is_pending() && self.len() < WORTH_A_BUFFER {
-            self.buffer.shrink(self.len());
+            self.shrink(self.len());
         }
         read
+    }
+
+    /// Takes the thread's buffer, unless this one is as good, and says how much to read to it.
+    fn use_shared(&mut self) -> (&mut Buffer, usize) {
+        let held = self.len();
+        if self.0.as_ref().is_none_or(|own| own.size < READ_AHEAD) {
+            self.0 = Some(Buffer::shared(self));
+        }
+        let buffer = self.0.get_or_insert_default();
+        buffer.bytes.reserve(buffer.size - held);
+        (buffer, READ_AHEAD - held)
+    }
+
+    /// Makes room for `wanted` bytes in all, and says how much to read to it.
+    fn make_room(&mut self, wanted: usize) -> (&mut Buffer, usize) {
+        let held = self.len();
+        let wanted = wanted.saturating_add(MARGIN);
+        let trusted = TRUSTED.max((held + 1).next_power_of_two());
+        let size = wanted.min(trusted).max(held + 1);
+        if held < WORTH_A_BUFFER && size < READ_AHEAD {
+            self.shrink(size);
+        }
+        let buffer = self.0.get_or_insert_default();
+        buffer.bytes.reserve(size - held);
+        buffer.size = buffer.size.max(size);
+        (buffer, READ_AHEAD.min(size - held))
+    }
+
+    /// Moves what is in a buffer of the thread's to one of its own, or to none.
+    fn shrink(&mut self, size: usize) {
+        if let Some(shared) = self.0.take_if(|buffer| buffer.size >= READ_AHEAD) {
+            *self = Self::of(&shared.bytes, size);
+            shared.give_back();
+        }
     }
 
     /// Takes no more memory than the bytes need, for they may be here to stay. A payload that was
     /// taken out of the buffer keeps it, though, until it is sent.
     pub(super) fn settle(&mut self) {
-        let (held, size) = (self.len(), self.buffer.size);
-        if held < size / 4 && self.buffer.bytes.try_reclaim(size - held) {
-            self.buffer.shrink(held);
+        let Some(buffer) = &mut self.0 else {
+            return;
+        };
+        let (held, size) = (buffer.bytes.len(), buffer.size);
+        if held < size / 4 && buffer.bytes.try_reclaim(size - held) {
+            self.shrink(held);
         }
     }
 }
@@ -114,7 +149,42 @@ impl Input {
 impl Drop for Input {
     /// A session that ends has, as a rule, just read the peer's Close.
     fn drop(&mut self) {
-        mem::take(&mut self.buffer).give_back();
+        if let Some(buffer) = self.0.take() {
+            buffer.give_back();
+        }
+    }
+}
+
+impl Buf for Input {
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self
+    }
+
+    /// Of a buffer that is empty then, all can be used again at once.
+    fn advance(&mut self, count: usize) {
+        match &mut self.0 {
+            Some(buffer) if count == buffer.bytes.len() => buffer.bytes.clear(),
+            Some(buffer) => buffer.bytes.advance(count),
+            None => assert_eq!(count, 0, "there is no buffer"),
+        }
+    }
+}
+
+impl Deref for Input {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |buffer| &buffer.bytes)
+    }
+}
+
+impl DerefMut for Input {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.0.as_mut().map_or(&mut [], |buffer| &mut buffer.bytes)
     }
 }
 
@@ -122,65 +192,28 @@ impl Buffer {
     fn of(bytes: &[u8], size: usize) -> Self {
         let mut own = BytesMut::with_capacity(size);
         own.extend_from_slice(bytes);
-        Self { bytes: own, size }
+        Self {
+            bytes: own,
+            size,
+            is_behind: false,
+        }
     }
 
-    /// Becomes the thread's buffer, unless it is as good, and says how much to read to it.
-    fn renew(&mut self) -> usize {
-        let held = self.bytes.len();
-        if self.size < READ_AHEAD {
-            let mut shared = SHARED.take();
-            shared.size = shared.size.max(READ_AHEAD);
-            shared.bytes.reserve(shared.size);
-            shared.bytes.extend_from_slice(&self.bytes);
-            *self = shared;
-        }
-        self.bytes.reserve(self.size - held);
-        READ_AHEAD - held
-    }
-
-    /// Makes room for `wanted` bytes in all, and says how much to read to it.
-    fn make_room(&mut self, wanted: usize) -> usize {
-        let held = self.bytes.len();
-        let wanted = wanted.saturating_add(MARGIN);
-        let trusted = TRUSTED.max((held + 1).next_power_of_two());
-        let size = wanted.min(trusted).max(held + 1);
-        if held < WORTH_A_BUFFER && size < READ_AHEAD {
-            self.shrink(size);
-        }
-        self.bytes.reserve(size - held);
-        self.size = self.size.max(size);
-        READ_AHEAD.min(size - held)
-    }
-
-    /// Moves what is in a buffer of the thread's to one of its own.
-    fn shrink(&mut self, size: usize) {
-        if self.size >= READ_AHEAD {
-            let own = Self::of(&self.bytes, size);
-            mem::replace(self, own).give_back();
-        }
+    /// The thread's buffer, with these bytes.
+    fn shared(bytes: &[u8]) -> Box<Self> {
+        let mut shared = SHARED.take().unwrap_or_default();
+        shared.size = shared.size.max(READ_AHEAD);
+        shared.bytes.reserve(shared.size);
+        shared.bytes.extend_from_slice(bytes);
+        shared
     }
 
     /// Makes this the thread's buffer, if it is of the right size.
-    fn give_back(mut self) {
+    fn give_back(mut self: Box<Self>) {
         if (READ_AHEAD..=KEPT).contains(&self.size) {
             self.bytes.clear();
-            SHARED.set(self);
+            SHARED.set(Some(self));
         }
-    }
-}
-
-impl Deref for Input {
-    type Target = BytesMut;
-
-    fn deref(&self) -> &BytesMut {
-        &self.buffer.bytes
-    }
-}
-
-impl DerefMut for Input {
-    fn deref_mut(&mut self) -> &mut BytesMut {
-        &mut self.buffer.bytes
     }
 }
 
@@ -219,15 +252,24 @@ mod tests {
         }
     }
 
+    /// The size of the buffer that the thread has.
+    fn kept_by_thread() -> usize {
+        SHARED.take().map_or(0, |buffer| buffer.size)
+    }
+
+    /// The size of the input's own buffer.
+    fn size(input: &Input) -> usize {
+        input.0.as_ref().map_or(0, |buffer| buffer.size)
+    }
+
     #[test]
     fn an_idle_connection_has_no_buffer() {
         let mut input = Input::new(b"");
         assert_eq!(fill(&mut input, 14, b"a message"), Some(9));
-        input.clear();
+        input.advance(9);
         assert_eq!(fill(&mut input, 14, b""), None);
-        assert_eq!((input.buffer.bytes.capacity(), input.buffer.size), (0, 0));
-        // The thread has its buffer back.
-        assert_eq!(SHARED.take().size, READ_AHEAD);
+        assert!(input.0.is_none());
+        assert_eq!(kept_by_thread(), READ_AHEAD);
     }
 
     #[test]
@@ -235,7 +277,7 @@ mod tests {
         let mut input = Input::new(b"");
         fill(&mut input, 14, b"the last message");
         drop(input);
-        assert_eq!(SHARED.take().size, READ_AHEAD);
+        assert_eq!(kept_by_thread(), READ_AHEAD);
     }
 
     #[test]
@@ -243,8 +285,8 @@ mod tests {
         let mut input = Input::new(b"");
         fill(&mut input, 14, b"part");
         assert_eq!(fill(&mut input, 100, b""), None);
-        assert_eq!(input.buffer.size, 4);
-        assert_eq!(SHARED.take().size, READ_AHEAD);
+        assert_eq!(size(&input), 4);
+        assert_eq!(kept_by_thread(), READ_AHEAD);
         fill(&mut input, 100, b" of a frame");
         assert_eq!(&input[..], b"part of a frame");
     }
@@ -254,13 +296,13 @@ mod tests {
         const GIB: usize = 1 << 30;
         let mut input = Input::new(&[0; MOVED]);
         fill(&mut input, GIB, &[0; 10]);
-        assert_eq!(input.buffer.size, TRUSTED);
+        assert_eq!(size(&input), TRUSTED);
         let came = vec![0; TRUSTED];
         while input.len() < TRUSTED {
             fill(&mut input, GIB, &came);
         }
         fill(&mut input, GIB, &came);
-        assert_eq!(input.buffer.size, 2 * TRUSTED);
+        assert_eq!(size(&input), 2 * TRUSTED);
     }
 
     #[test]
@@ -273,7 +315,7 @@ mod tests {
             fill(&mut input, FRAME, &source);
         }
         assert_eq!(input.len(), FRAME + MARGIN);
-        input.clear();
+        input.advance(input.len());
         // The buffer is the large one still, and yet:
         assert_eq!(fill(&mut input, 14, &source), Some(READ_AHEAD));
     }
@@ -284,7 +326,7 @@ mod tests {
         fill(&mut input, 14, b"more than one message");
         input.settle();
         assert_eq!(
-            (&input[..], input.buffer.size),
+            (&input[..], size(&input)),
             (&b"more than one message"[..], 21)
         );
     }

@@ -196,7 +196,7 @@ fn header(first: u8, length: u64) -> Vec<u8> {
 
 /// Bytes that an idle session may take in its future. With what tokio has for a task and a socket
 /// that makes some 1.1 KiB a connection.
-const SESSION_SIZE: usize = 584;
+const SESSION_SIZE: usize = 456;
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_is_small() {
