@@ -1,5 +1,7 @@
 //! The shape of frames (RFC 6455, section 5.2): where each ends, and which of them end a message.
 
+use bytes::BufMut;
+
 /// The longest header of a client's frame: 2 bytes, 8 of length, 4 of mask.
 pub(crate) const MAX_FRAME_HEADER: usize = 14;
 
@@ -15,22 +17,33 @@ pub(crate) enum Opcode {
 /// The bit of a frame's first byte that says that it is the last of its message.
 pub(crate) const FIN: u8 = 0x80;
 
+/// Bytes of the header of a server's frame: always at least 4 less than in a client's, which has a
+/// mask.
+pub(crate) fn header_size(payload: usize) -> usize {
+    match payload {
+        0..126 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
+}
+
 /// Adds the header of a server's frame, which is a message by itself, to `bytes`.
-pub(crate) fn put_header(opcode: Opcode, payload: usize, bytes: &mut Vec<u8>) {
+pub(crate) fn put_header(opcode: Opcode, payload: usize, bytes: &mut impl BufMut) {
     put_header_of(FIN | opcode as u8, payload, bytes);
 }
 
 /// Adds the header of a server's frame that begins with this byte to `bytes`.
-pub(crate) fn put_header_of(first: u8, payload: usize, bytes: &mut Vec<u8>) {
+pub(crate) fn put_header_of(first: u8, payload: usize, bytes: &mut impl BufMut) {
+    bytes.put_u8(first);
     match payload {
-        0..126 => bytes.extend([first, payload as u8]),
+        0..126 => bytes.put_u8(payload as u8),
         126..=0xffff => {
-            let [a, b] = (payload as u16).to_be_bytes();
-            bytes.extend([first, 126, a, b]);
+            bytes.put_u8(126);
+            bytes.put_u16(payload as u16);
         }
         _ => {
-            bytes.extend([first, 127]);
-            bytes.extend((payload as u64).to_be_bytes());
+            bytes.put_u8(127);
+            bytes.put_u64(payload as u64);
         }
     }
 }
@@ -197,6 +210,7 @@ mod tests {
             let mut bytes = Vec::new();
             put_header(Opcode::Text, payload, &mut bytes);
             assert_eq!(bytes, expected);
+            assert_eq!(header_size(payload), expected.len());
         }
     }
 

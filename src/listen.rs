@@ -263,6 +263,10 @@ impl Transport for Stream {
         }
     }
 
+    fn is_socket(&self) -> bool {
+        true
+    }
+
     fn poll_write_last(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -14,6 +14,12 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
     fn reset(self);
 
+    /// Whether it is a socket: what is read from one is all that there is, if it is less than there
+    /// was room for.
+    fn is_socket(&self) -> bool {
+        false
+    }
+
     /// Writes what the end of the stream follows at once. It may wait for that, to be one packet
     /// with it.
     fn poll_write_last(
@@ -44,6 +50,10 @@ impl<S> Wire<S> {
 
     pub(crate) fn into_inner(self) -> S {
         self.io
+    }
+
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.io
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut S {

@@ -12,8 +12,10 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::input::Input;
+use super::outbox::Outbox;
 use super::plain::{Plain, Start};
 use super::protocol::{Protocol, Received};
+use crate::frames::{self, Opcode};
 use crate::wire::Wire;
 
 /// The state of reading.
@@ -59,7 +61,7 @@ impl Codec {
     pub(super) fn poll_next<S>(
         &mut self,
         wire: &mut Wire<S>,
-        replies: &mut Vec<u8>,
+        replies: &mut Outbox,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Received>>
     where
@@ -100,17 +102,37 @@ impl Codec {
         }
     }
 
-    /// Takes the payload of what came last.
-    pub(super) fn take_payload(&mut self) -> Bytes {
-        match &mut self.protocol {
-            Some(protocol) => protocol.take_payload(),
-            None => {
-                let Range { start, end } = mem::replace(&mut self.place, 0..0);
-                let mut frame = self.input.split_to(end);
-                frame.advance(start);
-                frame.freeze()
-            }
+    /// Makes the frame that sends a plain message back, if that is what came last, where the message
+    /// lies. There is room: a server's header is shorter than that of a client, which has a mask.
+    pub(super) fn frame(&mut self, opcode: Opcode) -> Option<&[u8]> {
+        if self.protocol.is_some() {
+            return None;
         }
+        let Range { start, end } = self.place;
+        let frame = self.frame_start();
+        let mut header = &mut self.input[frame..start];
+        frames::put_header(opcode, end - start, &mut header);
+        Some(&self.input[frame..end])
+    }
+
+    fn frame_start(&self) -> usize {
+        self.place.start - frames::header_size(self.place.len())
+    }
+
+    /// Takes the [frame](Self::frame), but for so many bytes at its front.
+    pub(super) fn take_frame(&mut self, without: usize) -> Bytes {
+        let start = self.frame_start() + without;
+        let mut frame = self.input.split_to(self.place.end);
+        self.place = 0..0;
+        frame.advance(start);
+        frame.freeze()
+    }
+
+    /// Takes the payload of what came last, if that was not a plain message.
+    pub(super) fn take_payload(&mut self) -> Bytes {
+        self.protocol
+            .as_mut()
+            .map_or_else(Bytes::new, |protocol| protocol.take_payload())
     }
 
     fn protocol(&mut self) -> &mut Protocol {
@@ -119,7 +141,7 @@ impl Codec {
     }
 
     /// Adds the answer to a Ping or Close to `replies`, if one is owed.
-    pub(super) fn answer(&mut self, replies: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn answer(&mut self, replies: &mut Outbox) -> Result<()> {
         match &mut self.protocol {
             Some(protocol) => protocol.answer(replies),
             None => Ok(()),
@@ -127,7 +149,7 @@ impl Codec {
     }
 
     /// Adds Close to `replies`.
-    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Outbox) -> Result<()> {
         self.protocol().close(frame, replies)
     }
 }

@@ -41,9 +41,9 @@ where
 
     async fn say_close(&mut self, end: &End) -> Result<(), End> {
         // A Pong that is owed goes before Close.
-        self.codec.answer(self.writer.replies())?;
+        self.codec.answer(self.writer.outbox())?;
         if let Some(frame) = end.close_frame() {
-            self.codec.close(Some(frame), self.writer.replies())?;
+            self.codec.close(Some(frame), self.writer.outbox())?;
         }
         match end {
             // It will hardly read this, and is not waited for.
@@ -70,7 +70,7 @@ where
             let mut clean = false;
             while let Ok(received) = poll_fn(|cx| self.poll_next(cx)).await {
                 clean |= matches!(received, Received::Close(_));
-                self.writer.replies().clear();
+                self.writer.outbox().replies().clear();
             }
             clean
         };

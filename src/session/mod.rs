@@ -11,6 +11,7 @@
 //! | [`plain`] | messages of a single frame, unmasked where they lie |
 //! | [`protocol`] | all else that a peer may send, or may not: tungstenite |
 //! | [`codec`] | the three above as one |
+//! | [`echo`] | how a message goes back |
 //! | [`outbox`] | frames on their way out |
 //! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
 //! | [`schedule`] | the clock |
@@ -22,6 +23,7 @@
 
 mod alarm;
 mod codec;
+mod echo;
 mod farewell;
 pub(crate) mod faulty;
 mod flood;
@@ -59,7 +61,6 @@ use codec::Codec;
 use farewell::Farewell;
 use flood::ControlBudget;
 use ledger::Ledger;
-use outbox::LARGE;
 use protocol::Received;
 use schedule::{Due, Line, Schedule};
 use writer::Writer;
@@ -193,7 +194,7 @@ where
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<tungstenite::Result<Received>> {
         self.codec
-            .poll_next(&mut self.wire, self.writer.replies(), cx)
+            .poll_next(&mut self.wire, self.writer.outbox(), cx)
     }
 
     /// Does whatever is due.
@@ -245,7 +246,7 @@ where
             };
             let received = received?;
             let is_part = matches!(received, Received::Part);
-            self.answer(received)?;
+            self.answer(received, cx)?;
             if self.writer.is_full() && self.writer.poll_flush(&mut self.wire, cx)?.is_pending() {
                 return Poll::Ready(Ok(Pause::Blocked));
             }
@@ -290,19 +291,14 @@ where
     }
 
     /// Does with what was received what it asks for.
-    fn answer(&mut self, received: Received) -> Result<(), End> {
+    fn answer(&mut self, received: Received, cx: &mut Context<'_>) -> Result<(), End> {
         let payload = self.codec.payload();
         trace!(parent: &self.caller.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
                 self.ledger
                     .echo(opcode, payload.len(), self.wire.alive_at());
-                if payload.len() < LARGE {
-                    self.writer.feed(opcode, payload);
-                } else {
-                    self.writer.feed_large(opcode, self.codec.take_payload());
-                }
-                Ok(())
+                self.echo(opcode, cx)
             }
             Received::Control(_) => match self.controls.take(self.wire.alive_at()) {
                 true => Ok(()),

@@ -31,7 +31,7 @@ struct Batch {
     bytes: Vec<u8>,
     /// How many of the bytes have been written.
     written: usize,
-    /// A large payload, which goes behind the bytes.
+    /// A large payload, or a large frame, which goes behind the bytes.
     large: Bytes,
 }
 
@@ -41,6 +41,13 @@ impl Outbox {
         self.0
             .as_ref()
             .is_some_and(|batch| batch.bytes.len() >= FULL || !batch.large.is_empty())
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|batch| batch.bytes.is_empty() && batch.large.is_empty())
     }
 
     /// Puts a frame in, with a copy of its payload.
@@ -55,6 +62,16 @@ impl Outbox {
         let batch = self.batch();
         frames::put_header(opcode, payload.len(), &mut batch.bytes);
         batch.large = payload;
+    }
+
+    /// Puts in a copy of a frame, or of its rest.
+    pub(super) fn put_frame(&mut self, frame: &[u8]) {
+        self.replies().extend_from_slice(frame);
+    }
+
+    /// Puts a frame in, or its rest, with no copy.
+    pub(super) fn put_large_frame(&mut self, frame: Bytes) {
+        self.batch().large = frame;
     }
 
     /// Where answers to control frames are put in, if there are any.

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{
 use tokio_tungstenite::tungstenite::{Error, Message, Result};
 
 use super::input::Input;
+use super::outbox::Outbox;
 use crate::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
 use crate::wire::Wire;
 
@@ -94,7 +95,7 @@ impl Protocol {
         &mut self,
         input: &mut Input,
         wire: &mut Wire<S>,
-        replies: &mut Vec<u8>,
+        replies: &mut Outbox,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Received>>>
     where
@@ -154,7 +155,7 @@ impl Protocol {
     }
 
     /// Adds the answer to a Ping or Close to `replies`, if one is owed.
-    pub(super) fn answer(&mut self, replies: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn answer(&mut self, replies: &mut Outbox) -> Result<()> {
         let mut turn = Turn {
             source: io::empty(),
             replies,
@@ -167,7 +168,7 @@ impl Protocol {
     }
 
     /// Adds Close to `replies`.
-    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Outbox) -> Result<()> {
         let mut turn = Turn {
             source: io::empty(),
             replies,
@@ -179,7 +180,7 @@ impl Protocol {
 /// The stream that tungstenite sees while it is asked one thing.
 struct Turn<'a, R> {
     source: R,
-    replies: &'a mut Vec<u8>,
+    replies: &'a mut Outbox,
 }
 
 impl<R: Read> Read for Turn<'_, R> {
@@ -190,7 +191,7 @@ impl<R: Read> Read for Turn<'_, R> {
 
 impl<R> Write for Turn<'_, R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.replies.extend_from_slice(bytes);
+        self.replies.put_frame(bytes);
         Ok(bytes.len())
     }
 

@@ -2,7 +2,7 @@
 //! write that makes no progress ends the session.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Where answers to control frames are added, for the next flush.
-    pub(super) fn replies(&mut self) -> &mut Vec<u8> {
-        self.outbox.replies()
+    /// Where answers to control frames are put, for the next flush.
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
     }
 
     /// Whether what was fed is enough for a write.
@@ -40,6 +40,36 @@ impl Writer {
     /// Takes a large text or binary message to send at the next flush, which must come first.
     pub(super) fn feed_large(&mut self, opcode: Opcode, payload: Bytes) {
         self.outbox.put_large(opcode, payload);
+    }
+
+    /// Takes a frame to send at the next flush, or its rest.
+    pub(super) fn feed_frame(&mut self, frame: &[u8]) {
+        self.outbox.put_frame(frame);
+    }
+
+    /// Takes a large frame to send at the next flush, which must come first, or its rest.
+    pub(super) fn feed_large_frame(&mut self, frame: Bytes) {
+        self.outbox.put_large_frame(frame);
+    }
+
+    /// Sends a frame at once, as far as that takes no waiting and nothing waits before it, and says
+    /// how much of it has gone. The rest is to be fed.
+    pub(super) fn send<W>(
+        &mut self,
+        frame: &[u8],
+        wire: &mut Wire<W>,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, End>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if !self.outbox.is_empty() {
+            return Ok(0);
+        }
+        match Pin::new(wire).poll_write(cx, frame)? {
+            Poll::Ready(sent) => Ok(sent),
+            Poll::Pending => Ok(0),
+        }
     }
 
     /// Takes a Ping to send at the next flush.

@@ -54,6 +54,10 @@ impl Transport for MaybeTls {
         }
     }
 
+    fn is_socket(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     fn poll_write_last(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -179,10 +179,10 @@ where
         for text in script.portrait.iter().chain(greetings) {
             self.lineup.text(text);
         }
-        self.session.writer.replies().extend(script.head);
+        self.session.writer.outbox().replies().extend(script.head);
         let now = Instant::now();
         while self.put(now) {}
-        let exempt = self.session.writer.replies().len();
+        let exempt = self.session.writer.outbox().replies().len();
         for step in steps {
             if let Step::Rate(rate) = step {
                 self.session.wire.get_mut().pace(*rate, exempt);

@@ -67,7 +67,7 @@ where
     /// Has the writer take the next piece of what is due, and says whether there was one.
     pub(super) fn put(&mut self, now: Instant) -> bool {
         let Session { writer, ledger, .. } = &mut self.session;
-        let put = self.lineup.put(now, writer.replies());
+        let put = self.lineup.put(now, writer.outbox().replies());
         if let Put::Message(opcode, bytes) = put {
             ledger.send(opcode, bytes, now.into());
         }

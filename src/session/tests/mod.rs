@@ -171,10 +171,18 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 impl Transport for DuplexStream {
     fn reset(self) {}
+
+    fn is_socket(&self) -> bool {
+        true
+    }
 }
 
 impl Transport for &mut DuplexStream {
     fn reset(self) {}
+
+    fn is_socket(&self) -> bool {
+        true
+    }
 }
 
 /// A client's frame header up to its mask.

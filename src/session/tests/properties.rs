@@ -28,6 +28,10 @@ struct CutStream {
 
 impl Transport for CutStream {
     fn reset(self) {}
+
+    fn is_socket(&self) -> bool {
+        true
+    }
 }
 
 impl AsyncRead for CutStream {

@@ -1,0 +1,39 @@
+//! How a message goes back: at once and from where it lies, if nothing else has to go with it.
+
+use std::task::Context;
+
+use super::Session;
+use super::outbox::LARGE;
+use crate::close::End;
+use crate::frames::Opcode;
+use crate::wire::Transport;
+
+impl<S> Session<S>
+where
+    S: Transport,
+{
+    /// Sends the message back that came last, or feeds it to the writer.
+    pub(super) fn echo(&mut self, opcode: Opcode, cx: &mut Context<'_>) -> Result<(), End> {
+        let payload = self.codec.payload();
+        let is_large = payload.len() >= LARGE;
+        let is_alone = self.wire.get_ref().is_socket() && !self.codec.has_more();
+        if !is_large && !is_alone {
+            self.writer.feed(opcode, payload);
+            return Ok(());
+        }
+        let Some(frame) = self.codec.frame(opcode) else {
+            match is_large {
+                true => self.writer.feed_large(opcode, self.codec.take_payload()),
+                false => self.writer.feed(opcode, self.codec.payload()),
+            }
+            return Ok(());
+        };
+        let sent = self.writer.send(frame, &mut self.wire, cx)?;
+        match frame.len() - sent {
+            0 => {}
+            1..LARGE => self.writer.feed_frame(&frame[sent..]),
+            _ => self.writer.feed_large_frame(self.codec.take_frame(sent)),
+        }
+        Ok(())
+    }
+}
