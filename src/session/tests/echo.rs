@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, ReadBuf};
 
+use super::faulty::Writes;
 use super::*;
 use crate::close::Parting;
 use crate::metrics::Traffic;
@@ -21,6 +22,26 @@ async fn messages_of_every_size_come_back() {
         client.send(&frame(BINARY, &binary)).await;
         client.expect(BINARY, &binary).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_together_goes_back_in_one_write() {
+    let (mut near, far) = duplex(PIPE);
+    let drain = Shutdown::new().subscribe();
+    let (far, config) = (Writes(far, Vec::new()), Arc::new(quiet()));
+    let session = tokio::spawn(run(far, b"", config, Arc::default(), &drain, CALLER));
+    for (messages, payload) in [(1, b"alone"), (3, b"three")] {
+        let sent = frame(TEXT, payload).repeat(messages);
+        near.write_all(&sent).await.unwrap();
+        for _ in 0..messages {
+            assert_eq!(read_frame(&mut near).await, (TEXT, payload.to_vec()));
+        }
+    }
+    let close = frame(CLOSE, &1000_u16.to_be_bytes());
+    near.write_all(&close).await.unwrap();
+    let session = timeout(PATIENCE, session).await.expect("the session ends");
+    let (_, Writes(_, writes)) = session.unwrap();
+    assert_eq!(writes, [7, 3 * 7, 4]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,10 +215,14 @@ async fn what_a_session_minds_it_still_minds() {
 }
 
 /// A stream that takes note of how much is written at once.
-struct Writes(DuplexStream, Vec<usize>);
+pub(super) struct Writes(pub(super) DuplexStream, pub(super) Vec<usize>);
 
 impl Transport for Writes {
     fn reset(self) {}
+
+    fn is_socket(&self) -> bool {
+        true
+    }
 }
 
 impl AsyncRead for Writes {

@@ -203,7 +203,7 @@ fn header(first: u8, length: u64) -> Vec<u8> {
 }
 
 /// Bytes that an idle session may take in its future. With what tokio has for a task and a socket
-/// that makes some 1.1 KiB a connection.
+/// that makes less than 1 KiB a connection.
 const SESSION_SIZE: usize = 456;
 
 #[tokio::test(start_paused = true)]
