@@ -22,7 +22,7 @@ use crate::http::whole::{self, Beginning};
 use crate::http::{Reply, Routes, Terms, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SessionGuard};
 use crate::places::{Place, Places};
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
@@ -140,7 +140,7 @@ impl EchoService {
         let routes = self.routes(&visit);
         let (config, drain) = (Arc::clone(&self.config), visit.drain.clone());
         let metrics = Arc::clone(&self.metrics);
-        let mut opening = Some(visit.opening);
+        let mut permit = Some(visit.opening);
         let handle = move |exchange: Exchange| {
             let caller = exchange.caller;
             match routes.reply(&exchange.request, caller) {
@@ -149,7 +149,7 @@ impl EchoService {
                     None
                 }
                 Reply::Session(answer, upgrade) => {
-                    drop(opening.take());
+                    drop(permit.take());
                     let opening = Opening {
                         upgrade,
                         config: Arc::clone(&config),
@@ -207,20 +207,25 @@ impl Opening {
         !self.upgrade.handshake.scenario.is_default()
     }
 
+    /// Counts and logs that it begins.
+    fn begin(&self) -> SessionGuard {
+        let guard = self.metrics.begin(self.caller, self.begun_at.elapsed());
+        log_open(self.caller, &self.upgrade);
+        guard
+    }
+
     /// Runs a session by the book, to the end of its stream.
     fn converse<S: Transport>(self, stream: S, early: Vec<u8>) -> impl Future<Output = ()> {
-        let Self {
-            upgrade,
-            config,
-            metrics,
-            begun_at,
-            drain,
-            caller,
-        } = self;
-        let guard = metrics.begin(caller, begun_at.elapsed());
-        log_open(caller, &upgrade);
-        let place = upgrade.place;
-        let session = session::run(stream, &early, config, metrics, &drain, caller);
+        let guard = self.begin();
+        let place = self.upgrade.place;
+        let session = session::run(
+            stream,
+            &early,
+            self.config,
+            self.metrics,
+            &self.drain,
+            self.caller,
+        );
         // No async block: it would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);

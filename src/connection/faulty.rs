@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Opening, log_open, part};
+use super::{Opening, part};
 use crate::http::exchange::Exchange;
 use crate::scenario::Step;
 use crate::session::faulty::{self, Script};
@@ -12,7 +12,7 @@ use crate::wire::Transport;
 
 impl Opening {
     /// Accepts the upgrade on `stream`, of which `early` was read already, and runs the session.
-    pub(super) async fn misbehave_over_http1<S: Transport>(mut self, stream: S, early: Vec<u8>) {
+    pub(super) async fn misbehave_over_http1<S: Transport>(self, stream: S, early: Vec<u8>) {
         self.wait().await;
         let head = self.upgrade.handshake.switching_protocols();
         let head = head.unwrap_or_default().into_bytes();
@@ -20,7 +20,7 @@ impl Opening {
     }
 
     /// Accepts the stream of `exchange`, and runs the session.
-    pub(super) async fn misbehave_over_http2(mut self, exchange: Exchange) {
+    pub(super) async fn misbehave_over_http2(self, exchange: Exchange) {
         self.wait().await;
         let answer = self.upgrade.handshake.response::<()>();
         if let Some(stream) = exchange.accept(&answer) {
@@ -29,7 +29,7 @@ impl Opening {
     }
 
     /// Puts the answer off, if that is asked for, but no longer than until the drain.
-    async fn wait(&mut self) {
+    async fn wait(&self) {
         let times = self.upgrade.handshake.scenario.steps().iter();
         let time: Duration = times
             .filter_map(|step| match step {
@@ -46,16 +46,15 @@ impl Opening {
     }
 
     async fn misbehave<S: Transport>(self, stream: S, early: &[u8], head: Vec<u8>) {
+        let guard = self.begin();
         let Self {
             mut upgrade,
             config,
             metrics,
-            begun_at,
             drain,
             caller,
+            ..
         } = self;
-        let guard = metrics.begin(caller, begun_at.elapsed());
-        log_open(caller, &upgrade);
         let script = Script {
             scenario: &upgrade.handshake.scenario,
             head,
