@@ -38,6 +38,10 @@ where
     W: AsyncWrite + Unpin,
 {
     fn reset(self) {}
+
+    fn is_socket(&self) -> bool {
+        true
+    }
 }
 
 /// What a session came to.
@@ -81,7 +85,7 @@ where
         &early,
         config,
         Arc::default(),
-        shutdown.subscribe(),
+        &shutdown.subscribe(),
         caller,
     );
     let report = tokio::select! {
