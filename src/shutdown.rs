@@ -30,7 +30,7 @@ pub(crate) struct Shutdown(Arc<Signal>);
 #[derive(Debug, Clone)]
 pub(crate) struct Drain(Arc<Signal>);
 
-/// What a `watch` channel or a `Notify` does, in a quarter of their memory for each that waits.
+/// What a `Notify` does, in less than half of the memory for each that waits.
 #[derive(Debug, Default)]
 struct Signal {
     window: OnceLock<Window>,
@@ -41,6 +41,11 @@ struct Signal {
 impl Signal {
     fn waiting(&self) -> MutexGuard<'_, Slab<Waker>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wakers(&self) -> Vec<Waker> {
+        let waiting = self.waiting();
+        waiting.iter().map(|(_, waker)| waker.clone()).collect()
     }
 }
 
@@ -60,9 +65,10 @@ impl Shutdown {
             start: Instant::now(),
             length: window,
         });
-        let waiting = self.0.waiting();
-        let waiting: Vec<Waker> = waiting.iter().map(|(_, waker)| waker.clone()).collect();
-        waiting.into_iter().for_each(Waker::wake);
+        // Nobody is woken behind the lock, which those that wake may want.
+        for waker in self.0.wakers() {
+            waker.wake();
+        }
     }
 }
 
@@ -88,7 +94,7 @@ pub(crate) struct Begun {
     drain: Drain,
     /// Its place among those that wait.
     key: usize,
-    /// What is in that place.
+    /// What was put in that place, unless that is [forgotten](Self::forget).
     waker: Waker,
 }
 
@@ -98,8 +104,8 @@ impl Begun {
         self.waker.will_wake(waker) && !self.drain.has_begun()
     }
 
-    /// Waits no more, until it is polled again.
-    pub(crate) fn pause(&mut self) {
+    /// Forgets whom it is to wake: the next poll says so anew.
+    pub(crate) fn forget(&mut self) {
         self.waker = Waker::noop().clone();
     }
 
@@ -138,6 +144,10 @@ impl Drop for Begun {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::task::Wake;
+    use std::thread;
+
     use futures_util::FutureExt;
     use futures_util::task::noop_waker;
     use tokio::task::yield_now;
@@ -179,6 +189,32 @@ mod tests {
             shutdown.begin(SECOND);
         });
         assert!(begun.is_ok());
+    }
+
+    #[test]
+    fn who_is_woken_may_wait_no_more_at_once() {
+        /// Stands for a task that is dropped where it is woken.
+        struct Task(Mutex<Option<Begun>>);
+
+        impl Wake for Task {
+            fn wake(self: Arc<Self>) {
+                drop(self.0.lock().expect("no panic").take());
+            }
+        }
+
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            let shutdown = Shutdown::new();
+            let task = Arc::new(Task(Mutex::default()));
+            let waker = Waker::from(Arc::clone(&task));
+            let mut begun = shutdown.subscribe().begun();
+            let wait = begun.poll_unpin(&mut Context::from_waker(&waker));
+            assert!(wait.is_pending());
+            *task.0.lock().expect("no panic") = Some(begun);
+            shutdown.begin(SECOND);
+            done.send(shutdown.0.waiting().len())
+        });
+        assert_eq!(is_done.recv_timeout(PATIENCE), Ok(0));
     }
 
     #[test]

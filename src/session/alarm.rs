@@ -40,11 +40,11 @@ impl Alarm {
         timer.reset(at);
         // The timer is to be polled again, and so both are.
         if let Some(begun) = &mut self.drain_begun {
-            begun.pause();
+            begun.forget();
         }
     }
 
-    /// Waits for either. There is to be no other timer, unless it was [set](Self::set).
+    /// Waits for either. The timer is the same every time, and reset by [`set`](Self::set) alone.
     pub(super) fn poll(&mut self, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Alert> {
         let begun = self.drain_begun.as_ref();
         let are_waiting = begun.is_some_and(|begun| begun.is_waiting(cx.waker()));
@@ -87,6 +87,12 @@ mod tests {
     /// Longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(60);
 
+    /// What the alarm goes off for next.
+    async fn alert(alarm: &mut Alarm, mut timer: Pin<&mut Sleep>) -> Alert {
+        let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
+        timeout(PATIENCE, alert).await.expect("it goes off")
+    }
+
     #[tokio::test(start_paused = true)]
     async fn it_goes_off_at_the_time_that_it_was_set_to() {
         let shutdown = Shutdown::new();
@@ -94,9 +100,7 @@ mod tests {
         let start = Instant::now();
         let mut timer = pin!(sleep_until(start + SECOND));
         for second in 1..=3 {
-            let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
-            let alert = timeout(PATIENCE, alert).await;
-            assert_eq!(alert, Ok(Alert::Clock));
+            assert_eq!(alert(&mut alarm, timer.as_mut()).await, Alert::Clock);
             assert_eq!(start.elapsed(), SECOND * second);
             alarm.set(timer.as_mut(), start + SECOND * (second + 1));
         }
@@ -110,9 +114,7 @@ mod tests {
         let stranger = noop_waker();
         let mut elsewhere = Context::from_waker(&stranger);
         assert!(alarm.poll(timer.as_mut(), &mut elsewhere).is_pending());
-        let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
-        let alert = timeout(PATIENCE, alert).await;
-        assert_eq!(alert, Ok(Alert::Clock));
+        assert_eq!(alert(&mut alarm, timer.as_mut()).await, Alert::Clock);
     }
 
     #[tokio::test(start_paused = true)]
@@ -121,8 +123,7 @@ mod tests {
         let mut alarm = Alarm::new(&shutdown.subscribe());
         let start = Instant::now();
         let mut timer = pin!(sleep_until(start + SECOND));
-        let waiting = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
-        let (alert, ()) = tokio::join!(timeout(PATIENCE, waiting), async {
+        let (first, ()) = tokio::join!(alert(&mut alarm, timer.as_mut()), async {
             advance(SECOND / 2).await;
             shutdown.begin(SECOND);
         });
@@ -130,9 +131,7 @@ mod tests {
             start: start + SECOND / 2,
             length: SECOND,
         };
-        assert_eq!(alert, Ok(Alert::Drain(window)));
-        let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
-        let alert = timeout(PATIENCE, alert).await;
-        assert_eq!(alert, Ok(Alert::Clock));
+        assert_eq!(first, Alert::Drain(window));
+        assert_eq!(alert(&mut alarm, timer.as_mut()).await, Alert::Clock);
     }
 }

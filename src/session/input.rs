@@ -40,7 +40,7 @@ thread_local! {
 /// Bytes that were read and are not taken yet: those of part of a frame, as a rule. While there are
 /// none, there is no buffer, but that of the thread is used to read. So an idle connection has none,
 /// and a message finds one whose pages are there already.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Input(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
