@@ -112,7 +112,7 @@ fn a_server_and_a_proxy_have_flags_of_their_own() {
         (&["--path=/ws", "proxy"][..], "proxy"),
         (&["proxy", "--path=/ws"], "--path"),
         (&["--upstream=http://a"], "--upstream"),
-        (&["proxy", "--upstream=a"], "--upstream"),
+        (&["proxy", "--upstream=localhost"], "--upstream"),
         (&["proxy", "--upstream-ca=a"], "--upstream-ca"),
         (&["proxy", "--h2c", "--tls-self-signed"], "--h2c"),
     ] {
@@ -159,7 +159,7 @@ fn a_certificate_is_given_or_made() {
 #[test]
 fn bad_values_are_refused_by_name() {
     for bad in [
-        "--listen=8002",
+        "--listen=localhost",
         "--path=ws",
         "--heartbeat=0s",
         "--heartbeat=3",
