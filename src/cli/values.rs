@@ -52,7 +52,9 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn message_size(text: &str) -> Result<usize, String> {
-    let size: ByteSize = text.parse()?;
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| "write a size as 64KiB, 16MiB, or 1048576")?;
     match usize::try_from(size.as_u64()) {
         Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
         _ => Err("a message is from 1 byte to 1GiB".to_owned()),
