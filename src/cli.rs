@@ -13,8 +13,11 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{ProxyConfig, ServerConfig};
+use crate::config::{
+    ProxyConfig, SPARE_FILES, ServerConfig, default_max_connections, default_max_tunnels,
+};
 use crate::logging::LogArgs;
+use crate::platform;
 use environment::Sources;
 use serve::ServeArgs;
 use shared::{LifetimeArgs, TransportArgs};
@@ -100,6 +103,25 @@ impl Cli {
         }
     }
 
+    /// A warning, where more connections are asked for than this process may have.
+    #[must_use]
+    pub fn shortage(&self) -> Option<String> {
+        let (wanted, files, most) = match &self.command {
+            Some(Command::Proxy(args)) => (args.max_connections?, 2, default_max_tunnels()),
+            None => (self.serve.max_connections?, 1, default_max_connections()),
+        };
+        let name = self.sources.name("max_connections", "--max-connections");
+        let limit = platform::open_file_limit();
+        let needed = wanted * files + SPARE_FILES;
+        (wanted > most).then(|| {
+            format!(
+                "{name} {wanted} needs up to {needed} open files, and the limit is {limit}: beyond \
+                 {most}, connections may have to wait. Raise the limit with ulimit -n or \
+                 LimitNOFILE="
+            )
+        })
+    }
+
     /// The server or the proxy that the command line describes.
     ///
     /// # Errors
@@ -127,17 +149,16 @@ fn unknown_command(first: Option<OsString>) -> Option<clap::Error> {
     }
     // clap knows what is similar, where there is nothing but commands.
     let commands = clap::Command::new("echobeat").subcommands(command.get_subcommands().cloned());
-    let error = commands
-        .try_get_matches_from(["echobeat", &word.to_lowercase()])
-        .err()?;
-    match error.get(ContextKind::SuggestedSubcommand)? {
-        ContextValue::Strings(similar) => {
-            let similar = similar.first()?;
-            let complaint = format!("unknown command '{word}': did you mean '{similar}'?");
-            Some(command.error(ErrorKind::InvalidSubcommand, complaint))
-        }
-        _ => None,
-    }
+    let lower = word.to_lowercase();
+    let similar = match commands.try_get_matches_from(["echobeat", &lower]) {
+        Err(error) => match error.get(ContextKind::SuggestedSubcommand)? {
+            ContextValue::Strings(similar) => similar.first()?.clone(),
+            _ => return None,
+        },
+        Ok(_) => lower,
+    };
+    let complaint = format!("unknown command '{word}': did you mean '{similar}'?");
+    Some(command.error(ErrorKind::InvalidSubcommand, complaint))
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ fn main() -> ExitCode {
     }
     // Before flags are read whose defaults depend on it.
     platform::raise_open_file_limit();
+    if let Some(shortage) = cli.shortage() {
+        warn!("{shortage}");
+    }
     let threads = cli.threads();
     let role = cli
         .into_role()

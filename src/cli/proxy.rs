@@ -53,9 +53,9 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "ECHOBEAT_PRESERVE_HOST", value_parser = BoolishValueParser::new())]
     preserve_host: bool,
 
-    /// Time to connect to the upstream
+    /// Time to connect
     ///
-    /// Later clients get 504.
+    /// It is for the name, TCP and TLS of the upstream; later clients get 504.
     #[arg(
         long,
         env = "ECHOBEAT_CONNECT_TIMEOUT",
@@ -65,9 +65,9 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = duration)]
     connect_timeout: Duration,
 
-    /// Time for the upstream to answer
+    /// Time to answer a request
     ///
-    /// It begins once a request stands still; later clients get 504.
+    /// The upstream's time begins once a request stands still; later clients get 504.
     #[arg(
         long,
         env = "ECHOBEAT_RESPONSE_TIMEOUT",
@@ -77,9 +77,9 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = duration)]
     response_timeout: Duration,
 
-    /// Silence that ends a WebSocket
+    /// Silence before the end
     ///
-    /// It is that of both directions, or off.
+    /// A WebSocket that is silent in both directions for so long is ended, or none is: off.
     #[arg(
         long,
         env = "ECHOBEAT_IDLE_TIMEOUT",
@@ -94,7 +94,7 @@ pub(super) struct ProxyArgs {
     /// WebSockets count too, and one more gets 503. Each takes two files: by default there may be half
     /// as many as open files, less 64.
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N", value_parser = connections)]
-    max_connections: Option<usize>,
+    pub(super) max_connections: Option<usize>,
 
     #[command(flatten)]
     pub(super) lifetime: LifetimeArgs,

@@ -98,7 +98,7 @@ pub(super) struct ServeArgs {
     /// One more gets 503. By default there may be as many as open files, less 64.
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N")]
     #[arg(value_parser = connections)]
-    max_connections: Option<usize>,
+    pub(super) max_connections: Option<usize>,
 
     /// Silence before a Ping, or off
     ///
