@@ -180,7 +180,9 @@ impl SocketFile {
     fn admit(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
         if let Some(group) = group {
             let given = chown(&self.path, None, Some(group));
-            given.map_err(|error| explain("the group cannot be set", &error))?;
+            given.map_err(|error| {
+                explain("the group can be set by its members and by root", &error)
+            })?;
         }
         if let Some(mode) = mode {
             let set = fs::set_permissions(&self.path, fs::Permissions::from_mode(mode));
