@@ -1,5 +1,7 @@
 //! What only Unix has: its signals, its sockets, its limit of open files.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -212,6 +214,26 @@ async fn a_path_may_have_a_question_mark() {
     let running = Running::start(echobeat(&[&address])).await;
     assert_eq!(running.url, address);
     UnixStream::connect(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_variable_that_is_not_utf8_is_named_unless_it_is_a_path() {
+    let odd = OsStr::from_bytes(b"\xff.pem");
+    let of = |name| {
+        let mut command = echobeat(&["0", "--tls-key=key.pem"]);
+        command.env("ECHOBEAT_TLS_CERT", "cert.pem").env(name, odd);
+        command
+    };
+    for (name, code, said) in [
+        ("ECHOBEAT_HEARTBEAT_TEXT", 2, "ECHOBEAT_HEARTBEAT_TEXT"),
+        ("ECHOBEAT_PATH", 2, "ECHOBEAT_PATH"),
+        ("ECHOBEAT_TLS_CERT", 1, "cannot read"),
+    ] {
+        let output = soon(of(name).output()).await.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(complaint.contains(said), "{complaint}");
+    }
 }
 
 #[tokio::test]
