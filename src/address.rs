@@ -6,7 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where to listen: `host:port`, with port 0 for any free one, or `unix:PATH`.
+mod unix;
+
+pub use unix::UnixAddress;
+pub(crate) use unix::{Written, after_prefix, parse_path};
+
+/// Where to listen: `port`, which is one of 127.0.0.1, `host:port`, with port 0 for any free one, or
+/// `unix:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A host name or IP address (IPv6 in brackets), and a port.
@@ -16,8 +22,8 @@ pub enum Address {
         /// The port; 0 for any free one.
         port: u16,
     },
-    /// The path of a Unix domain socket.
-    Unix(PathBuf),
+    /// A Unix domain socket.
+    Unix(UnixAddress),
 }
 
 impl Default for Address {
@@ -27,7 +33,8 @@ impl Default for Address {
 }
 
 impl Address {
-    /// This machine alone, on `port`.
+    /// This machine alone, on `port`. Not `::1` as well: port 0 would mean two ports, and whoever
+    /// connects to `localhost` tries 127.0.0.1 too.
     pub(crate) fn local(port: u16) -> Self {
         Self::Tcp {
             host: Ipv4Addr::LOCALHOST.to_string(),
@@ -57,25 +64,58 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err(AddressError::NoPath),
-                path => Ok(Self::Unix(path.into())),
-            };
+        if let Some(socket) = after_prefix(text) {
+            return socket.parse().map(Self::Unix);
         }
         if text.contains("://") {
             return Err(AddressError::Scheme);
         }
-        let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        match host {
-            "" => Err(AddressError::NoHost),
-            _ if host.contains(':') && !bracketed => Err(AddressError::Unbracketed),
-            _ => Ok(Self::Tcp {
-                host: host.to_owned(),
-                port: port.parse().map_err(|_| AddressError::BadPort)?,
-            }),
+        if is_number(text) {
+            return parse_port(text).map(Self::local);
         }
+        if text.ends_with(']') || text.parse::<Ipv6Addr>().is_ok() {
+            return Err(AddressError::Unbracketed);
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
+        check_host(host)?;
+        Ok(Self::Tcp {
+            host: host.to_owned(),
+            port: parse_port(port)?,
+        })
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A port in digits: Rust's own numbers may have a plus sign.
+pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
+    match text.parse() {
+        Ok(port) if is_number(text) => Ok(port),
+        _ => Err(AddressError::BadPort),
+    }
+}
+
+/// Refuses what no resolver could make an address of.
+fn check_host(host: &str) -> Result<(), AddressError> {
+    let in_brackets = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match (host, in_brackets) {
+        ("" | "*", _) => Err(AddressError::NoHost),
+        // A zone may follow: fe80::1%eth0.
+        (_, Some(ip)) => match ip.split('%').next().unwrap_or(ip).parse::<Ipv6Addr>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AddressError::Unbracketed),
+        },
+        _ if host.contains(':') => Err(AddressError::Unbracketed),
+        _ if host
+            .contains(|c: char| c.is_whitespace() || c.is_control() || "/?#@[]".contains(c)) =>
+        {
+            Err(AddressError::BadHost)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -83,7 +123,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(socket) => socket.fmt(f),
         }
     }
 }
@@ -92,17 +132,26 @@ impl fmt::Display for Address {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// There is no colon.
-    #[error("a port is missing: write host:port, such as 127.0.0.1:8002, or unix:PATH")]
+    /// It is neither a number, nor has a colon.
+    #[error(
+        "an address is a port of this machine such as 9000, host:port such as 0.0.0.0:9000, or \
+         unix:PATH"
+    )]
     NoPort,
     /// What follows the last colon is no port.
     #[error("the port must be a number from 0 (any free one) to 65535")]
     BadPort,
-    /// Nothing precedes the colon.
-    #[error("a host is missing: write 127.0.0.1 for this machine alone, 0.0.0.0 for all")]
+    /// Nothing precedes the colon, or a star.
+    #[error(
+        "a host is missing: write a port alone for this machine, 0.0.0.0:port for all interfaces, \
+         or [::]:port for those of IPv6 too"
+    )]
     NoHost,
-    /// An IPv6 address without its brackets.
-    #[error("write an IPv6 address in brackets, such as [::1]:8002")]
+    /// A host with what no name has.
+    #[error("a host is a name or an IP address, such as localhost or 0.0.0.0")]
+    BadHost,
+    /// An IPv6 address without its brackets, or without a port.
+    #[error("write an IPv6 address in brackets and with a port, such as [::1]:8002")]
     Unbracketed,
     /// A URL.
     #[error("write host:port alone, without a scheme such as ws://")]
@@ -110,6 +159,18 @@ pub enum AddressError {
     /// Nothing follows `unix:`.
     #[error("a path is missing after unix:")]
     NoPath,
+    /// The path is not UTF-8, or has a NUL byte.
+    #[error("the path after unix: must be UTF-8, without NUL bytes; a % itself is written %25")]
+    BadPath,
+    /// What follows the question mark is neither a mode nor a group, or is there twice.
+    #[error(
+        "write unix:PATH?mode=0660&group=NAME, of which either may be left out; a ? of the path \
+         itself is written %3F"
+    )]
+    BadAccess,
+    /// The mode is no number of three octal digits.
+    #[error("a mode is three octal digits, such as 0660: who may write to the socket may connect")]
+    BadMode,
 }
 
 /// Why a server cannot listen.
@@ -179,7 +240,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) | Self::Tls(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) => Written(path).fmt(f),
         }
     }
 }
@@ -205,9 +266,18 @@ mod tests {
             "127.0.0.1:8002",
             "localhost:0",
             "[::1]:65535",
+            "[fe80::1%eth0]:80",
             "unix:/run/echobeat.sock",
+            "unix:/run/echobeat.sock?mode=0660&group=www-data",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        for (text, port) in [("9000", 9000), ("0", 0), ("65535", 65535), ("00080", 80)] {
+            assert_eq!(text.parse::<Address>(), Ok(Address::local(port)), "{text}");
         }
     }
 
@@ -216,12 +286,33 @@ mod tests {
         for (text, error) in [
             ("", AddressError::NoPort),
             ("localhost", AddressError::NoPort),
+            ("127.0.0.1", AddressError::NoPort),
+            ("server", AddressError::NoPort),
+            ("-1", AddressError::NoPort),
+            ("+80", AddressError::NoPort),
+            ("8e3", AddressError::NoPort),
+            ("/run/echobeat.sock", AddressError::NoPort),
+            ("65536", AddressError::BadPort),
+            ("99999999999999999999", AddressError::BadPort),
             (":8002", AddressError::NoHost),
+            ("*:8002", AddressError::NoHost),
+            ("::", AddressError::Unbracketed),
+            ("::1", AddressError::Unbracketed),
+            ("[::1]", AddressError::Unbracketed),
+            ("[::1", AddressError::Unbracketed),
             ("::1:8002", AddressError::Unbracketed),
+            ("[]:8002", AddressError::Unbracketed),
+            ("[localhost]:8002", AddressError::Unbracketed),
+            ("a b:8002", AddressError::BadHost),
+            ("user@host:8002", AddressError::BadHost),
+            ("/run/echobeat:80", AddressError::BadHost),
             ("ws://127.0.0.1:8002", AddressError::Scheme),
             ("127.0.0.1:", AddressError::BadPort),
             ("127.0.0.1:65536", AddressError::BadPort),
             ("127.0.0.1:http", AddressError::BadPort),
+            ("127.0.0.1:+80", AddressError::BadPort),
+            ("127.0.0.1:80/ws", AddressError::BadPort),
+            ("unix:a?mode=888", AddressError::BadMode),
             ("unix:", AddressError::NoPath),
         ] {
             assert_eq!(text.parse::<Address>(), Err(error), "{text:?}");

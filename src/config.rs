@@ -17,7 +17,7 @@ pub use proxy::{ProxyConfig, Upstream, UpstreamError};
 
 /// File descriptors that [`ServerConfig::max_connections`] leaves free by default, for listeners,
 /// the runtime, and connections that are refused or have not upgraded yet.
-const SPARE_FILES: usize = 64;
+pub(crate) const SPARE_FILES: usize = 64;
 
 /// How a [`Server`](crate::Server) listens and behaves.
 ///

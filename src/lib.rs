@@ -70,7 +70,7 @@ mod tls;
 mod wire;
 
 pub use accept::StartError;
-pub use address::{Address, AddressError, BindError, Endpoint};
+pub use address::{Address, AddressError, BindError, Endpoint, UnixAddress};
 pub use config::{
     CertificateSource, Origin, ProxyConfig, ServerConfig, SettingError, Subprotocol, UpgradePath,
     Upstream, UpstreamError,

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tracing::{Span, info, info_span, warn};
 
-use crate::address::{Address, BindError, Endpoint};
+use crate::address::{Address, BindError, Endpoint, UnixAddress};
 use crate::platform::{self, LocalListener, LocalStream, TcpAcceptor};
 use crate::wire::Transport;
 
@@ -169,10 +169,16 @@ impl Listener {
                     Endpoint::Tcp(bound),
                 )
             }
-            Address::Unix(path) => (
-                Socket::Local(LocalListener::bind(path)?),
-                Endpoint::Unix(path.clone()),
-            ),
+            Address::Unix(UnixAddress { path, mode, group }) => {
+                let group = match group {
+                    Some(name) => Some(platform::group_id(name).await?),
+                    None => None,
+                };
+                (
+                    Socket::Local(LocalListener::bind(path, *mode, group)?),
+                    Endpoint::Unix(path.clone()),
+                )
+            }
         };
         Ok(Self {
             socket,

@@ -15,20 +15,25 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
-    /// Format of the log lines on stderr
+    /// Format: pretty, compact, or json
+    ///
+    /// Log lines go to stderr: several for each event, one, or a JSON object.
     #[arg(
         long,
+        hide_possible_values = true,
         env = "ECHOBEAT_LOG_FORMAT",
         default_value = "compact",
         value_name = "FORMAT"
     )]
     pub log_format: Format,
 
-    /// Log more: -v for debug, -vv for trace, which shows the start of every message
+    /// Log more: -v for debug, -vv for trace
+    ///
+    /// Trace shows the start of every message.
     #[arg(short, long, env = "ECHOBEAT_VERBOSE", action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
-    /// Log less: -q for warnings and errors, -qq for errors alone
+    /// Log less: -q warnings, -qq errors alone
     #[arg(short, long, env = "ECHOBEAT_QUIET", action = ArgAction::Count)]
     pub quiet: u8,
 }
@@ -42,6 +47,11 @@ pub enum Format {
     Compact,
     /// One JSON object a line
     Json,
+}
+
+/// Whether a variable is there, and is not empty.
+fn is_set(variable: &str) -> bool {
+    env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 impl LogArgs {
@@ -66,7 +76,7 @@ impl LogArgs {
             (None, Ok(directives)) if !directives.is_empty() => directives.parse()?,
             (None, _) => Targets::new().with_default(Level::INFO),
         };
-        let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
+        let colours = io::stderr().is_terminal() && !is_set("NO_COLOR");
         let lines = fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(colours)

@@ -1,6 +1,7 @@
 //! The `echobeat` program: reads the command line, starts logging, serves or proxies until a signal
 //! says stop.
 
+use std::env;
 use std::error::Error;
 use std::io;
 use std::num::NonZero;
@@ -8,8 +9,8 @@ use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::thread;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind as Usage;
-use clap::{CommandFactory, Parser};
 use echobeat::cli::{Cli, Role};
 use echobeat::platform::{self, Hangups, Signals};
 use echobeat::{Acceptor, Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
@@ -23,7 +24,8 @@ use tracing::{debug, error, info, warn};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read(env::args_os(), |name| env::var_os(name))
+        .unwrap_or_else(|complaint| complaint.exit());
     if let Err(error) = cli.log().install() {
         let complaint = format!("invalid value for 'RUST_LOG': {error}");
         Cli::command()
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
     }
     // Before flags are read whose defaults depend on it.
     platform::raise_open_file_limit();
+    if let Some(shortage) = cli.shortage() {
+        warn!("{shortage}");
+    }
     let threads = cli.threads();
     let role = cli
         .into_role()

@@ -8,7 +8,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 
 use super::Cli;
-use super::shared::{LifetimeArgs, TransportArgs};
+use super::environment::Sources;
+use super::shared::{LifetimeArgs, TransportArgs, addresses};
 use super::values::{Interval, connections, duration, interval};
 use crate::address::Address;
 use crate::config::{self, ProxyConfig, Upstream};
@@ -16,31 +17,45 @@ use crate::logging::LogArgs;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ProxyArgs {
-    /// Where to listen: host:port, port 0 for any free one, or unix:PATH; may be repeated
+    /// Where to listen, as ADDR says it; may be repeated
     #[arg(
         short,
         long,
+        hide_short_help = true,
         env = "ECHOBEAT_LISTEN",
         value_name = "ADDR",
         value_delimiter = ','
     )]
-    #[arg(default_value = "127.0.0.1:8082")]
     listen: Vec<Address>,
 
-    /// Server to stand in front of: http://host:port/base, https://…, ws://…, wss://…, or unix:PATH
+    /// Where to listen [default: 127.0.0.1:8082]
+    ///
+    /// A port is one of this machine alone: 127.0.0.1. Otherwise it is host:port, with port 0 for any
+    /// free one, or unix:PATH.
+    #[arg(value_name = "ADDR")]
+    addresses: Vec<Address>,
+
+    /// Upstream
+    ///
+    /// It is http://host:port/base, https://…, ws://…, wss://…, host:port, a port of this machine, or
+    /// unix:PATH.
     #[arg(long, env = "ECHOBEAT_UPSTREAM", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:8002")]
     upstream: Upstream,
 
-    /// PEM file of the authorities that may vouch for an https upstream [default: the system's]
+    /// Authorities to trust, in PEM
+    ///
+    /// They vouch for an https upstream [default: the system's].
     #[arg(long, env = "ECHOBEAT_UPSTREAM_CA", value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
 
-    /// Send the client's Host on, and not the upstream's own
+    /// Send the client's Host to the upstream
     #[arg(long, env = "ECHOBEAT_PRESERVE_HOST", value_parser = BoolishValueParser::new())]
     preserve_host: bool,
 
-    /// Time to connect to the upstream; later clients get 504
+    /// Time to connect
+    ///
+    /// It is for the name, TCP and TLS of the upstream; later clients get 504.
     #[arg(
         long,
         env = "ECHOBEAT_CONNECT_TIMEOUT",
@@ -50,7 +65,9 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = duration)]
     connect_timeout: Duration,
 
-    /// Time for the upstream to answer, once a request stands still; later clients get 504
+    /// Time to answer a request
+    ///
+    /// The upstream's time begins once a request stands still; later clients get 504.
     #[arg(
         long,
         env = "ECHOBEAT_RESPONSE_TIMEOUT",
@@ -60,7 +77,9 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = duration)]
     response_timeout: Duration,
 
-    /// Silence in both directions that ends a WebSocket, or off
+    /// Silence before the end
+    ///
+    /// A WebSocket that is silent in both directions for so long is ended, or none is: off.
     #[arg(
         long,
         env = "ECHOBEAT_IDLE_TIMEOUT",
@@ -70,10 +89,12 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = interval)]
     idle_timeout: Interval,
 
-    /// Requests and WebSockets at the same time; one more gets 503 [default: half of the open-file
-    /// limit less 64]
+    /// Requests at once [default: by ulimit -n]
+    ///
+    /// WebSockets count too, and one more gets 503. Each takes two files: by default there may be half
+    /// as many as open files, less 64.
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N", value_parser = connections)]
-    max_connections: Option<usize>,
+    pub(super) max_connections: Option<usize>,
 
     #[command(flatten)]
     pub(super) lifetime: LifetimeArgs,
@@ -86,14 +107,15 @@ pub(super) struct ProxyArgs {
 }
 
 impl ProxyArgs {
-    pub(super) fn into_config(self) -> Result<ProxyConfig, clap::Error> {
-        self.check_authorities()?;
+    pub(super) fn into_config(self, sources: &Sources) -> Result<ProxyConfig, clap::Error> {
+        let upstream_ca = self.authorities(sources)?;
+        let default = Address::local(8082);
         Ok(ProxyConfig {
-            listen: self.listen,
+            listen: addresses(self.listen, self.addresses, default, sources)?,
             h2c: self.transport.h2c,
             tls: self.transport.into_source(),
             upstream: self.upstream,
-            upstream_ca: self.upstream_ca,
+            upstream_ca,
             preserve_host: self.preserve_host,
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
@@ -106,13 +128,20 @@ impl ProxyArgs {
         })
     }
 
-    /// Who names authorities means to have the upstream verified.
-    fn check_authorities(&self) -> Result<(), clap::Error> {
-        if self.upstream_ca.is_none() || self.upstream.is_tls() {
-            return Ok(());
-        }
+    /// Whoever names authorities means to have the upstream verified.
+    fn authorities(&self, sources: &Sources) -> Result<Option<PathBuf>, clap::Error> {
         let upstream = &self.upstream;
-        let complaint = format!("--upstream-ca is for an https upstream, and this is {upstream}");
-        Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint))
+        let name = sources.name("upstream_ca", "--upstream-ca");
+        match &self.upstream_ca {
+            Some(_) if !upstream.is_tls() => {
+                // The command line wins over variables, as everywhere.
+                if sources.is_given("upstream") && !sources.is_given("upstream_ca") {
+                    return Ok(None);
+                }
+                let complaint = format!("{name} is for an https upstream, and this is {upstream}");
+                Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint))
+            }
+            authorities => Ok(authorities.clone()),
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
-use super::shared::{LifetimeArgs, TransportArgs};
+use super::environment::Sources;
+use super::shared::{LifetimeArgs, TransportArgs, addresses};
 use super::values::{Interval, connections, duration, interval, message_size, scenario};
 use crate::address::Address;
 use crate::config::{self, Origin, ServerConfig, Subprotocol, UpgradePath};
@@ -13,26 +13,33 @@ use crate::scenario::Scenario;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen: host:port, port 0 for any free one, or unix:PATH; may be repeated
-    /// [default: 127.0.0.1:8002]
+    /// Where to listen, as ADDR says it; may be repeated
     #[arg(
         short,
         long,
+        hide_short_help = true,
         env = "ECHOBEAT_LISTEN",
         value_name = "ADDR",
         value_delimiter = ','
     )]
     listen: Vec<Address>,
 
-    /// The same as --listen
+    /// Where to listen [default: 127.0.0.1:8002]
+    ///
+    /// A port is one of this machine alone: 127.0.0.1. Otherwise it is host:port, with port 0 for any
+    /// free one, or unix:PATH.
     #[arg(value_name = "ADDR")]
     addresses: Vec<Address>,
 
-    /// Path that upgrades to WebSocket, others answer 404; may be repeated [default: every path]
+    /// Path that upgrades [default: any]
+    ///
+    /// Others answer 404; may be repeated.
     #[arg(long, env = "ECHOBEAT_PATH", value_delimiter = ',')]
     path: Vec<UpgradePath>,
 
-    /// Interval of the heart beat, or off
+    /// Heart beat, or off
+    ///
+    /// It is sent so often, for the first time one interval after the upgrade.
     #[arg(
         long,
         env = "ECHOBEAT_HEARTBEAT",
@@ -51,8 +58,9 @@ pub(super) struct ServeArgs {
     )]
     heartbeat_text: String,
 
-    /// Subprotocol to select if the client offers it, first come first; may be repeated
-    /// [default: the client's first offer]
+    /// Subprotocol to select, if it is offered
+    ///
+    /// May be repeated, first come first [default: the client's first offer].
     #[arg(
         long,
         env = "ECHOBEAT_SUBPROTOCOL",
@@ -61,8 +69,10 @@ pub(super) struct ServeArgs {
     )]
     subprotocol: Vec<Subprotocol>,
 
-    /// Origin whose pages may connect, others get 403; may be repeated. Clients that send no Origin
-    /// are no browsers, and may connect always [default: any]
+    /// Origin that may connect [default: any]
+    ///
+    /// Pages of others get 403; may be repeated. Clients that send no Origin are no browsers, and may
+    /// connect always.
     #[arg(
         long,
         env = "ECHOBEAT_ALLOW_ORIGIN",
@@ -71,7 +81,9 @@ pub(super) struct ServeArgs {
     )]
     allow_origin: Vec<Origin>,
 
-    /// Largest message, from 1 byte to 1GiB; a larger one closes with 1009
+    /// Largest message
+    ///
+    /// It is from 1 byte to 1GiB, of what clients send; a larger one closes with 1009.
     #[arg(
         long,
         env = "ECHOBEAT_MAX_MESSAGE_SIZE",
@@ -81,12 +93,16 @@ pub(super) struct ServeArgs {
     #[arg(value_parser = message_size)]
     max_message_size: usize,
 
-    /// Sessions at the same time; one more gets 503 [default: the open-file limit less 64]
+    /// Sessions at once [default: by ulimit -n]
+    ///
+    /// One more gets 503. By default there may be as many as open files, less 64.
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N")]
     #[arg(value_parser = connections)]
-    max_connections: Option<usize>,
+    pub(super) max_connections: Option<usize>,
 
-    /// Silence after which the peer is sent a Ping, or off; the first comes somewhat earlier
+    /// Silence before a Ping, or off
+    ///
+    /// The first Ping comes somewhat earlier.
     #[arg(
         long,
         env = "ECHOBEAT_PING_INTERVAL",
@@ -99,6 +115,7 @@ pub(super) struct ServeArgs {
     /// Silence after a Ping that makes the peer count as dead
     #[arg(
         long,
+        hide_short_help = true,
         env = "ECHOBEAT_PING_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s"
@@ -109,6 +126,7 @@ pub(super) struct ServeArgs {
     /// Time that a write may make no progress, before the peer is dropped
     #[arg(
         long,
+        hide_short_help = true,
         env = "ECHOBEAT_SEND_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s"
@@ -119,6 +137,7 @@ pub(super) struct ServeArgs {
     /// Time that the peer has to answer a Close
     #[arg(
         long,
+        hide_short_help = true,
         env = "ECHOBEAT_CLOSE_TIMEOUT",
         value_name = "DURATION",
         default_value = "5s"
@@ -126,14 +145,18 @@ pub(super) struct ServeArgs {
     #[arg(value_parser = duration)]
     close_timeout: Duration,
 
-    /// What to do otherwise than a good server, for every client, such as delay:200ms,fin@3msg; the
-    /// parameter do of a URL says it for one
+    /// Faults for every client
+    ///
+    /// They are what is done otherwise than by a good server, such as delay:200ms,fin@3msg. The
+    /// parameter do of a URL asks for them for one client.
     #[arg(long = "do", env = "ECHOBEAT_DO", value_name = "STEPS", value_parser = scenario)]
     #[arg(conflicts_with = "no_faults")]
     scenario: Option<Scenario>,
 
-    /// Answer 403 to URLs with a do
-    #[arg(long, env = "ECHOBEAT_NO_FAULTS", value_parser = BoolishValueParser::new())]
+    /// No faults by URL
+    ///
+    /// URLs with a parameter do get 403.
+    #[arg(long, env = "ECHOBEAT_NO_FAULTS")]
     no_faults: bool,
 }
 
@@ -142,14 +165,11 @@ impl ServeArgs {
         self,
         transport: TransportArgs,
         lifetime: &LifetimeArgs,
-    ) -> ServerConfig {
-        let mut listen = self.listen;
-        listen.extend(self.addresses);
-        if listen.is_empty() {
-            listen.push(Address::default());
-        }
-        ServerConfig {
-            listen,
+        sources: &Sources,
+    ) -> Result<ServerConfig, clap::Error> {
+        let default = Address::default();
+        Ok(ServerConfig {
+            listen: addresses(self.listen, self.addresses, default, sources)?,
             h2c: transport.h2c,
             tls: transport.into_source(),
             paths: self.path,
@@ -169,6 +189,6 @@ impl ServeArgs {
             drain: lifetime.drain,
             scenario: self.scenario.unwrap_or_default(),
             faults: !self.no_faults,
-        }
+        })
     }
 }

@@ -3,18 +3,60 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
 
+use super::Cli;
+use super::environment::Sources;
 use super::values::{duration, threads};
+use crate::address::Address;
 use crate::config::CertificateSource;
+
+/// All addresses to listen on: those of --listen, those without it, or else the default.
+///
+/// # Errors
+/// When one is there twice.
+pub(super) fn addresses(
+    listed: Vec<Address>,
+    bare: Vec<Address>,
+    default: Address,
+    sources: &Sources,
+) -> Result<Vec<Address>, clap::Error> {
+    let mut addresses = [listed, bare].concat();
+    if addresses.is_empty() {
+        addresses.push(default);
+    }
+    for (n, address) in addresses.iter().enumerate() {
+        if addresses[..n]
+            .iter()
+            .any(|earlier| is_same(earlier, address))
+        {
+            let name = sources.name("listen", "--listen");
+            let complaint = format!("{name}: the address {address} is there twice");
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint));
+        }
+    }
+    Ok(addresses)
+}
+
+/// Whether only one of the two can be listened on.
+fn is_same(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Tcp { port: 0, .. }, _) => false,
+        (Address::Unix(one), Address::Unix(other)) => one.path == other.path,
+        _ => one == other,
+    }
+}
 
 /// How long a connection may take to begin, and to end on shutdown; and what all run on.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct LifetimeArgs {
-    /// Time from accept until the request's head has arrived, over TLS too
+    /// Time for a request's head
+    ///
+    /// It is counted from accept until the head has arrived, over TLS too.
     #[arg(
         long,
+        hide_short_help = true,
         env = "ECHOBEAT_HANDSHAKE_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s"
@@ -22,8 +64,10 @@ pub(super) struct LifetimeArgs {
     #[arg(value_parser = duration)]
     pub(super) handshake_timeout: Duration,
 
-    /// Time that WebSockets have to end on shutdown, before they are cut; the server spreads its
-    /// closes over the first half
+    /// Time to end on shutdown
+    ///
+    /// WebSockets that have not ended by then are cut; the server spreads its closes over the first
+    /// half.
     #[arg(
         long,
         env = "ECHOBEAT_DRAIN",
@@ -33,7 +77,9 @@ pub(super) struct LifetimeArgs {
     #[arg(value_parser = duration)]
     pub(super) drain: Duration,
 
-    /// Threads to run on, up to 1024 [default: one a core]
+    /// Worker threads [default: one a core]
+    ///
+    /// There may be 1 to 1024.
     #[arg(long, env = "ECHOBEAT_THREADS", value_name = "N", value_parser = threads)]
     pub(super) threads: Option<usize>,
 }
@@ -42,30 +88,39 @@ pub(super) struct LifetimeArgs {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "TLS and HTTP/2")]
 pub(super) struct TransportArgs {
-    /// Speak TLS: PEM file of the certificate, followed by those that signed it; read again on
-    /// SIGHUP
+    /// Certificate, in PEM: speak TLS
+    ///
+    /// Behind it in the file stand those that signed it. SIGHUP has it read again.
     #[arg(long, env = "ECHOBEAT_TLS_CERT", value_name = "FILE")]
     #[arg(requires = "tls_key", conflicts_with = "tls_self_signed")]
     tls_cert: Option<PathBuf>,
 
-    /// PEM file of the certificate's private key, without a passphrase; read again on SIGHUP
+    /// Private key of the certificate, in PEM
+    ///
+    /// It is PKCS#8, PKCS#1 or SEC1, without a passphrase. SIGHUP has it read again.
     #[arg(long, env = "ECHOBEAT_TLS_KEY", value_name = "FILE")]
     #[arg(requires = "tls_cert", conflicts_with = "tls_self_signed")]
     tls_key: Option<PathBuf>,
 
-    /// Speak TLS with a certificate made at the start, for this machine and every --listen host
+    /// TLS, with a certificate made at the start
+    ///
+    /// It is for localhost, 127.0.0.1, ::1, and every host that is listened on.
     #[arg(long, env = "ECHOBEAT_TLS_SELF_SIGNED")]
-    #[arg(value_parser = BoolishValueParser::new())]
     tls_self_signed: bool,
 
-    /// Directory to keep that certificate in from one start to the next
+    /// Directory that keeps that certificate
+    ///
+    /// The next start finds it there, and clients need not be told to trust another.
     #[arg(long, env = "ECHOBEAT_TLS_SELF_SIGNED_DIR", value_name = "DIR")]
-    #[arg(requires = "tls_self_signed")]
+    #[arg(requires = "tls_self_signed", conflicts_with_all = ["tls_cert", "tls_key"])]
+    #[arg(hide_short_help = true)]
     tls_self_signed_dir: Option<PathBuf>,
 
-    /// Speak HTTP/2 without TLS too, with clients that begin with it, as meshes do
-    #[arg(long, env = "ECHOBEAT_H2C", value_parser = BoolishValueParser::new())]
-    #[arg(conflicts_with_all = ["tls_cert", "tls_self_signed"])]
+    /// HTTP/2 without TLS too
+    ///
+    /// It is for clients that begin with it ("prior knowledge"), as meshes do.
+    #[arg(long, env = "ECHOBEAT_H2C")]
+    #[arg(conflicts_with_all = ["tls_cert", "tls_key", "tls_self_signed", "tls_self_signed_dir"])]
     pub(super) h2c: bool,
 }
 

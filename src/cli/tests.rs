@@ -12,7 +12,11 @@ fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
 }
 
 fn role(args: &[&str]) -> Result<Role, clap::Error> {
-    Cli::try_parse_from([&["echobeat"], args].concat())?.into_role()
+    read(args)?.into_role()
+}
+
+fn read(args: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::read(["echobeat"].iter().chain(args).map(Into::into), |_| None)
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn a_server_and_a_proxy_have_flags_of_their_own() {
         (&["--path=/ws", "proxy"][..], "proxy"),
         (&["proxy", "--path=/ws"], "--path"),
         (&["--upstream=http://a"], "--upstream"),
-        (&["proxy", "--upstream=a"], "--upstream"),
+        (&["proxy", "--upstream=localhost"], "--upstream"),
         (&["proxy", "--upstream-ca=a"], "--upstream-ca"),
         (&["proxy", "--h2c", "--tls-self-signed"], "--h2c"),
     ] {
@@ -159,7 +163,7 @@ fn a_certificate_is_given_or_made() {
 #[test]
 fn bad_values_are_refused_by_name() {
     for bad in [
-        "--listen=8002",
+        "--listen=localhost",
         "--path=ws",
         "--heartbeat=0s",
         "--heartbeat=3",
@@ -181,6 +185,118 @@ fn bad_values_are_refused_by_name() {
         assert_eq!(error.exit_code(), 2, "{bad}");
         assert!(error.to_string().contains(flag), "{bad}: {error}");
     }
+}
+
+#[test]
+fn a_value_that_is_wrong_gets_a_sentence_that_says_how_it_is_written() {
+    for (bad, sentence) in [
+        ("--listen=server", "a port of this machine such as 9000"),
+        ("--listen=*:80", "0.0.0.0:port for all interfaces"),
+        (
+            "--listen=unix:a?mode=rw",
+            "three octal digits, such as 0660",
+        ),
+        ("--path=ws", "a path begins with /"),
+        ("--heartbeat=3", "500ms, 3s or 2m, or off"),
+        ("--drain=off", "500ms, 3s or 2m"),
+        ("--drain=1year", "from 1ms to 30days"),
+        ("--subprotocol=a b", "a token: letters, digits"),
+        ("--allow-origin=a.test", "scheme://host"),
+        ("--max-message-size=big", "64KiB, 16MiB, or 1048576"),
+        ("--max-message-size=-1", "64KiB, 16MiB, or 1048576"),
+        ("--max-message-size=16Mebi", "64KiB, 16MiB, or 1048576"),
+        ("--max-message-size=1TiB", "from 1 byte to 1GiB"),
+        (
+            "--max-connections=99999999999999999999",
+            "from 1 to 1000000000",
+        ),
+        ("--threads=1000000", "from 1 to 1024"),
+        ("--do=nothing", "There is no step"),
+    ] {
+        let error = read(&[bad]).unwrap_err().to_string();
+        assert!(error.contains(sentence), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn addresses_stand_behind_proxy_as_behind_the_server() {
+    for (args, addresses) in [
+        (&["9000"][..], &["127.0.0.1:9000"][..]),
+        (&["0", "0"], &["127.0.0.1:0", "127.0.0.1:0"]),
+        (&["-l", "1", "a:2"], &["127.0.0.1:1", "a:2"]),
+    ] {
+        let wanted: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        assert_eq!(parse(args).unwrap().listen, wanted, "{args:?}");
+        let Role::Proxy(config) = role(&[&["proxy"], args].concat()).unwrap() else {
+            panic!("a proxy was asked for");
+        };
+        assert_eq!(config.listen, wanted, "{args:?}");
+    }
+    let twice = ["unix:a?mode=0660", "--listen=unix:a"];
+    for args in [&["9000", "127.0.0.1:9000"], &twice] {
+        let error = parse(args).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{args:?}");
+        assert!(error.to_string().contains("is there twice"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_nearly_a_command_is_no_address() {
+    for (word, meant) in [
+        ("porxy", "proxy"),
+        ("proxxy", "proxy"),
+        ("Proxy", "proxy"),
+        ("hepl", "help"),
+    ] {
+        for rest in [&[][..], &["--upstream=9000"]] {
+            let error = role(&[&[word], rest].concat()).unwrap_err();
+            let said = format!("unknown command '{word}': did you mean '{meant}'?");
+            assert_eq!(error.exit_code(), 2, "{word}");
+            assert!(error.to_string().contains(&said), "{word}: {error}");
+        }
+    }
+    for word in ["server", "localhost", "proxy.test"] {
+        let error = role(&[word]).unwrap_err().to_string();
+        assert!(error.contains("an address is a port"), "{word}: {error}");
+    }
+}
+
+#[test]
+fn the_short_help_has_a_line_for_a_flag_and_the_long_one_has_all() {
+    for command in [&[][..], &["proxy"]] {
+        let help = |flag| read(&[command, &[flag]].concat()).unwrap_err().to_string();
+        let (short, long) = (help("-h"), help("--help"));
+        assert!(short.lines().count() <= 44, "{short}");
+        for line in short.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+            let is_continued = line.starts_with("           ");
+            assert!(!is_continued, "{line}");
+        }
+        assert!(!short.contains("[env: "), "{short}");
+        assert!(long.contains("[env: ECHOBEAT_HANDSHAKE_TIMEOUT="), "{long}");
+    }
+    let help = read(&["--help"]).unwrap_err().to_string();
+    assert!(help.contains("close:CODE:REASON"), "{help}");
+}
+
+#[test]
+fn more_connections_than_open_files_are_warned_about() {
+    let limit = crate::platform::open_file_limit();
+    for (command, least) in [(&[][..], limit), (&["proxy"], limit / 2)] {
+        let shortage = |number: usize| {
+            let number = format!("--max-connections={number}");
+            read(&[command, &[&number]].concat()).unwrap().shortage()
+        };
+        let sentence = shortage(least + 1).unwrap();
+        assert!(sentence.contains("--max-connections"), "{sentence}");
+        assert!(
+            sentence.contains(&format!("limit is {limit}")),
+            "{sentence}"
+        );
+        assert!(sentence.contains("ulimit -n"), "{sentence}");
+        assert_eq!(shortage(1), None);
+    }
+    assert_eq!(read(&[]).unwrap().shortage(), None);
 }
 
 #[test]

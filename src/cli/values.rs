@@ -15,6 +15,9 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// The largest message that a flag allows.
 const LARGEST_MESSAGE: ByteSize = ByteSize::gib(1);
 
+/// More connections than any machine has files for.
+const MOST_CONNECTIONS: usize = 1_000_000_000;
+
 /// A duration, or `off`. (A plain `Option` would mean to clap that the flag may be left out.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interval(pub(super) Option<Duration>);
@@ -33,14 +36,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if (SHORTEST..=LONGEST).contains(&duration) => Ok(duration),
         Ok(_) => Err("a duration is from 1ms to 30days".to_owned()),
-        Err(_) => Err("write a duration as 500ms, 3s, or 2m".to_owned()),
+        Err(_) => Err("write a duration as 500ms, 3s or 2m".to_owned()),
     }
 }
 
 pub(super) fn connections(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(number @ 1..) => Ok(number),
-        _ => Err("write a number from 1".to_owned()),
+        Ok(number @ 1..=MOST_CONNECTIONS) => Ok(number),
+        _ => Err(format!("write a number from 1 to {MOST_CONNECTIONS}")),
     }
 }
 
@@ -52,7 +55,9 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn message_size(text: &str) -> Result<usize, String> {
-    let size: ByteSize = text.parse()?;
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| "write a size as 64KiB, 16MiB, or 1048576")?;
     match usize::try_from(size.as_u64()) {
         Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
         _ => Err("a message is from 1 byte to 1GiB".to_owned()),

@@ -1,6 +1,7 @@
 //! What a proxy is told: where it listens, and whom it stands in front of.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use hyper::Uri;
 use hyper::http::uri::Authority;
 
 use super::CertificateSource;
-use crate::address::Address;
+use crate::address::{self, Address, AddressError};
 
 /// How a reverse proxy listens and behaves. The defaults are those of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,8 @@ pub(crate) fn default_max_tunnels() -> usize {
     (super::default_max_connections() / 2).max(1)
 }
 
-/// The server behind a proxy: `http://host:port/base`, `https://…`, or `unix:PATH`.
+/// The server behind a proxy: `http://host:port/base`, `https://…`, or `unix:PATH`; `host:port` and
+/// `port`, which is one of 127.0.0.1, are HTTP too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {
     /// HTTP over TCP.
@@ -118,30 +120,70 @@ impl FromStr for Upstream {
     type Err = UpstreamError;
 
     fn from_str(text: &str) -> Result<Self, UpstreamError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err(UpstreamError::NoPath),
-                path => Ok(Self::Unix(path.into())),
-            };
+        if let Some(path) = address::after_prefix(text) {
+            return socket(path);
         }
         // Where hyper reads a URL, it drops what follows a #.
         if text.contains(['?', '#', '@']) {
             return Err(UpstreamError::Extra);
         }
-        let uri: Uri = text.parse().map_err(|_| UpstreamError::NoUrl)?;
-        let tls = match uri.scheme_str() {
-            Some("http" | "ws") => false,
-            Some("https" | "wss") => true,
-            _ => return Err(UpstreamError::NoUrl),
+        let (tls, url) = match text.split_once("://") {
+            Some((scheme, rest)) => (is_secure(scheme)?, format!("http://{rest}")),
+            // An address as --listen takes it.
+            None => (false, http_url(text)?),
         };
-        match uri.authority() {
-            Some(authority) if !authority.host().is_empty() => Ok(Self::Http {
-                tls,
-                authority: authority.clone(),
-                base: uri.path().trim_end_matches('/').to_owned(),
-            }),
-            _ => Err(UpstreamError::NoUrl),
-        }
+        let url: Uri = url.parse().map_err(|_| UpstreamError::NoUrl)?;
+        let authority = url.authority().ok_or(UpstreamError::NoUrl)?.clone();
+        check_authority(&authority)?;
+        Ok(Self::Http {
+            tls,
+            authority,
+            base: url.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// The URL of `host:port`, with or without a path behind it, or of a port of this machine.
+fn http_url(address: &str) -> Result<String, UpstreamError> {
+    let is_port = !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_digit());
+    let host = address.split('/').next().unwrap_or(address);
+    let has_port = host.contains(':') && !host.ends_with(']');
+    match (is_port, has_port) {
+        (true, _) => Ok(format!("http://{}:{address}", Ipv4Addr::LOCALHOST)),
+        (_, true) => Ok(format!("http://{address}")),
+        _ => Err(UpstreamError::NoUrl),
+    }
+}
+
+fn socket(path: &str) -> Result<Upstream, UpstreamError> {
+    match address::parse_path(path) {
+        Ok(_) if path.contains('?') => Err(UpstreamError::Extra),
+        Ok(path) => Ok(Upstream::Unix(path)),
+        Err(AddressError::NoPath) => Err(UpstreamError::NoPath),
+        Err(_) => Err(UpstreamError::BadPath),
+    }
+}
+
+fn is_secure(scheme: &str) -> Result<bool, UpstreamError> {
+    match &scheme.to_ascii_lowercase()[..] {
+        "http" | "ws" => Ok(false),
+        "https" | "wss" => Ok(true),
+        _ => Err(UpstreamError::NoUrl),
+    }
+}
+
+/// Refuses an authority that nobody could connect to. hyper takes any digits for a port, and would
+/// have the usual one for those that are none.
+fn check_authority(authority: &Authority) -> Result<(), UpstreamError> {
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host).unwrap_or_default();
+    match port.strip_prefix(':') {
+        _ if host.is_empty() => Err(UpstreamError::NoUrl),
+        Some(port) => match address::parse_port(port) {
+            Ok(0) | Err(_) => Err(UpstreamError::BadPort),
+            Ok(_) => Ok(()),
+        },
+        None => Ok(()),
     }
 }
 
@@ -156,7 +198,7 @@ impl fmt::Display for Upstream {
                 let scheme = if *tls { "https" } else { "http" };
                 write!(f, "{scheme}://{authority}{base}")
             }
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) => address::Written(path).fmt(f),
         }
     }
 }
@@ -165,15 +207,24 @@ impl fmt::Display for Upstream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
-    /// It is no URL of a known kind.
-    #[error("write a URL such as http://127.0.0.1:8002, wss://host/base, or unix:PATH")]
+    /// It is no URL of a known kind, and no address.
+    #[error(
+        "an upstream is a URL such as http://127.0.0.1:8002 or wss://host/base, or host:port, or a \
+         port of this machine, or unix:PATH"
+    )]
     NoUrl,
+    /// Its port is none that a server could have.
+    #[error("the port must be a number from 1 to 65535")]
+    BadPort,
     /// A URL with more than an upstream has.
-    #[error("an upstream has neither a query, nor a fragment, nor a user")]
+    #[error("an upstream has neither a query, nor a fragment, nor a user: no ?, # or @")]
     Extra,
     /// Nothing follows `unix:`.
     #[error("a path is missing after unix:")]
     NoPath,
+    /// The path of a Unix domain socket is not UTF-8, or has a NUL byte.
+    #[error("the path after unix: must be UTF-8, without NUL bytes; a % itself is written %25")]
+    BadPath,
 }
 
 #[cfg(test)]
@@ -188,13 +239,31 @@ mod tests {
             ("ws://[::1]:80/a/b/", "http://[::1]:80/a/b"),
             ("https://a.example:8443", "https://a.example:8443"),
             ("wss://a.example/", "https://a.example"),
+            ("HTTPS://a.example", "https://a.example"),
+            ("9001", "http://127.0.0.1:9001"),
+            ("localhost:9001", "http://localhost:9001"),
+            ("localhost:9001/base", "http://localhost:9001/base"),
+            ("[::1]:9001", "http://[::1]:9001"),
             ("unix:/run/echo.sock", "unix:/run/echo.sock"),
+            ("http://9001", "http://9001"),
+            ("unix:/run/what%3F.sock", "unix:/run/what%3F.sock"),
         ] {
             assert_eq!(text.parse::<Upstream>().unwrap().to_string(), shown);
         }
         for (text, error) in [
             ("", UpstreamError::NoUrl),
-            ("127.0.0.1:8002", UpstreamError::NoUrl),
+            ("localhost", UpstreamError::NoUrl),
+            (":9001", UpstreamError::NoUrl),
+            ("::1", UpstreamError::NoUrl),
+            ("[::1]", UpstreamError::NoUrl),
+            ("[::1]/base", UpstreamError::NoUrl),
+            ("a b:80", UpstreamError::NoUrl),
+            ("0", UpstreamError::BadPort),
+            ("65536", UpstreamError::BadPort),
+            ("localhost:", UpstreamError::BadPort),
+            ("http://host:0/", UpstreamError::BadPort),
+            ("http://host:65536", UpstreamError::BadPort),
+            ("https://[::1]:x", UpstreamError::BadPort),
             ("/path", UpstreamError::NoUrl),
             ("ftp://host", UpstreamError::NoUrl),
             ("http://", UpstreamError::NoUrl),
@@ -202,6 +271,8 @@ mod tests {
             ("http://host/#fragment", UpstreamError::Extra),
             ("http://user@host/", UpstreamError::Extra),
             ("unix:", UpstreamError::NoPath),
+            ("unix:a?mode=0660", UpstreamError::Extra),
+            ("unix:a%00", UpstreamError::BadPath),
         ] {
             assert_eq!(text.parse::<Upstream>(), Err(error), "{text:?}");
         }

@@ -81,6 +81,11 @@ pub(crate) async fn connect_local(_path: &Path) -> io::Result<LocalStream> {
     Err(unsupported())
 }
 
+/// Fails: there are no groups.
+pub(crate) async fn group_id(_name: &str) -> io::Result<u32> {
+    Err(unsupported())
+}
+
 fn unsupported() -> io::Error {
     io::Error::new(
         ErrorKind::Unsupported,
@@ -93,7 +98,7 @@ fn unsupported() -> io::Error {
 pub(crate) struct LocalListener(Infallible);
 
 impl LocalListener {
-    pub(crate) fn bind(_path: &Path) -> io::Result<Self> {
+    pub(crate) fn bind(_path: &Path, _mode: Option<u32>, _group: Option<u32>) -> io::Result<Self> {
         Err(unsupported())
     }
 

@@ -2,13 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::{fs, os::unix::net::UnixStream as BlockingUnixStream};
 
+use nix::unistd::Group;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{self, SignalKind};
+use tokio::task::spawn_blocking;
 
 use super::Signal;
 
@@ -24,6 +27,27 @@ pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {
 pub(crate) fn host_name() -> Option<String> {
     let name = rustix::system::uname();
     Some(name.nodename().to_string_lossy().into_owned())
+}
+
+/// The number of a group, which is named or is a number already, as `chown` has it. The system's own
+/// lookup finds the groups of LDAP and the like, which `/etc/group` does not have, and may take
+/// its time for it.
+///
+/// # Errors
+/// When there is no such group.
+pub(crate) async fn group_id(name: &str) -> io::Result<u32> {
+    let wanted = name.to_owned();
+    if let Some(group) = spawn_blocking(move || Group::from_name(&wanted)).await?? {
+        return Ok(group.gid.as_raw());
+    }
+    match name.parse() {
+        // The largest number stands for none.
+        Ok(number) if number != u32::MAX => Ok(number),
+        _ => {
+            let complaint = format!("there is no group {name:?}; its number works too");
+            Err(io::Error::new(ErrorKind::NotFound, complaint))
+        }
+    }
 }
 
 /// The signals that ask the process to stop.
@@ -104,20 +128,35 @@ pub fn raise_open_file_limit() {
 #[derive(Debug)]
 pub(crate) struct LocalListener {
     listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode of the file, so that no other's is removed.
-    file: (u64, u64),
+    _file: SocketFile,
 }
 
+/// The file of a Unix domain socket, which is removed when this is dropped.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode, so that no other's file is removed.
+    identity: (u64, u64),
+}
+
+/// Connections that wait until they are accepted, as tokio has it.
+const BACKLOG: i32 = 1024;
+
 impl LocalListener {
-    /// Binds to `path`, and takes the place of a socket file there that nobody listens on.
-    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+    /// Binds to `path`, and takes the place of a socket file there that nobody listens on. The file
+    /// gets this mode and group, or those that it has from the process.
+    pub(crate) fn bind(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<Self> {
         remove_stale(path)?;
-        let listener = UnixListener::bind(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let file = SocketFile::of(path)?;
+        file.admit(mode, group)?;
+        // Nobody could connect until now, with whatever rights the file had at first.
+        socket.listen(BACKLOG)?;
         Ok(Self {
-            listener,
-            file: identity(path)?,
-            path: path.to_owned(),
+            listener: UnixListener::from_std(socket.into())?,
+            _file: file,
         })
     }
 
@@ -128,9 +167,38 @@ impl LocalListener {
     }
 }
 
-impl Drop for LocalListener {
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            identity: identity(path)?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Sets who may connect: whoever may write to the file. The group comes first, for the mode is
+    /// meant for it.
+    fn admit(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        if let Some(group) = group {
+            let given = chown(&self.path, None, Some(group));
+            given.map_err(|error| {
+                explain("the group can be set by its members and by root", &error)
+            })?;
+        }
+        if let Some(mode) = mode {
+            let set = fs::set_permissions(&self.path, fs::Permissions::from_mode(mode));
+            set.map_err(|error| explain("the mode cannot be set", &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn explain(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.file) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -10,8 +10,10 @@
 //! |---|---|
 //! | [`parse`] | from text |
 //! | [`display`] | to text |
+//! | [`help`] | what each step does |
 
 mod display;
+mod help;
 mod parse;
 
 use std::time::Duration;

@@ -31,7 +31,7 @@ const SIZES: RangeInclusive<u64> = 1..=1 << 30;
 const NUMBER: u64 = 8;
 
 /// How each step is written.
-const USAGES: [(&str, &str); 21] = [
+pub(super) const USAGES: [(&str, &str); 21] = [
     ("beat", "beat:500ms, from 10ms to 1day, or beat:off"),
     ("say", "say:TEXT"),
     ("echo", "echo:off"),
@@ -65,7 +65,7 @@ const USAGES: [(&str, &str); 21] = [
 ];
 
 /// Steps that may have a time.
-const TIMED: [&str; 7] = ["close", "fin", "rst", "deaf", "stall", "burst", "bad"];
+pub(super) const TIMED: [&str; 7] = ["close", "fin", "rst", "deaf", "stall", "burst", "bad"];
 
 /// Steps with a text, in which an at sign is one.
 const TEXTS: [&str; 3] = ["say", "greet", "refuse"];

@@ -126,8 +126,8 @@ async fn bad_usage_exits_with_2_and_names_the_flag() {
     for (args, named) in [
         (&["--heartbeat=soon"][..], "--heartbeat"),
         (&["--max-message-size=0"], "--max-message-size"),
-        (&["--listen=8002"], "--listen"),
-        (&["8002"], "[ADDR]"),
+        (&["--listen=localhost"], "--listen"),
+        (&["localhost"], "[ADDR]"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["-v", "-q"], "--quiet"),
     ] {
@@ -153,10 +153,7 @@ async fn bad_variables_exit_with_2_as_well() {
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{name}");
         let complaint = utf8(&output.stderr);
-        assert!(
-            complaint.contains("--heartbeat") || complaint.contains(name),
-            "{complaint}"
-        );
+        assert!(complaint.contains(name), "{complaint}");
     }
 }
 
@@ -196,6 +193,38 @@ async fn variables_are_read_and_flags_come_first() {
         .unwrap()
         .unwrap();
     assert_eq!(beat, "flag".into());
+}
+
+#[tokio::test]
+async fn what_is_given_wins_over_what_is_set_and_what_is_empty_is_absent() {
+    let mut command = echobeat(&["0", "-v"]);
+    command
+        .env("ECHOBEAT_LISTEN", "192.0.2.1:1")
+        .env("ECHOBEAT_QUIET", "true")
+        .env("ECHOBEAT_HEARTBEAT", "")
+        .env("ECHOBEAT_H2C", "")
+        .env("ECHOBEAT_TLS_CERT", "")
+        .env("NO_COLOR", "")
+        .env("RUST_LOG", "");
+    let running = Running::start(command).await;
+    assert!(running.address().ip().is_loopback());
+    assert!(running.url.starts_with("ws://"));
+}
+
+#[tokio::test]
+async fn a_port_is_one_of_this_machine_for_the_proxy_too() {
+    let server = Running::start(echobeat(&["0"])).await;
+    let upstream = server.address().port().to_string();
+    let proxy = Running::start(echobeat(&["proxy", "0", "--upstream", &upstream])).await;
+    for running in [&server, &proxy] {
+        assert!(running.address().ip().is_loopback());
+        let stream = tokio::net::TcpStream::connect(running.address())
+            .await
+            .unwrap();
+        soon(tokio_tungstenite::client_async(&running.url, stream))
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]

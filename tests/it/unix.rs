@@ -1,10 +1,15 @@
 //! What only Unix has: its signals, its sockets, its limit of open files.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::Command;
 use tokio::time::sleep;
@@ -116,6 +121,142 @@ async fn a_stale_socket_is_replaced_and_a_live_one_or_another_file_is_not() {
     let refused = soon(echobeat(&[&listen_on(&file)]).output()).await.unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+}
+
+/// What `id` says of this process.
+async fn id(flag: &str) -> String {
+    let output = Command::new("id")
+        .arg(flag)
+        .output()
+        .await
+        .expect("id runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_sockets_mode_and_group_are_those_of_its_address() {
+    let groups = id("-G").await;
+    let last = groups.split(' ').next_back().unwrap();
+    let own = id("-g").await;
+    for (n, (mode, group)) in [
+        ("?mode=0660", None),
+        ("?mode=600", None),
+        ("?mode=0777&group={}", Some(last)),
+        ("?group={}", Some(&own[..])),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = socket_path(&format!("mode{n}.sock"));
+        let access = mode.replace("{}", group.unwrap_or_default());
+        let address = format!("{}{access}", listen_on(&path));
+        for args in [&[][..], &["proxy"]] {
+            let running = Running::start(echobeat(&[args, &[&address]].concat())).await;
+            assert_eq!(running.url, listen_on(&path), "without {access}");
+            let metadata = std::fs::metadata(&path).unwrap();
+            let found = format!("{:o}", metadata.mode() & 0o777);
+            if let Some((_, wanted)) = access.split_once("mode=") {
+                let wanted = wanted.split('&').next().unwrap();
+                assert_eq!(found, wanted.trim_start_matches('0'), "{address}");
+            }
+            if let Some(group) = group {
+                assert_eq!(metadata.gid().to_string(), group, "{address}");
+            }
+            UnixStream::connect(&path).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_group_is_named_or_there_is_a_sentence() {
+    let path = socket_path("group.sock");
+    let named = format!("{}?group={}", listen_on(&path), id("-gn").await);
+    drop(Running::start(echobeat(&[&named])).await);
+    let absent = format!("{}?group=no-such-group", listen_on(&path));
+    let output = soon(echobeat(&[&absent]).output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("there is no group"), "{complaint}");
+    assert!(complaint.contains("no-such-group"), "{complaint}");
+}
+
+#[tokio::test]
+async fn nobody_connects_before_the_mode_is_set() {
+    let path = socket_path("narrow.sock");
+    let address = format!("{}?mode=0600", listen_on(&path));
+    // Whoever comes as soon as there is a file finds it closed, or as narrow as it is to be.
+    let watched = path.clone();
+    let watcher = tokio::task::spawn_blocking(move || {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if std::os::unix::net::UnixStream::connect(&watched).is_ok() {
+                return std::fs::metadata(&watched).unwrap().mode() & 0o777;
+            }
+            std::thread::yield_now();
+        }
+        panic!("nobody listens");
+    });
+    let mut shell = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_echobeat");
+    let lax = "umask 0; exec \"$0\" \"$@\"";
+    shell
+        .args(["-c", lax, program, &address])
+        .kill_on_drop(true);
+    let _running = Running::start(shell).await;
+    assert_eq!(watcher.await.unwrap(), 0o600);
+}
+
+#[tokio::test]
+async fn a_path_may_have_a_question_mark() {
+    let path = socket_path("what?.sock");
+    let address = listen_on(&path).replace('?', "%3F");
+    let running = Running::start(echobeat(&[&address])).await;
+    assert_eq!(running.url, address);
+    UnixStream::connect(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_variable_that_is_not_utf8_is_named_unless_it_is_a_path() {
+    let odd = OsStr::from_bytes(b"\xff.pem");
+    let of = |name| {
+        let mut command = echobeat(&["0", "--tls-key=key.pem"]);
+        command.env("ECHOBEAT_TLS_CERT", "cert.pem").env(name, odd);
+        command
+    };
+    for (name, code, said) in [
+        ("ECHOBEAT_HEARTBEAT_TEXT", 2, "ECHOBEAT_HEARTBEAT_TEXT"),
+        ("ECHOBEAT_PATH", 2, "ECHOBEAT_PATH"),
+        ("ECHOBEAT_TLS_CERT", 1, "cannot read"),
+    ] {
+        let output = soon(of(name).output()).await.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(complaint.contains(said), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_files_are_warned_about_at_the_start() {
+    for (args, most) in [(&["0"][..], 192), (&["proxy", "0"], 96)] {
+        let mut shell = Command::new("sh");
+        let program = env!("CARGO_BIN_EXE_echobeat");
+        let limited = "ulimit -n 256 && exec \"$0\" \"$@\"";
+        let mut child = shell
+            .args(["-c", limited, program])
+            .args(args)
+            .env("ECHOBEAT_MAX_CONNECTIONS", "5000")
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = soon(log.next_line()).await.unwrap().unwrap();
+        for part in ["WARN", "ECHOBEAT_MAX_CONNECTIONS 5000", "256", "ulimit -n"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(line.contains(&format!("beyond {most}")), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,73 @@
+//! Help for those who write scenarios: every step, and what it does.
+
+use super::Scenario;
+use super::parse::{TIMED, USAGES};
+
+/// What each step does.
+const MEANINGS: [(&str, &str); 21] = [
+    ("beat", "the interval of the heart beat"),
+    ("say", "the text of the heart beat"),
+    ("echo", "no echoes"),
+    ("delay", "echoes come later, their order kept"),
+    ("rate", "bytes written a second"),
+    ("fragment", "messages come in fragments of this size"),
+    ("ping", "the interval of Pings"),
+    ("close", "sends a Close: any code from 0 to 65535, or none"),
+    ("fin", "ends TCP without a Close"),
+    ("rst", "resets TCP"),
+    ("deaf", "stops reading"),
+    ("stall", "stops reading and writing"),
+    ("noreply", "never answers a Close"),
+    (
+        "burst",
+        "so many binary messages, numbered in their first 8 bytes",
+    ),
+    ("bad", "sends one broken frame"),
+    (
+        "refuse",
+        "refuses the upgrade, with a Retry-After or a Location",
+    ),
+    ("wait", "the answer to the upgrade comes later"),
+    ("accept", "a wrong Sec-WebSocket-Accept, or none"),
+    ("subprotocol", "selects it, whatever was offered"),
+    ("greet", "a text in the same write as the 101"),
+    ("who", "what the server saw of the request, as JSON"),
+];
+
+impl Scenario {
+    /// All steps, one below the other.
+    pub(crate) fn help() -> String {
+        let mut help =
+            "Steps of --do, and of the parameter do of a URL, with commas between them:\n"
+                .to_owned();
+        for (name, usage) in USAGES {
+            help.push_str(&format!("  {usage}\n          {}\n", meaning(name)));
+        }
+        let timed = TIMED.join(", ");
+        help.push_str(&format!(
+            "  Behind {timed} there may be a time:\n  @5s after the upgrade, or @3msg received. In a \
+             text, \\, is a comma,\n  \\\\ a backslash, \\@ an at sign."
+        ));
+        help
+    }
+}
+
+fn meaning(step: &str) -> &'static str {
+    let found = MEANINGS.iter().find(|(name, _)| *name == step);
+    found.map_or("", |(_, meaning)| meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_a_meaning() {
+        for (name, _) in USAGES {
+            assert_ne!(meaning(name), "", "{name}");
+        }
+        for (name, _) in MEANINGS {
+            assert!(USAGES.iter().any(|(known, _)| *known == name), "{name}");
+        }
+    }
+}
