@@ -83,7 +83,7 @@ impl Listening {
 pub(crate) struct DrainPlan {
     /// Time that sessions have to end.
     pub(crate) limit: Duration,
-    /// The part of it over which they are told to.
+    /// The part of it over which they are told to, at most: few of them are told at once.
     pub(crate) window: Duration,
 }
 
@@ -123,8 +123,9 @@ where
             () = shutdown => {}
             () = self.accept() => {}
         }
-        info!(sessions = sessions(), "draining");
-        self.signal.begin(drain.window);
+        let open = sessions();
+        info!(sessions = open, "draining");
+        self.signal.begin(drain.window, open);
         let tasks = self.tasks.count();
         let sessions_end = async {
             tokio::select! {

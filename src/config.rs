@@ -65,7 +65,8 @@ pub struct ServerConfig {
     pub send_timeout: Duration,
     /// Time that the peer has to answer our Close.
     pub close_timeout: Duration,
-    /// Time that sessions have to end on shutdown. Their closes are spread over its first half.
+    /// Time that sessions have to end on shutdown. A thousand a second are closed, or all in its
+    /// first half.
     pub drain: Duration,
     /// What is done otherwise than by a good server, for every connection.
     pub scenario: Scenario,

@@ -22,8 +22,8 @@ pub(super) struct LifetimeArgs {
     #[arg(value_parser = duration)]
     pub(super) handshake_timeout: Duration,
 
-    /// Time that WebSockets have to end on shutdown, before they are cut; the server spreads its
-    /// closes over the first half
+    /// Time that WebSockets have to end on shutdown, before they are cut; the server closes a
+    /// thousand a second, or all in the first half
     #[arg(
         long,
         env = "ECHOBEAT_DRAIN",
