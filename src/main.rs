@@ -12,7 +12,7 @@ use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser};
 use echobeat::cli::{Cli, Role};
 use echobeat::platform::{self, Hangups, Signals};
-use echobeat::{Acceptor, Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
+use echobeat::{Acceptor, Proxy, ProxyConfig, Server, ServerConfig, UpgradePath, logging};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{debug, error, info, warn};
 
@@ -24,6 +24,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let _last_lines = logging::FlushOnDrop;
     if let Err(error) = cli.log().install() {
         let complaint = format!("invalid value for 'RUST_LOG': {error}");
         Cli::command()
@@ -111,6 +112,7 @@ async fn shutdown(mut signals: Signals) {
     tokio::spawn(async move {
         let second = signals.recv().await;
         warn!("{}: stopped at once", second.name);
+        logging::flush();
         process::exit(second.exit_code.into());
     });
 }

@@ -38,6 +38,7 @@
 //! | 43 | either side closes, resets, half-closes | the other sees the same | `proxy::tunnels::an_end_of_…`, `a_reset_of_…` |
 //! | 44 | hop-by-hop headers, forged `X-Forwarded-For` | removed; appended to | `proxy::forwarding::the_upstream_sees_…` |
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
+//! | 46 | a log that nobody reads, a closed one, a full disk | nothing stops; lost lines are counted | `stderr::…` |
 
 mod flow;
 mod frames;
@@ -45,3 +46,5 @@ mod handshake;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(unix)]
+mod stderr;
