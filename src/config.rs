@@ -123,6 +123,22 @@ pub enum CertificateSource {
     },
 }
 
+/// The certificate, and the files that it is read from.
+impl fmt::Display for CertificateSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files { certificate, key } => {
+                let (certificate, key) = (certificate.display(), key.display());
+                write!(f, "the certificate in {certificate} and the key in {key}")
+            }
+            Self::SelfSigned { directory: None } => f.write_str("a self-signed certificate"),
+            Self::SelfSigned {
+                directory: Some(directory),
+            } => write!(f, "the self-signed certificate in {}", directory.display()),
+        }
+    }
+}
+
 /// A path that upgrades, such as `/ws`: absolute, as it stands in a request, without a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpgradePath(String);
