@@ -50,6 +50,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
         let mut raw = Raw::connect(running.address()).await;
         raw.send(HEALTH).await;
         assert_eq!(raw.response().await.status, 200, "{args:?}");
+        drop(raw);
 
         kill("-TERM", &running).await;
         let begun = Instant::now();
