@@ -1,4 +1,4 @@
-//! Log lines, to stderr. They wait in a [queue] for it, and nothing else does.
+//! Log lines, to stderr. They wait in a queue for it, and nothing else does.
 
 mod queue;
 
