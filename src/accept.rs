@@ -1,13 +1,16 @@
 //! What is listened on, the accept loop, and the drain that ends it. What a connection is for, its handler knows: so
 //! that serving and proxying are one loop.
 
+use std::fmt::Display;
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -24,6 +27,9 @@ const MAX_OPENING: usize = 4096;
 
 /// Time that plain HTTP has for its last answers, once the sessions have ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Time that a part of the start takes without a word.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Why a server or a proxy cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +62,14 @@ impl Listening {
         certificate: Option<&CertificateSource>,
     ) -> Result<Self, StartError> {
         let tls = match certificate {
-            Some(source) => Some(Arc::new(Acceptor::new(source.clone(), addresses)?)),
+            Some(source) => Some(Arc::new(acceptor(source, addresses).await?)),
             None => None,
         };
         let mut listeners = Vec::with_capacity(addresses.len());
         let errors = Counter::default();
         for address in addresses {
-            listeners.push(Listener::bind(address, errors.clone()).await?);
+            let listener = Listener::bind(address, errors.clone());
+            listeners.push(patiently(format_args!("the address {address}"), listener).await?);
         }
         let endpoints = listeners.iter().map(|l| l.endpoint().clone());
         let endpoints = match tls {
@@ -78,12 +85,35 @@ impl Listening {
     }
 }
 
+/// Reads or makes the certificate, on a thread that files may hold up.
+async fn acceptor(
+    source: &CertificateSource,
+    addresses: &[Address],
+) -> Result<Acceptor, StartError> {
+    let (files, source, addresses) = (source.to_string(), source.clone(), addresses.to_vec());
+    let loading = spawn_blocking(move || Acceptor::new(source, &addresses));
+    let loaded = patiently(files, loading).await;
+    Ok(loaded.map_err(TlsError::from)??)
+}
+
+/// Waits for something that a start takes, and says so where that is long.
+pub(crate) async fn patiently<T>(what: impl Display, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    match timeout(LONG, &mut work).await {
+        Ok(done) => done,
+        Err(_late) => {
+            warn!("still waiting for {what}");
+            work.await
+        }
+    }
+}
+
 /// How a drain goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DrainPlan {
     /// Time that sessions have to end.
     pub(crate) limit: Duration,
-    /// The part of it over which they are told to.
+    /// The part of it over which they are told to, at most: few of them are told at once.
     pub(crate) window: Duration,
 }
 
@@ -123,8 +153,9 @@ where
             () = shutdown => {}
             () = self.accept() => {}
         }
-        info!(sessions = sessions(), "draining");
-        self.signal.begin(drain.window);
+        let open = sessions();
+        info!(sessions = open, "draining");
+        self.signal.begin(drain.window, open);
         let tasks = self.tasks.count();
         let sessions_end = async {
             tokio::select! {

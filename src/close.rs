@@ -34,6 +34,9 @@ pub(crate) enum End {
     /// The peer began a message and did not go on with it.
     #[error("message without progress")]
     Stuck,
+    /// It was dropped in the middle, as what is left at the end of a drain is.
+    #[error("cut by the shutdown")]
+    Cut,
     /// The server is draining.
     #[error("server is shutting down")]
     Drained,
@@ -82,7 +85,7 @@ impl End {
             Self::TooBig(_) => "too-big",
             Self::Flood(_) => "flood",
             Self::Stuck => "stuck",
-            Self::Drained => "drained",
+            Self::Drained | Self::Cut => "drained",
             Self::Dead => "dead",
             Self::Stalled => "stalled",
             Self::Eof => "eof",
@@ -114,7 +117,7 @@ impl End {
             Self::Drained => CloseCode::Away,
             Self::Dead => CloseCode::Error,
             Self::Closed(_) | Self::IllegalCode => return None,
-            Self::Stalled | Self::Eof | Self::Lost(_) | Self::Fault(..) => return None,
+            Self::Cut | Self::Stalled | Self::Eof | Self::Lost(_) | Self::Fault(..) => return None,
         };
         let reason = self.to_string().into();
         Some(CloseFrame { code, reason })
@@ -138,7 +141,7 @@ impl End {
     /// How to leave TCP.
     pub(crate) fn parting(&self) -> Parting {
         match self {
-            Self::Dead | Self::Lost(_) => Parting::Drop,
+            Self::Dead | Self::Lost(_) | Self::Cut => Parting::Drop,
             Self::Stalled => Parting::Reset,
             _ => Parting::Linger,
         }
@@ -221,6 +224,7 @@ mod tests {
             (Error::Io(endless).into(), 1008, "flood"),
             (End::Stuck, 1008, "stuck"),
             (End::Drained, 1001, "drained"),
+            (End::Cut, 1006, "drained"),
             (End::Dead, 1011, "dead"),
             (End::Stalled, 1006, "stalled"),
             (

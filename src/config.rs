@@ -65,7 +65,8 @@ pub struct ServerConfig {
     pub send_timeout: Duration,
     /// Time that the peer has to answer our Close.
     pub close_timeout: Duration,
-    /// Time that sessions have to end on shutdown. Their closes are spread over its first half.
+    /// Time that sessions have to end on shutdown. A thousand a second are closed, or all in its
+    /// first half.
     pub drain: Duration,
     /// What is done otherwise than by a good server, for every connection.
     pub scenario: Scenario,
@@ -120,6 +121,22 @@ pub enum CertificateSource {
         /// Where to keep it from one start to the next, if it is to be kept.
         directory: Option<PathBuf>,
     },
+}
+
+/// The certificate, and the files that it is read from.
+impl fmt::Display for CertificateSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files { certificate, key } => {
+                let (certificate, key) = (certificate.display(), key.display());
+                write!(f, "the certificate in {certificate} and the key in {key}")
+            }
+            Self::SelfSigned { directory: None } => f.write_str("a self-signed certificate"),
+            Self::SelfSigned {
+                directory: Some(directory),
+            } => write!(f, "the self-signed certificate in {}", directory.display()),
+        }
+    }
 }
 
 /// A path that upgrades, such as `/ws`: absolute, as it stands in a request, without a query.

@@ -236,7 +236,6 @@ impl Opening {
 
 /// Leaves the stream of a session in the way that its end asks for.
 async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Place) {
-    log_end(&report);
     match report.parting {
         Parting::Linger => Box::pin(linger(stream)).await,
         Parting::Drop => {}
@@ -259,29 +258,4 @@ fn log_open(caller: Caller, upgrade: &Upgrade) {
             info!(parent: &caller.span(), path, offered, r#do = scenario, "{message}");
         }
     }
-}
-
-fn log_end(report: &Report) {
-    let Report {
-        end,
-        clean,
-        received,
-        sent,
-        lasted,
-        caller,
-        ..
-    } = report;
-    info!(
-        parent: &caller.span(),
-        why = end.word(),
-        code = end.code(),
-        clean,
-        reason = end.to_string(),
-        messages_in = received.messages,
-        bytes_in = received.bytes,
-        messages_out = sent.messages,
-        bytes_out = sent.bytes,
-        seconds = lasted.as_millis() as f64 / 1e3,
-        "end",
-    );
 }

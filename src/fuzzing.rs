@@ -74,7 +74,7 @@ where
     let drain = async {
         if let Some(time) = drain_after {
             sleep(time).await;
-            shutdown.begin(config.drain);
+            shutdown.begin(config.drain, usize::MAX);
         }
         pending().await
     };

@@ -1,15 +1,31 @@
-//! Log lines, to stderr.
+//! Log lines, to stderr. They wait in a queue for it, and nothing else does.
 
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env;
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
+use std::thread;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
-use tracing::Level;
+use prometheus_client::metrics::counter::Counter;
+use tracing::{Level, error};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use queue::{DROPPED, Line, Queue};
+
+/// The lines of this process.
+static QUEUE: Queue = Queue::new();
+
+/// Time that the last lines have to be written before the process ends.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -55,8 +71,10 @@ fn is_set(variable: &str) -> bool {
 }
 
 impl LogArgs {
-    /// Sends the process's log lines to stderr from now on. `-v` and `-q` come before `RUST_LOG`,
-    /// and that before the default, info.
+    /// Sends the process's log lines to stderr from now on, and panics with them. `-v` and `-q` come
+    /// before `RUST_LOG`, and that before the default, info.
+    ///
+    /// Whoever ends the process must [flush] them.
     ///
     /// # Errors
     /// When `RUST_LOG` cannot be read.
@@ -78,7 +96,7 @@ impl LogArgs {
         };
         let colours = io::stderr().is_terminal() && !is_set("NO_COLOR");
         let lines = fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(writer())
             .with_ansi(colours)
             .with_target(false);
         let lines = match self.log_format {
@@ -97,6 +115,49 @@ impl LogArgs {
         tracing_subscriber::registry()
             .with(lines.with_filter(filter))
             .init();
+        panic::set_hook(Box::new(log_panic));
         Ok(())
     }
+}
+
+/// The way to the thread that writes to stderr, or, if there can be no thread, to stderr itself.
+fn writer() -> BoxMakeWriter {
+    let thread = thread::Builder::new().name("log".to_owned());
+    match thread.spawn(|| QUEUE.run(io::stderr())) {
+        Ok(_) => BoxMakeWriter::new(|| Line(&QUEUE)),
+        Err(_) => BoxMakeWriter::new(io::stderr),
+    }
+}
+
+/// Logs a panic in place of the usual message, which would wait for stderr.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let cause = match payload.downcast_ref::<String>() {
+        Some(cause) => Some(cause.as_str()),
+        None => payload.downcast_ref::<&str>().copied(),
+    };
+    let place = panic.location().map(ToString::to_string);
+    let trace = Backtrace::capture();
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    error!(place, cause, trace, "panic");
+}
+
+/// Waits until all lines are written, but no longer than a second: nobody may read them.
+pub fn flush() {
+    QUEUE.flush(LAST_LINES);
+}
+
+/// Flushes the lines when it is dropped.
+#[derive(Debug)]
+pub struct FlushOnDrop;
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+/// Counts the lines that this process has dropped, since nobody read them in time.
+pub(crate) fn dropped_lines() -> Counter {
+    DROPPED.clone()
 }

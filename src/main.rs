@@ -3,19 +3,28 @@
 
 use std::env;
 use std::error::Error;
+use std::fmt::Display;
 use std::io;
 use std::num::NonZero;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind as Usage;
 use echobeat::cli::{Cli, Role};
 use echobeat::platform::{self, Hangups, Signals};
-use echobeat::{Acceptor, Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
+use echobeat::{
+    Acceptor, Endpoint, Proxy, ProxyConfig, Server, ServerConfig, StartError, UpgradePath, logging,
+};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
+
+/// Time in which more signals to stop are the same request: supervisors signal a process and its
+/// group, and wrappers pass on what the terminal has sent to both.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 /// tokio aligns tasks and sockets to 128 bytes: glibc leaves some 190 beside each, jemalloc none
 /// (benches/README.md).
@@ -26,6 +35,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = Cli::read(env::args_os(), |name| env::var_os(name))
         .unwrap_or_else(|complaint| complaint.exit());
+    let _last_lines = logging::FlushOnDrop;
     if let Err(error) = cli.log().install() {
         let complaint = format!("invalid value for 'RUST_LOG': {error}");
         Cli::command()
@@ -51,50 +61,89 @@ fn main() -> ExitCode {
 }
 
 fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
-    runtime(threads)?.block_on(async {
+    let runtime = runtime(threads)?;
+    let done = runtime.block_on(async {
         let signals = Signals::new()?;
+        let hangups = Hangups::new()?;
         match role {
-            Role::Server(config) => serve(config, signals).await?,
-            Role::Proxy(config) => proxy(config, signals).await?,
+            Role::Server(config) => serve(config, signals, hangups).await?,
+            Role::Proxy(config) => proxy(config, signals, hangups).await?,
         }
         info!("stopped");
         Ok(())
-    })
+    });
+    // What blocks a thread still, such as a name server or a file, is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
-async fn serve(config: ServerConfig, signals: Signals) -> Result<(), Box<dyn Error>> {
+async fn serve(
+    config: ServerConfig,
+    mut signals: Signals,
+    hangups: Hangups,
+) -> Result<(), Box<dyn Error>> {
     debug!(?config, "starting");
     let path = config
         .paths
         .first()
         .map_or("/".to_owned(), UpgradePath::to_string);
-    let server = Server::bind(config).await?;
-    reload_at_hangup(server.tls())?;
+    let Some(server) = bind(Server::bind(config), &mut signals).await? else {
+        return Ok(());
+    };
+    tokio::spawn(reload(server.tls(), hangups));
     for endpoint in server.endpoints() {
-        let (websocket, http) = (endpoint.websocket_url(&path), endpoint.http_url());
-        info!(address = %endpoint, websocket, http, "listening");
+        log_endpoint(endpoint, &path, None);
     }
     // In a task, so that connections are accepted on a thread that serves them.
     Ok(tokio::spawn(server.serve(shutdown(signals))).await?)
 }
 
-async fn proxy(config: ProxyConfig, signals: Signals) -> Result<(), Box<dyn Error>> {
+async fn proxy(
+    config: ProxyConfig,
+    mut signals: Signals,
+    hangups: Hangups,
+) -> Result<(), Box<dyn Error>> {
     debug!(?config, "starting");
     let upstream = config.upstream.clone();
-    let proxy = Proxy::bind(config).await?;
-    reload_at_hangup(proxy.tls())?;
+    let Some(proxy) = bind(Proxy::bind(config), &mut signals).await? else {
+        return Ok(());
+    };
+    tokio::spawn(reload(proxy.tls(), hangups));
     for endpoint in proxy.endpoints() {
-        let (websocket, http) = (endpoint.websocket_url("/"), endpoint.http_url());
-        info!(address = %endpoint, websocket, http, %upstream, "listening");
+        log_endpoint(endpoint, "/", Some(&upstream));
     }
     Ok(tokio::spawn(proxy.serve(shutdown(signals))).await?)
 }
 
-fn reload_at_hangup(tls: Option<Arc<Acceptor>>) -> io::Result<()> {
-    if let Some(tls) = tls {
-        tokio::spawn(tls.reload_at(Hangups::new()?));
+/// Waits until a server or a proxy listens, unless a signal stops it before.
+async fn bind<T>(
+    bound: impl Future<Output = Result<T, StartError>>,
+    signals: &mut Signals,
+) -> Result<Option<T>, StartError> {
+    tokio::select! {
+        bound = bound => bound.map(Some),
+        signal = signals.recv() => {
+            info!("{}: stopping before anything is listened on", signal.name);
+            Ok(None)
+        }
     }
-    Ok(())
+}
+
+fn log_endpoint(endpoint: &Endpoint, path: &str, upstream: Option<&dyn Display>) {
+    let (websocket, http) = (endpoint.websocket_url(path), endpoint.http_url());
+    let upstream = upstream.map(tracing::field::display);
+    info!(address = %endpoint, websocket, http, upstream, "listening");
+}
+
+/// Reads the certificate anew at every hangup, if there is one.
+async fn reload(tls: Option<Arc<Acceptor>>, mut hangups: Hangups) {
+    match tls {
+        Some(tls) => tls.reload_at(hangups).await,
+        None => loop {
+            hangups.recv().await;
+            info!("SIGHUP: ignored, for there is no certificate to read again");
+        },
+    }
 }
 
 /// A runtime with so many threads, or one for each core.
@@ -109,13 +158,18 @@ fn runtime(threads: Option<usize>) -> io::Result<Runtime> {
     builder.worker_threads(threads).enable_all().build()
 }
 
-/// Waits for the first signal to stop. A second one ends the process at once.
+/// Waits for the request to stop. A second request ends the process at once.
 async fn shutdown(mut signals: Signals) {
     let first = signals.recv().await;
     info!("{}: stopping; once more to stop at once", first.name);
+    let by_then = Instant::now() + SAME_REQUEST;
     tokio::spawn(async move {
+        while let Ok(again) = timeout_at(by_then, signals.recv()).await {
+            debug!("{}: the same request", again.name);
+        }
         let second = signals.recv().await;
         warn!("{}: stopped at once", second.name);
+        logging::flush();
         process::exit(second.exit_code.into());
     });
 }

@@ -69,9 +69,9 @@ impl Server {
         self.listening.tls.clone()
     }
 
-    /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, spread
-    /// over the first half of [`ServerConfig::drain`]; new ones are refused with 503; what is left
-    /// when the time is up is dropped.
+    /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, a thousand
+    /// a second or all in the first half of [`ServerConfig::drain`]; new ones are refused with 503;
+    /// what is left when the time is up is dropped.
     ///
     /// When this returns, no task of the server's is left, and no address is listened on. Dropping
     /// it instead aborts them all.

@@ -8,17 +8,38 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-/// The time over which the closes of a drain are spread.
+/// The least time from one close to the next, on average: few sessions are closed at once, and a
+/// herd of them so that it does not come back as one.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The time over which the closes of a drain are spread, and what is not closed may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) start: Instant,
     pub(crate) length: Duration,
+    /// The part of it that is enough for the closes.
+    pub(crate) spread: Duration,
 }
 
 impl Window {
-    /// The moment that lies `share` of the way through, with `share` from 0 to 1.
+    /// A window that begins now, for so many sessions.
+    fn new(length: Duration, sessions: usize) -> Self {
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        Self {
+            start: Instant::now(),
+            length,
+            spread: PAUSE.saturating_mul(sessions).min(length),
+        }
+    }
+
+    /// The moment that lies `share` of the way through the closes, with `share` from 0 to 1.
     pub(crate) fn at(&self, share: f64) -> Instant {
-        self.start + self.length.mul_f64(share)
+        self.start + self.spread.mul_f64(share)
+    }
+
+    /// The end of it.
+    pub(crate) fn end(&self) -> Instant {
+        self.start + self.length
     }
 }
 
@@ -59,12 +80,10 @@ impl Shutdown {
         Drain(Arc::clone(&self.0))
     }
 
-    /// Begins the drain, which sessions are to leave within `window` from now.
-    pub(crate) fn begin(&self, window: Duration) {
-        self.0.window.get_or_init(|| Window {
-            start: Instant::now(),
-            length: window,
-        });
+    /// Begins the drain, which `sessions` are to leave within `window` from now.
+    pub(crate) fn begin(&self, window: Duration, sessions: usize) {
+        let signal = &self.0;
+        signal.window.get_or_init(|| Window::new(window, sessions));
         // Nobody is woken behind the lock, which those that wake may want.
         for waker in self.0.wakers() {
             waker.wake();
@@ -167,15 +186,27 @@ mod tests {
             .map(|_| tokio::spawn(timeout(PATIENCE, shutdown.subscribe().begun())))
             .collect();
         yield_now().await;
-        shutdown.begin(SECOND);
-        let window = Window {
-            start: Instant::now(),
-            length: SECOND,
-        };
+        shutdown.begin(SECOND, 100);
+        let window = Window::new(SECOND, 100);
         for wait in waits {
             assert_eq!(wait.await.expect("no panic"), Ok(window));
         }
         assert_eq!(shutdown.subscribe().begun().now_or_never(), Some(window));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_closes_are_spread_over_less_than_the_window() {
+        for (sessions, milliseconds) in [(0, 0), (1, 1), (50, 50), (1_000, 1_000), (5_000, 1_000)] {
+            let window = Window::new(SECOND, sessions);
+            let spread = Duration::from_millis(milliseconds);
+            assert_eq!(window.at(0.0), window.start);
+            assert_eq!(window.at(1.0), window.start + spread, "{sessions}");
+            assert_eq!(window.end(), window.start + SECOND);
+        }
+        assert_eq!(
+            Window::new(Duration::MAX, usize::MAX).spread,
+            PAUSE * u32::MAX
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -186,7 +217,7 @@ mod tests {
         let mut elsewhere = Context::from_waker(&stranger);
         assert!(begun.poll_unpin(&mut elsewhere).is_pending());
         let (begun, ()) = tokio::join!(timeout(PATIENCE, begun), async {
-            shutdown.begin(SECOND);
+            shutdown.begin(SECOND, 1);
         });
         assert!(begun.is_ok());
     }
@@ -211,7 +242,7 @@ mod tests {
             let wait = begun.poll_unpin(&mut Context::from_waker(&waker));
             assert!(wait.is_pending());
             *task.0.lock().expect("no panic") = Some(begun);
-            shutdown.begin(SECOND);
+            shutdown.begin(SECOND, 1);
             done.send(shutdown.0.waiting().len())
         });
         assert_eq!(is_done.recv_timeout(PATIENCE), Ok(0));

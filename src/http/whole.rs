@@ -180,7 +180,7 @@ mod tests {
     async fn of_anything_else_nothing_is_lost_and_nothing_answered() {
         let long = format!("X-Long: {}\r\nHost:", "x".repeat(HEAD));
         let draining = Shutdown::new();
-        draining.begin(Duration::ZERO);
+        draining.begin(Duration::ZERO, 0);
         let running = Shutdown::new();
         for (read, places, shutdown) in [
             ("", 1, &running),

@@ -18,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::close::{End, WORDS};
 use crate::listen::{Caller, Http, TlsVersion};
+use crate::logging;
 
 /// The type of an exposition.
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -156,6 +157,8 @@ impl Metrics {
             "Errors of accept, but for those of one peer",
             accept_errors,
         );
+        let help = "Log lines that were dropped, since nobody read them in time";
+        ours.register("log_lines_dropped", help, logging::dropped_lines());
         metrics
     }
 

@@ -1,11 +1,11 @@
 //! Unix: SIGINT, SIGTERM and SIGHUP, `RLIMIT_NOFILE`, permissions, `unix:PATH`.
 
+use std::fs;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
-use std::{fs, os::unix::net::UnixStream as BlockingUnixStream};
 
 use nix::unistd::Group;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -222,9 +222,21 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             "a file that is not a socket is in the way",
         ));
     }
-    match BlockingUnixStream::connect(path) {
+    match connect_at_once(path) {
         Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(full) if full.kind() == ErrorKind::WouldBlock => Err(io::Error::new(
+            ErrorKind::AddrInUse,
+            "another process listens there, and does not accept: it may have hung",
+        )),
         Err(other) => Err(other),
         Ok(_live) => Err(ErrorKind::AddrInUse.into()),
     }
+}
+
+/// Connects, and does not wait where the backlog is full.
+fn connect_at_once(path: &Path) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(socket)
 }

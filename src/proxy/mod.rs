@@ -28,10 +28,12 @@ mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::accept::{Connections, DrainPlan, Listening, StartError};
+use tokio::task::spawn_blocking;
+
+use crate::accept::{Connections, DrainPlan, Listening, StartError, patiently};
 use crate::address::Endpoint;
 use crate::config::ProxyConfig;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, TlsError};
 use forward::Forwarder;
 use service::ProxyService;
 
@@ -54,9 +56,12 @@ impl Proxy {
     /// When a certificate cannot be had, or an address cannot be listened on; then none is.
     pub async fn bind(config: ProxyConfig) -> Result<Self, StartError> {
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
+        // On a thread that files may hold up.
+        let making = spawn_blocking(|| Forwarder::new(config));
+        let made = patiently("the certificates of authorities", making).await;
         Ok(Self {
             listening,
-            forwarder: Forwarder::new(config)?,
+            forwarder: made.map_err(TlsError::from)??,
         })
     }
 

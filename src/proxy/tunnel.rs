@@ -148,7 +148,7 @@ where
 /// Waits for the end of the drain.
 async fn drained(drain: &Drain) {
     let window = drain.begun().await;
-    sleep_until(window.at(1.0)).await;
+    sleep_until(window.end()).await;
 }
 
 /// Both directions.

@@ -125,11 +125,12 @@ mod tests {
         let mut timer = pin!(sleep_until(start + SECOND));
         let (first, ()) = tokio::join!(alert(&mut alarm, timer.as_mut()), async {
             advance(SECOND / 2).await;
-            shutdown.begin(SECOND);
+            shutdown.begin(SECOND, 1_000);
         });
         let window = Window {
             start: start + SECOND / 2,
             length: SECOND,
+            spread: SECOND,
         };
         assert_eq!(first, Alert::Drain(window));
         assert_eq!(alert(&mut alarm, timer.as_mut()).await, Alert::Clock);

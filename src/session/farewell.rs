@@ -1,12 +1,13 @@
 //! The close handshake, and what it comes to.
 
 use std::future::poll_fn;
+use std::mem;
 use std::task::Poll;
 
 use tokio::time::timeout;
 
-use super::Session;
 use super::protocol::Received;
+use super::{Report, Session};
 use crate::close::{End, Parting};
 use crate::wire::Transport;
 
@@ -16,10 +17,38 @@ pub(super) struct Farewell {
     pub(super) parting: Parting,
 }
 
+/// A session whose end is known, and is reported even where the farewell is cut.
+struct Leaving<'a, S> {
+    session: &'a mut Session<S>,
+    end: End,
+}
+
+impl<S> Leaving<'_, S> {
+    fn take_end(&mut self) -> End {
+        mem::replace(&mut self.end, End::Cut)
+    }
+}
+
+impl<S> Drop for Leaving<'_, S> {
+    fn drop(&mut self) {
+        let end = self.take_end();
+        self.session.ledger.cut(end);
+    }
+}
+
 impl<S> Session<S>
 where
     S: Transport,
 {
+    /// Ends the session, and reports it.
+    pub(super) async fn leave(&mut self, end: End) -> Report {
+        let session = self;
+        let mut leaving = Leaving { session, end };
+        let farewell = leaving.session.close(&leaving.end).await;
+        let end = leaving.take_end();
+        leaving.session.ledger.report(end, farewell)
+    }
+
     /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
     pub(super) async fn close(&mut self, end: &End) -> Farewell {
         let said = match end {

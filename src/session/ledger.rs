@@ -1,18 +1,28 @@
 //! What a session counts: all of it for its report, and what is new for the metrics.
 
+use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use super::Report;
+use super::farewell::Farewell;
+use crate::close::{End, Parting};
 use crate::frames::Opcode;
+use crate::listen::Caller;
 use crate::metrics::{Metrics, Tally, Traffic};
 use crate::moment::Moment;
 
 /// The least time between two additions to what all sessions share.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A session's count of its messages.
+/// A session's count of its messages, and its report. Where it is dropped without one, the session
+/// was cut.
 pub(super) struct Ledger {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) caller: Caller,
+    /// When the session began, until its end is reported.
+    start: Option<Moment>,
     received: Traffic,
     sent: Traffic,
     /// What is not in the metrics yet. An idle session has none.
@@ -25,9 +35,11 @@ struct Recent {
 }
 
 impl Ledger {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, caller: Caller, start: Moment) -> Self {
         Self {
             metrics,
+            caller,
+            start: Some(start),
             received: Traffic::default(),
             sent: Traffic::default(),
             recent: None,
@@ -36,10 +48,6 @@ impl Ledger {
 
     pub(super) fn received(&self) -> Traffic {
         self.received
-    }
-
-    pub(super) fn sent(&self) -> Traffic {
-        self.sent
     }
 
     /// Counts a message that came at `now` and goes back.
@@ -98,6 +106,34 @@ impl Ledger {
             self.metrics.add(&recent.tally);
         }
     }
+
+    /// Reports the end of the session, to the log and the metrics too.
+    pub(super) fn report(&mut self, end: End, farewell: Farewell) -> Report {
+        let lasted = self
+            .start
+            .take()
+            .map_or(Duration::ZERO, |start| Moment::now().since(start));
+        let Farewell { clean, parting } = farewell;
+        self.metrics.end(&end, lasted);
+        let report = Report {
+            end,
+            clean,
+            received: self.received,
+            sent: self.sent,
+            lasted,
+            parting,
+        };
+        report.log(self.caller);
+        report
+    }
+
+    /// Reports the end of a session that is dropped, unless that is done.
+    pub(super) fn cut(&mut self, end: End) {
+        if self.start.is_some() {
+            let (clean, parting) = (false, Parting::Drop);
+            self.report(end, Farewell { clean, parting });
+        }
+    }
 }
 
 /// Its place among the kinds of a direction.
@@ -111,5 +147,9 @@ fn kind(opcode: Opcode) -> usize {
 impl Drop for Ledger {
     fn drop(&mut self) {
         self.add_up();
+        self.cut(match thread::panicking() {
+            true => End::Lost(io::Error::other("the session failed")),
+            false => End::Cut,
+        });
     }
 }

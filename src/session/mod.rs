@@ -16,7 +16,8 @@
 //! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
 //! | [`schedule`] | the clock |
 //! | [`alarm`] | what wakes a session besides its peer |
-//! | [`ledger`] | what is counted |
+//! | [`ledger`] | what is counted, and reported at the end |
+//! | [`report`] | that report |
 //! | [`farewell`] | the close handshake |
 //! | [`flood`] | the limit on control frames |
 //! | [`faulty`] | sessions that misbehave as they are asked to |
@@ -32,6 +33,7 @@ mod ledger;
 mod outbox;
 mod plain;
 mod protocol;
+mod report;
 mod schedule;
 mod writer;
 
@@ -41,27 +43,25 @@ use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite;
 use tracing::trace;
 
-use crate::close::{End, Parting};
+use crate::close::End;
 use crate::config::ServerConfig;
 use crate::frames::Opcode;
 use crate::listen::Caller;
 use crate::metrics::{Metrics, Traffic};
-use crate::moment::Moment;
 use crate::shutdown::Drain;
 use crate::wire::{Transport, Wire};
 use alarm::{Alarm, Alert};
 use codec::Codec;
-use farewell::Farewell;
 use flood::ControlBudget;
 use ledger::Ledger;
 use protocol::Received;
+pub(crate) use report::Report;
 use schedule::{Due, Line, Schedule};
 use writer::Writer;
 
@@ -71,22 +71,8 @@ const TURN_MESSAGES: u64 = 256;
 /// Bytes that a session echoes before others have their turn.
 const TURN_BYTES: u64 = 256 << 10;
 
-/// What is left of a session.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) end: End,
-    /// Whether both sides sent Close.
-    pub(crate) clean: bool,
-    pub(crate) received: Traffic,
-    pub(crate) sent: Traffic,
-    pub(crate) lasted: Duration,
-    /// How to leave the stream that the session had.
-    pub(crate) parting: Parting,
-    pub(crate) caller: Caller,
-}
-
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
-/// is over, and gives the stream back.
+/// is over, and gives the stream back. Dropped before that, it is reported as cut.
 pub(crate) fn run<S>(
     stream: S,
     early: &[u8],
@@ -100,23 +86,11 @@ where
 {
     let start = Instant::now();
     let mut session = Session::new(stream, early, config, metrics, drain, start, caller);
-    let start = Moment::from(start);
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse().await;
         // Boxed, for a session must not have room all the time for what comes but once.
-        let Farewell { clean, parting } = Box::pin(session.close(&end)).await;
-        let lasted = Instant::from(start).elapsed();
-        session.ledger.metrics.end(&end, lasted);
-        let report = Report {
-            end,
-            clean,
-            received: session.ledger.received(),
-            sent: session.ledger.sent(),
-            lasted,
-            parting,
-            caller: session.caller,
-        };
+        let report = Box::pin(session.leave(end)).await;
         (report, session.wire.into_inner())
     }
 }
@@ -130,8 +104,6 @@ struct Session<S> {
     controls: ControlBudget,
     ledger: Ledger,
     config: Arc<ServerConfig>,
-    /// For log lines.
-    caller: Caller,
 }
 
 impl<S> Session<S> {
@@ -152,9 +124,8 @@ impl<S> Session<S> {
             schedule: Schedule::new(&config, start, rand::random()),
             alarm: Alarm::new(drain),
             controls: ControlBudget::new(start.into()),
-            ledger: Ledger::new(metrics),
+            ledger: Ledger::new(metrics, caller, start.into()),
             config,
-            caller,
         }
     }
 }
@@ -293,7 +264,7 @@ where
     /// Does with what was received what it asks for.
     fn answer(&mut self, received: Received, cx: &mut Context<'_>) -> Result<(), End> {
         let payload = self.codec.payload();
-        trace!(parent: &self.caller.span(), message = received.preview(payload), "received");
+        trace!(parent: &self.ledger.caller.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
                 self.ledger

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustls::Error;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use tokio::task::JoinError;
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,15 @@ pub enum TlsError {
     /// A host whose certificate could not be verified.
     #[error("{0} is no name that a certificate can be for")]
     BadName(String),
+    /// The files were not read in this time.
+    #[error(
+        "the files were not read within {0:?}: is one of them a named pipe that nobody writes to, or \
+         on a disk that does not answer?"
+    )]
+    Late(Duration),
+    /// The work on a certificate failed.
+    #[error("cannot load the certificate: {0}")]
+    Failed(#[from] JoinError),
     /// No certificate could be made.
     #[error("cannot make a self-signed certificate: {0}")]
     Make(#[from] rcgen::Error),

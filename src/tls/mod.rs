@@ -14,14 +14,18 @@ mod stream;
 
 use std::fmt::Write;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tracing::field::display;
 use tracing::{error, info};
 
 use crate::address::Address;
@@ -39,6 +43,9 @@ const HTTP2: &[u8] = b"h2";
 /// The protocols that are offered (RFC 7301), best first.
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
+/// Time that files have to be read again.
+const RELOAD_TIME: Duration = Duration::from_secs(5);
+
 /// Speaks TLS with those who connect. Its certificate can be replaced while it does.
 #[derive(Debug)]
 pub struct Acceptor {
@@ -50,10 +57,11 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Reads or makes the certificate, for a server that listens on `addresses`.
+    /// Reads or makes the certificate, for a server that listens on `addresses`. It takes as long as
+    /// the files take.
     pub(crate) fn new(source: CertificateSource, addresses: &[Address]) -> Result<Self, TlsError> {
         let names = self_signed::names(addresses);
-        let current = RwLock::new(load(&source, &names)?);
+        let current = RwLock::new(load(&source, &names)?.announce()?);
         Ok(Self {
             source,
             names,
@@ -66,22 +74,40 @@ impl Acceptor {
     /// # Errors
     /// When the new certificate cannot be had; then the old one stays.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let new = load(&self.source, &self.names)?;
+        self.replace(load(&self.source, &self.names)?)
+    }
+
+    fn replace(&self, loaded: Loaded) -> Result<(), TlsError> {
+        let new = loaded.announce()?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
-    /// Reloads at every hangup, and logs what comes of it.
+    /// Reloads at every hangup, and logs what comes of it. One that comes meanwhile begins anew.
     pub async fn reload_at(self: Arc<Self>, mut hangups: Hangups) {
+        hangups.recv().await;
         loop {
-            hangups.recv().await;
-            let acceptor = Arc::clone(&self);
-            // Files may be slow, and sessions must not wait for them.
-            match spawn_blocking(move || acceptor.reload()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => error!(%error, "the certificate stays as it was"),
-                Err(panic) => error!(%panic, "the certificate stays as it was"),
+            tokio::select! {
+                biased;
+                () = hangups.recv() => continue,
+                reloaded = self.reload_in_time() => {
+                    if let Err(error) = reloaded {
+                        error!(%error, "the certificate stays as it was");
+                    }
+                }
             }
+            hangups.recv().await;
+        }
+    }
+
+    /// Reloads where files may be slow, for sessions must not wait for them. What comes too late is
+    /// not used.
+    async fn reload_in_time(&self) -> Result<(), TlsError> {
+        let (source, names) = (self.source.clone(), self.names.clone());
+        let loading = spawn_blocking(move || load(&source, &names));
+        match timeout(RELOAD_TIME, loading).await {
+            Ok(loaded) => self.replace(loaded??),
+            Err(_late) => Err(TlsError::Late(RELOAD_TIME)),
         }
     }
 
@@ -106,39 +132,49 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Reads or makes a certificate, and says which it is.
-fn load(source: &CertificateSource, names: &[String]) -> Result<Arc<ServerConfig>, TlsError> {
-    let certified = match source {
-        CertificateSource::Files { certificate, key } => {
-            let certified = certificate::load(certificate, key)?;
-            let file = certificate.display();
-            info!(%file, sha256 = fingerprint(&certified), "certificate");
-            certified
-        }
-        CertificateSource::SelfSigned { directory: None } => {
-            let certified = self_signed::make(names)?;
-            let sha256 = fingerprint(&certified);
-            info!(
-                sha256,
-                "self-signed certificate: compare this with what a browser shows, and proceed; for \
-                 other clients keep it with --tls-self-signed-dir"
-            );
-            certified
-        }
+/// A certificate that was read or made, and the file that it is in.
+struct Loaded {
+    certified: CertifiedKey,
+    file: Option<PathBuf>,
+    /// What is to be said of it.
+    note: &'static str,
+}
+
+impl Loaded {
+    /// Says which certificate it is, for it is used from now on.
+    fn announce(self) -> Result<Arc<ServerConfig>, TlsError> {
+        let sha256 = fingerprint(&self.certified);
+        let file = self.file.as_ref().map(|file| display(file.display()));
+        info!(file, sha256, "{}", self.note);
+        server_config(self.certified)
+    }
+}
+
+/// Reads or makes a certificate.
+fn load(source: &CertificateSource, names: &[String]) -> Result<Loaded, TlsError> {
+    Ok(match source {
+        CertificateSource::Files { certificate, key } => Loaded {
+            certified: certificate::load(certificate, key)?,
+            file: Some(certificate.clone()),
+            note: "certificate",
+        },
+        CertificateSource::SelfSigned { directory: None } => Loaded {
+            certified: self_signed::make(names)?,
+            file: None,
+            note: "self-signed certificate: compare this with what a browser shows, and proceed; for \
+                   other clients keep it with --tls-self-signed-dir",
+        },
         CertificateSource::SelfSigned {
             directory: Some(directory),
         } => {
             let (certified, file) = self_signed::keep_in(directory, names)?;
-            let (file, sha256) = (file.display(), fingerprint(&certified));
-            info!(
-                %file,
-                sha256,
-                "self-signed certificate: give clients this file to trust, as curl --cacert does"
-            );
-            certified
+            Loaded {
+                certified,
+                file: Some(file),
+                note: "self-signed certificate: give clients this file to trust, as curl --cacert does",
+            }
         }
-    };
-    server_config(certified)
+    })
 }
 
 fn server_config(certified: CertifiedKey) -> Result<Arc<ServerConfig>, TlsError> {

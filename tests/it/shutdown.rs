@@ -5,6 +5,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::http2;
 use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 
 #[tokio::test]
@@ -36,6 +37,27 @@ async fn every_session_is_closed_with_1001_and_then_serving_ends() {
         TcpStream::connect(address).await.is_err(),
         "nobody listens any more"
     );
+}
+
+#[tokio::test]
+async fn few_sessions_are_closed_at_once() {
+    let server = TestServer::start_with(ServerConfig {
+        drain: Duration::from_secs(3600),
+        h2c: true,
+        ..config()
+    })
+    .await;
+    let client = server.connect().await;
+    let mut http2 = http2::connect(server.address).await;
+    let over_http2 = http2.client().await;
+    let idle = server.raw().await;
+    let running = server.stop();
+    // A close anywhere in the first half hour would hardly come in time.
+    for frame in [client.expect_close().await, over_http2.expect_close().await] {
+        assert_eq!(frame.expect("a code").code, CloseCode::Away);
+    }
+    soon(running).await.unwrap();
+    assert!(idle.rest().await.is_empty());
 }
 
 #[tokio::test]

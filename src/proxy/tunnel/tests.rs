@@ -145,7 +145,7 @@ async fn silence_and_the_end_of_the_drain_end_it() {
     assert_eq!(report.lasted.as_secs(), 9);
 
     let (_client, _upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
-    shutdown.begin(limit);
+    shutdown.begin(limit, usize::MAX);
     let report = report.await;
     assert!(matches!(report.end, End::Drained), "{report:?}");
     assert_eq!(report.lasted.as_secs(), 5);
@@ -160,7 +160,7 @@ async fn the_end_of_the_drain_ends_what_never_pauses() {
         early: Vec::new(),
     });
     let drain = shutdown.subscribe();
-    shutdown.begin(Duration::from_millis(50));
+    shutdown.begin(Duration::from_millis(50), usize::MAX);
     let running = run(client, upstream, None, drain);
     let report = timeout(SOON, running).await.unwrap();
     assert!(matches!(report.end, End::Drained), "{report:?}");

@@ -1,5 +1,7 @@
 //! How a session ends, by its scenario or in spite of it.
 
+use std::mem;
+
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -7,7 +9,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use super::{LONGEST_SILENCE, Play};
 use crate::close::{End, Parting};
 use crate::scenario::Closing;
-use crate::session::Farewell;
+use crate::session::Report;
+use crate::session::farewell::Farewell;
 use crate::shutdown::Drain;
 use crate::wire::{Transport, Wire};
 
@@ -44,12 +47,40 @@ impl From<End> for Finish {
     }
 }
 
+/// A session whose end is known, and is reported even where its farewell is cut.
+struct Leaving<'a, S> {
+    play: &'a mut Play<S>,
+    finish: Finish,
+}
+
+impl<S> Leaving<'_, S> {
+    fn take_end(&mut self) -> End {
+        mem::replace(&mut self.finish, End::Cut.into()).into()
+    }
+}
+
+impl<S> Drop for Leaving<'_, S> {
+    fn drop(&mut self) {
+        let end = self.take_end();
+        self.play.session.ledger.cut(end);
+    }
+}
+
 impl<S> Play<S>
 where
     S: Transport,
 {
+    /// Ends the session, and reports it.
+    pub(super) async fn leave(&mut self, finish: Finish, drain: &Drain) -> Report {
+        let play = self;
+        let mut leaving = Leaving { play, finish };
+        let farewell = leaving.play.part(&leaving.finish, drain).await;
+        let end = leaving.take_end();
+        leaving.play.session.ledger.report(end, farewell)
+    }
+
     /// Ends the session, as far as the scenario lets it.
-    pub(super) async fn part(&mut self, finish: &Finish, drain: &Drain) -> Farewell {
+    async fn part(&mut self, finish: &Finish, drain: &Drain) -> Farewell {
         let parting = |parting| Farewell {
             clean: false,
             parting,

@@ -76,19 +76,7 @@ where
     let mut play = Play::new(session, script.scenario, start);
     play.open(script);
     let finish = poll_fn(|cx| play.poll(cx)).await;
-    let farewell = play.part(&finish, &drain).await;
-    let end = End::from(finish);
-    let lasted = start.elapsed();
-    play.session.ledger.metrics.end(&end, lasted);
-    let report = Report {
-        end,
-        clean: farewell.clean,
-        received: play.session.ledger.received(),
-        sent: play.session.ledger.sent(),
-        lasted,
-        parting: farewell.parting,
-        caller: play.session.caller,
-    };
+    let report = play.leave(finish, &drain).await;
     (report, play.session.wire.into_inner().into_inner())
 }
 

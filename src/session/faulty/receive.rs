@@ -91,7 +91,7 @@ where
     /// Does with what was received what it asks for.
     pub(super) fn answer(&mut self, received: Received, now: Instant) -> Result<(), Finish> {
         let payload = self.session.codec.payload();
-        trace!(parent: &self.session.caller.span(), message = received.preview(payload), "received");
+        trace!(parent: &self.session.ledger.caller.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
                 let heard_at = self.session.wire.alive_at();

@@ -116,7 +116,8 @@ fn a_session_leaves_at_its_share_of_the_window() {
     let mut schedule = schedule(start, 0.0);
     let window = Window {
         start: start + secs(1.0),
-        length: secs(4.0),
+        length: secs(8.0),
+        spread: secs(4.0),
     };
     schedule.leave(window, 0.25);
     let happened = run(&mut schedule, start, HOUR, |now| quiet_since(start + now));

@@ -166,7 +166,7 @@ async fn a_drain_closes_with_1001_within_its_window() {
     let mut client = Client::start(quiet());
     client.send(&frame(TEXT, b"hello")).await;
     client.expect(TEXT, b"hello").await;
-    client.shutdown.begin(Duration::from_secs(4));
+    client.shutdown.begin(Duration::from_secs(4), usize::MAX);
     let (first, payload) = client.frame().await;
     assert_eq!((first, &payload[..2]), (CLOSE, &1001_u16.to_be_bytes()[..]));
     assert!(
@@ -186,7 +186,7 @@ async fn a_drain_closes_with_1001_within_its_window() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_answer_our_close_is_dropped() {
     let mut client = Client::start(quiet());
-    client.shutdown.begin(Duration::ZERO);
+    client.shutdown.begin(Duration::ZERO, usize::MAX);
     let (first, _) = client.frame().await;
     let closed = Instant::now();
     assert_eq!(first, CLOSE);

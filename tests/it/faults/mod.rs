@@ -38,10 +38,17 @@
 //! | 43 | either side closes, resets, half-closes | the other sees the same | `proxy::tunnels::an_end_of_…`, `a_reset_of_…` |
 //! | 44 | hop-by-hop headers, forged `X-Forwarded-For` | removed; appended to | `proxy::forwarding::the_upstream_sees_…` |
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
+//! | 46 | a log that nobody reads, a closed one, a full disk | nothing stops; lost lines are counted | `stderr::…` |
+//! | 47 | a signal to stop twice within 500 ms | one drain | `ending::a_request_to_stop_…` |
+//! | 52 | files, name servers and Unix sockets that block | exit in time, a word at the start | `ending::a_reload_…`, `a_start_…`, `a_name_server_…`, `a_unix_socket_…` |
 
+#[cfg(unix)]
+mod ending;
 mod flow;
 mod frames;
 mod handshake;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(unix)]
+mod stderr;

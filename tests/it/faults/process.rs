@@ -16,7 +16,10 @@ pub async fn serve(args: &[&str]) -> Running {
 /// The same for so many connections that their log lines would fill the pipe.
 pub async fn serve_many(args: &[&str]) -> Running {
     let mut command = command(args);
-    command.env("RUST_LOG", "echobeat::connection=warn,info");
+    command.env(
+        "RUST_LOG",
+        "echobeat::connection=warn,echobeat::session=warn,info",
+    );
     Running::start(command).await
 }
 

@@ -48,7 +48,7 @@ async fn a_stalled_server_does_nothing_for_an_hour() {
 async fn a_drain_ends_a_stall_at_once() {
     let client = play("stall");
     tokio::time::sleep(SECOND).await;
-    client.shutdown.begin(10 * SECOND);
+    client.shutdown.begin(10 * SECOND, usize::MAX);
     let report = client.expect_end().await;
     assert_eq!((report.end.code(), report.lasted), (1006, SECOND));
 }
@@ -136,13 +136,13 @@ async fn a_timed_close_comes_behind_the_message_at_hand() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_says_so_where_it_can() {
     let client = play("who");
-    client.shutdown.begin(SECOND);
+    client.shutdown.begin(SECOND, usize::MAX);
     client.expect_close(1001).await;
 
     // In the middle of a frame, it cannot.
     let client = start(quiet(), "rate:1KiB,burst:1x1MiB", PIPE);
     tokio::time::sleep(SECOND).await;
-    client.shutdown.begin(SECOND);
+    client.shutdown.begin(SECOND, usize::MAX);
     let report = end(client).await;
     assert_eq!(
         (report.end.word(), report.parting),

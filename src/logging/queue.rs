@@ -1,0 +1,229 @@
+//! Log lines on their way to stderr: one thread writes them, and no other waits for it, for nobody
+//! may read them.
+
+use std::io::{self, ErrorKind, Write};
+use std::mem;
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::counter::Counter;
+use tracing::warn;
+
+/// Most bytes that wait to be written, while at most as many are being written.
+const MOST_WAITING: usize = 1 << 20;
+
+/// Time from the end of one look at the queue to the next: a flood of lines wakes the thread once in
+/// it, and not once a line.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Lines that this process has dropped.
+pub(super) static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
+
+/// Lines that wait for the thread that writes them.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// There is something to write.
+    filled: Condvar,
+    /// All that was to be written has been.
+    written: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: Vec<Box<[u8]>>,
+    bytes: usize,
+    /// Whether what was taken last is still being written.
+    is_writing: bool,
+    /// Whether the thread waits for the queue to be filled.
+    is_idle: bool,
+    /// Lines that were dropped, and not reported yet.
+    dropped: u64,
+    /// Whether the last line could not be written. Then it is too early to report anything.
+    is_failing: bool,
+}
+
+impl State {
+    fn drop_line(&mut self) {
+        self.dropped += 1;
+        DROPPED.inc();
+    }
+
+    /// Whether there is nothing to write, be it a report.
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && (self.dropped == 0 || self.is_failing)
+    }
+}
+
+impl Queue {
+    pub(super) const fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                waiting: Vec::new(),
+                bytes: 0,
+                is_writing: false,
+                is_idle: false,
+                dropped: 0,
+                is_failing: false,
+            }),
+            filled: Condvar::new(),
+            written: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a line into the queue, or drops it where that is full.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut state = self.state();
+        if state.bytes + line.len() > MOST_WAITING {
+            return state.drop_line();
+        }
+        state.bytes += line.len();
+        state.waiting.push(line.into());
+        if mem::take(&mut state.is_idle) {
+            drop(state);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Writes to `sink` what comes, for ever.
+    pub(super) fn run(&self, sink: impl Write) -> ! {
+        let mut sink = Sink::new(sink);
+        loop {
+            let (lines, dropped) = self.take();
+            if dropped > 0 {
+                // Behind the lines that waited when the queue was full.
+                warn!(
+                    lines = dropped,
+                    "log lines were dropped: stderr did not take them in time"
+                );
+            }
+            for line in lines {
+                self.note(sink.write(&line));
+            }
+            self.state().is_writing = false;
+            self.written.notify_all();
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Waits for lines, or for a number of dropped ones to report.
+    fn take(&self) -> (Vec<Box<[u8]>>, u64) {
+        let mut state = self.state();
+        while state.is_empty() {
+            state.is_idle = true;
+            let filled = self.filled.wait(state);
+            state = filled.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_idle = false;
+        state.is_writing = true;
+        state.bytes = 0;
+        let dropped = match state.is_failing {
+            true => 0,
+            false => mem::take(&mut state.dropped),
+        };
+        (mem::take(&mut state.waiting), dropped)
+    }
+
+    /// Notes what became of a line.
+    fn note(&self, fate: Fate) {
+        let mut state = self.state();
+        state.is_failing = fate != Fate::Written;
+        if fate == Fate::Failed {
+            state.drop_line();
+        }
+    }
+
+    /// Waits until all is written, but no longer than `limit`.
+    pub(super) fn flush(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut state = self.state();
+        while state.is_writing || !state.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let written = self.written.wait_timeout(state, left);
+            state = written.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Written,
+    /// Only its beginning was written.
+    Torn,
+    Failed,
+}
+
+/// A sink for whole lines.
+struct Sink<W> {
+    sink: W,
+    /// The rest of a line that a full disk has torn: it goes before the next line.
+    rest: Vec<u8>,
+}
+
+impl<W: Write> Sink<W> {
+    fn new(sink: W) -> Self {
+        Self {
+            sink,
+            rest: Vec::new(),
+        }
+    }
+
+    fn write(&mut self, line: &[u8]) -> Fate {
+        let rest = mem::take(&mut self.rest);
+        let written = self.put(&rest);
+        if written < rest.len() {
+            self.rest = rest[written..].to_vec();
+            return Fate::Failed;
+        }
+        match self.put(line) {
+            0 if !line.is_empty() => Fate::Failed,
+            written if written == line.len() => Fate::Written,
+            written => {
+                self.rest = line[written..].to_vec();
+                Fate::Torn
+            }
+        }
+    }
+
+    /// Writes until it fails, and says how many bytes it has written.
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.sink.write(&bytes[written..]) {
+                Ok(0) => break,
+                Ok(more) => written += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Another program may have made what both write to non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
+                Err(_lost) => break,
+            }
+        }
+        written
+    }
+}
+
+/// Writes to a queue. What it is given at once is a line, or several that belong together.
+pub(super) struct Line(pub(super) &'static Queue);
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

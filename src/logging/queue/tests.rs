@@ -1,0 +1,125 @@
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+
+use super::*;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A sink that takes a write whenever the other end of the channel is read.
+struct Pipe(SyncSender<Vec<u8>>);
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.send(bytes.to_vec());
+        sent.map_err(|_| ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A queue that is written to a pipe without room, and its reader.
+fn piped() -> (Arc<Queue>, Receiver<Vec<u8>>) {
+    let queue = Arc::new(Queue::new());
+    let (pipe, reader) = mpsc::sync_channel(0);
+    let writing = Arc::clone(&queue);
+    thread::spawn(move || writing.run(Pipe(pipe)));
+    (queue, reader)
+}
+
+#[test]
+fn lines_come_out_in_order_and_all_of_them() {
+    let (queue, reader) = piped();
+    let lines: Vec<_> = (0..10_000).map(|n| format!("line {n}\n")).collect();
+    for line in &lines {
+        queue.push(line.as_bytes());
+    }
+    for line in &lines {
+        let written = reader.recv_timeout(PATIENCE).expect("it is written");
+        assert_eq!(written, line.as_bytes());
+    }
+    queue.flush(PATIENCE);
+}
+
+#[test]
+fn what_nobody_reads_is_bounded_and_nobody_waits_for_it() {
+    let (queue, reader) = piped();
+    let before = DROPPED.get();
+    let line = [b'x'; 1 << 10];
+    for _ in 0..10_000 {
+        queue.push(&line);
+    }
+    assert!(queue.state().bytes <= MOST_WAITING);
+    let begun = Instant::now();
+    queue.flush(Duration::from_millis(50));
+    assert!(begun.elapsed() < PATIENCE);
+    drop(reader);
+    // What was taken fails now, and so does what waits.
+    let failed = Instant::now() + PATIENCE;
+    while DROPPED.get() - before < 10_000 && Instant::now() < failed {
+        thread::sleep(PAUSE);
+    }
+    assert!(DROPPED.get() - before >= 10_000, "all are dropped");
+    assert!(queue.state().is_failing);
+    queue.flush(PATIENCE);
+}
+
+/// A disk with so much room.
+struct Disk {
+    room: usize,
+    written: Vec<u8>,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.room);
+        if taken == 0 {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.room -= taken;
+        self.written.extend(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_lines_whole() {
+    let written = Vec::new();
+    let mut sink = Sink::new(Disk { room: 10, written });
+    assert_eq!(sink.write(b"first\n"), Fate::Written);
+    assert_eq!(sink.write(b"second\n"), Fate::Torn);
+    assert_eq!(sink.write(b"third\n"), Fate::Failed);
+    sink.sink.room = 1;
+    assert_eq!(sink.write(b"fourth\n"), Fate::Failed);
+    sink.sink.room = 100;
+    assert_eq!(sink.write(b"fifth\n"), Fate::Written);
+    assert_eq!(sink.sink.written, b"first\nsecond\nfifth\n");
+}
+
+#[test]
+fn what_is_not_ready_yet_is_asked_again() {
+    struct Reluctant(Vec<ErrorKind>, Vec<u8>);
+    impl Write for Reluctant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.0.pop() {
+                Some(not_yet) => Err(not_yet.into()),
+                None => self.1.write(bytes),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let not_yet = vec![ErrorKind::WouldBlock, ErrorKind::Interrupted];
+    let mut sink = Sink::new(Reluctant(not_yet, Vec::new()));
+    assert_eq!(sink.write(b"line\n"), Fate::Written);
+    assert_eq!(sink.sink.1, b"line\n");
+}

@@ -1,0 +1,49 @@
+//! What is left of a session, and its last line in the log.
+
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::close::{End, Parting};
+use crate::listen::Caller;
+use crate::metrics::Traffic;
+
+/// What is left of a session.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) end: End,
+    /// Whether both sides sent Close.
+    pub(crate) clean: bool,
+    pub(crate) received: Traffic,
+    pub(crate) sent: Traffic,
+    pub(crate) lasted: Duration,
+    /// How to leave the stream that the session had.
+    pub(crate) parting: Parting,
+}
+
+impl Report {
+    /// Logs the end of the session with `caller`.
+    pub(super) fn log(&self, caller: Caller) {
+        let Self {
+            end,
+            clean,
+            received,
+            sent,
+            lasted,
+            ..
+        } = self;
+        info!(
+            parent: &caller.span(),
+            why = end.word(),
+            code = end.code(),
+            clean,
+            reason = end.to_string(),
+            messages_in = received.messages,
+            bytes_in = received.bytes,
+            messages_out = sent.messages,
+            bytes_out = sent.bytes,
+            seconds = lasted.as_millis() as f64 / 1e3,
+            "end",
+        );
+    }
+}
