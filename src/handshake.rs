@@ -19,7 +19,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::config::{ServerConfig, Subprotocol};
+use crate::config::{self, ServerConfig, Subprotocol};
 use crate::scenario::Scenario;
 
 /// Most header lines of a request.
@@ -156,7 +156,7 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
         }
     };
     check_path(request.uri().path(), config)?;
-    check_origin(headers, config)?;
+    check_origin(request, config)?;
     let subprotocol = select_subprotocol(headers, &config.subprotocols);
     let offers: Vec<_> = offers(headers).collect();
     let handshake = Handshake {
@@ -283,19 +283,30 @@ pub(crate) fn is_upgrade_path(path: &str, config: &ServerConfig) -> bool {
 }
 
 /// Refuses pages of foreign origins. Who sends no `Origin` is no browser, and could forge it.
-fn check_origin(headers: &HeaderMap, config: &ServerConfig) -> Result<(), Refusal> {
+fn check_origin<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Refusal> {
     let allowed = &config.allowed_origins;
+    let host = host(request).unwrap_or_default();
     let known = |value: &HeaderValue| {
         let value = value.to_str().unwrap_or_default();
         allowed.iter().any(|origin| origin.matches(value))
+            || config::is_own(value, host, &config.listen)
     };
-    if allowed.is_empty() || headers.get_all(ORIGIN).iter().all(known) {
+    if allowed.is_empty() || request.headers().get_all(ORIGIN).iter().all(known) {
         return Ok(());
     }
     Err(Refusal::new(
         StatusCode::FORBIDDEN,
         "Pages of this origin may not connect here.",
     ))
+}
+
+/// The host that a request is for, and its port where it is not the scheme's own.
+pub(crate) fn host<B>(request: &Request<B>) -> Option<&str> {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
 /// The first of the server's subprotocols that the client offers, or, where the server has none,

@@ -37,8 +37,7 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, UPGRADE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
@@ -206,7 +205,7 @@ impl Routes {
 
     /// Where to go, for whoever is at the wrong place.
     fn directions<B>(&self, request: &Request<B>) -> String {
-        let host = host(request).unwrap_or("this server");
+        let host = handshake::host(request).unwrap_or("this server");
         let scheme = match self.config.tls {
             Some(_) => "wss",
             None => "ws",
@@ -225,15 +224,6 @@ impl Routes {
              Over plain HTTP there are GET /, GET /healthz and GET /metrics."
         )
     }
-}
-
-/// The host that a request is for, and its port where it is not the scheme's own.
-fn host<B>(request: &Request<B>) -> Option<&str> {
-    let authority = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str());
-    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
