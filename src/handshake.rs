@@ -54,6 +54,14 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
     }
 
+    /// Of a head beyond measure.
+    pub(crate) fn head_too_large() -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "A request may have 64 header lines and 16 KiB of head; this one has more.",
+        )
+    }
+
     pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
@@ -185,10 +193,7 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
         .map_or(0, |target| target.as_str().len());
     let first_line = request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len();
     if headers.len() > MAX_HEADERS || first_line + lines > MAX_HEAD_BYTES {
-        return Err(Refusal::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "A request may have 64 header lines and 16 KiB of head; this one has more.",
-        ));
+        return Err(Refusal::head_too_large());
     }
     match headers.get_all(HOST).iter().count() {
         1 => Ok(()),

@@ -256,6 +256,16 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// Waits for the first byte, which stays to be read; there is none at the end.
+    pub(crate) async fn peek_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let length = match self {
+            Self::Tcp(stream) => stream.peek(&mut byte).await?,
+            Self::Local(stream) => platform::peek_local(stream, &mut byte).await?,
+        };
+        Ok((length > 0).then_some(byte[0]))
+    }
+
     /// Has the kernel ask a silent peer whether it is there, as it may be silent for long.
     pub(crate) fn keep_alive(&self) {
         if let Self::Tcp(stream) = self {

@@ -8,14 +8,18 @@ mod unix;
 #[cfg(unix)]
 pub use unix::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(unix)]
-pub(crate) use unix::{LocalListener, LocalStream, connect_local, create_private, host_name};
+pub(crate) use unix::{
+    LocalListener, LocalStream, connect_local, create_private, host_name, peek_local,
+};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
 pub use other::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(not(unix))]
-pub(crate) use other::{LocalListener, LocalStream, connect_local, create_private, host_name};
+pub(crate) use other::{
+    LocalListener, LocalStream, connect_local, create_private, host_name, peek_local,
+};
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`connector`] | TLS with a server, whose certificate is verified |
 //! | [`certificate`] | certificate and key from PEM files, and what may be wrong with them |
+//! | [`complaint`] | handshakes that fail, in words |
 //! | [`self_signed`] | certificates that are made here |
 //! | [`stream`] | a connection, with or without TLS |
 
 mod certificate;
+mod complaint;
 mod connector;
 mod self_signed;
 mod stream;
@@ -30,6 +32,7 @@ use crate::listen::Stream;
 use crate::platform::Hangups;
 
 pub use certificate::TlsError;
+pub(crate) use complaint::{begins_with, complaint};
 pub(crate) use connector::Connector;
 pub(crate) use stream::MaybeTls;
 

@@ -31,17 +31,20 @@
 //! | 35 | no answer to our Close | dropped in time | `lifecycle::who_does_not_answer_…` |
 //! | 36 | a second signal | exits at once | `unix::a_second_signal_…` |
 //! | 37, 38 | addresses, flags, certificates that are wrong | a sentence, exit 1 or 2 | `cli`, `tls::certificates::files_…` |
-//! | 39 | stalled TLS handshakes; plain HTTP, garbage on a TLS port | closed in time, nothing in the log | `tls::handshake::handshakes_that_stall_…`, `what_is_no_tls_…`; over HTTP/2 `http2::bounds::who_asks_for_nothing_…` |
+//! | 39 | stalled TLS handshakes; plain HTTP, garbage on a TLS port | closed in time, no flood in the log | `tls::handshake::handshakes_that_stall_…`, `what_is_no_tls_…`, `a_flood_…`; over HTTP/2 `http2::bounds::who_asks_for_nothing_…` |
 //! | 40 | TCP ends without close_notify | a quiet abnormal close | `tls::sessions::an_end_of_tcp_…`; over HTTP/2 `http2::sessions::the_end_of_a_connection_…` |
 //! | 41 | upstream down, refuses, lies, never answers | passed on; 502, 504; no tunnel | `proxy::upstreams::…` |
 //! | 42 | a request behind a refused upgrade | never reaches the upstream | `proxy::upstreams::a_refusal_…` |
 //! | 43 | either side closes, resets, half-closes | the other sees the same | `proxy::tunnels::an_end_of_…`, `a_reset_of_…` |
 //! | 44 | hop-by-hop headers, forged `X-Forwarded-For` | removed; appended to | `proxy::forwarding::the_upstream_sees_…` |
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
+//! | 53 | a request, then the end of the client's side | its answer | `mistakes::behind_an_end_…`, `an_upgrade_behind_…`; slow upstreams in `proxy::half_close::…`; TLS in `tls::sessions::a_request_…` |
+//! | 59 | TLS to a plain port, plain HTTP to a TLS port, a client without trust, a PROXY line, no HTTP; odd queries | an answer, a line; accepted | `mistakes::…`, `tls::handshake::what_is_no_tls_…`, `a_client_that_does_not_trust_…`, `a_flood_…` |
 
 mod flow;
 mod frames;
 mod handshake;
 mod lifecycle;
+mod mistakes;
 #[cfg(target_os = "linux")]
 mod process;
