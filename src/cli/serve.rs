@@ -61,10 +61,10 @@ pub(super) struct ServeArgs {
     )]
     subprotocol: Vec<Subprotocol>,
 
-    /// Origin whose pages may connect, others get 403: https://app.example.com, or with one leading
-    /// wildcard https://*.example.com; may be repeated. Clients that send no Origin are no browsers,
-    /// and may connect always; so may the server's own page, opened by an address, as localhost, by
-    /// this machine's name or by a host of --listen [default: any]
+    /// Origin whose pages may connect, others get 403: scheme://host, or for all hosts below one
+    /// scheme://*.host; may be repeated. Clients that send no Origin are no browsers, and may connect
+    /// always; so may the server's own page, opened by an address, as localhost, by this machine's
+    /// name or by a host of --listen [default: any]
     #[arg(
         long,
         env = "ECHOBEAT_ALLOW_ORIGIN",

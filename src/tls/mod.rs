@@ -4,13 +4,13 @@
 //! |---|---|
 //! | [`connector`] | TLS with a server, whose certificate is verified |
 //! | [`certificate`] | certificate and key from PEM files, and what may be wrong with them |
-//! | [`complaint`] | handshakes that fail, in words |
+//! | [`failure`] | handshakes that fail, in words |
 //! | [`self_signed`] | certificates that are made here |
 //! | [`stream`] | a connection, with or without TLS |
 
 mod certificate;
-mod complaint;
 mod connector;
+mod failure;
 mod self_signed;
 mod stream;
 
@@ -32,8 +32,8 @@ use crate::listen::Stream;
 use crate::platform::Hangups;
 
 pub use certificate::TlsError;
-pub(crate) use complaint::{begins_with, complaint};
 pub(crate) use connector::Connector;
+pub(crate) use failure::{begins_with, complaint};
 pub(crate) use stream::MaybeTls;
 
 /// HTTP/2, as it is named in a TLS handshake (RFC 9113, section 3.2).
