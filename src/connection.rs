@@ -19,7 +19,7 @@ use crate::http::http1::{self, Answers, Ended, Remains};
 use crate::http::http2::{self, Pings};
 use crate::http::preface::Rewound;
 use crate::http::whole::{self, Beginning};
-use crate::http::{Reply, Routes, Terms, Upgrade};
+use crate::http::{Reply, Routes, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
 use crate::metrics::{Metrics, SessionGuard};
@@ -41,9 +41,15 @@ pub(crate) struct EchoService {
 }
 
 impl EchoService {
-    pub(crate) fn new(config: ServerConfig, tls: Option<Arc<Acceptor>>, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        config: ServerConfig,
+        tls: Option<Arc<Acceptor>>,
+        mut metrics: Metrics,
+    ) -> Self {
+        let entry = Entry::new(tls, config.h2c, config.handshake_timeout);
+        metrics.show_rejects(entry.rejects());
         Self {
-            entry: Entry::new(tls, config.h2c, config.handshake_timeout),
+            entry,
             places: Places::new(config.max_connections),
             config: Arc::new(config),
             metrics: Arc::new(metrics),
@@ -86,7 +92,7 @@ impl EchoService {
             Beginning::Other(stream) => stream,
             Beginning::Lost => return None,
         };
-        let terms = self.terms(&visit);
+        let terms = self.entry.terms(&visit);
         let answers = Answers::new(routes, visit.caller);
         let progress = answers.progress();
         let served = http1::serve(stream, &answers, progress, terms, visit.drain.clone());
@@ -132,7 +138,7 @@ impl EchoService {
     }
 
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
-        let terms = self.terms(&visit);
+        let terms = self.entry.terms(&visit);
         let pings = self.config.ping_interval.map(|interval| Pings {
             interval,
             timeout: self.config.ping_timeout,
@@ -170,14 +176,6 @@ impl EchoService {
             }
         };
         Stage::last(http2::serve(stream, terms, pings, visit.drain, handle))
-    }
-
-    fn terms(&self, visit: &Visit) -> Terms {
-        Terms {
-            caller: visit.caller,
-            first_by: visit.deadline,
-            patience: self.config.handshake_timeout,
-        }
     }
 
     fn routes(&self, visit: &Visit) -> Routes {

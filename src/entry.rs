@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
+use crate::http::Terms;
+use crate::http::head::{self, Reject};
 use crate::http::preface::{self, Rewound};
 use crate::listen::{Caller, Http, Peer, Stream};
+use crate::reject::Rejects;
 use crate::shutdown::Drain;
-use crate::tls::{Acceptor, MaybeTls};
+use crate::tls::{self, Acceptor, MaybeTls};
 
 /// How those who connect are let in.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Entry {
     /// Time until the first request's head has arrived.
     patience: Duration,
     connections: AtomicU64,
+    rejects: Arc<Rejects>,
 }
 
 /// A connection on its way to sessions, or to tunnels.
@@ -54,6 +59,22 @@ impl Entry {
             h2c,
             patience,
             connections: AtomicU64::new(0),
+            rejects: Arc::new(Rejects::new()),
+        }
+    }
+
+    /// Connections that were turned away.
+    pub(crate) fn rejects(&self) -> &Rejects {
+        &self.rejects
+    }
+
+    /// What is asked of a connection that has entered.
+    pub(crate) fn terms(&self, visit: &Visit) -> Terms {
+        Terms {
+            caller: visit.caller,
+            first_by: visit.deadline,
+            patience: self.patience,
+            rejects: Arc::clone(&self.rejects),
         }
     }
 
@@ -91,21 +112,59 @@ impl Entry {
         }
     }
 
-    /// The TLS handshake. That it fails is the peer's affair, and quiet: anybody may try a port.
+    /// The TLS handshake, all in time.
     async fn secure(&self, stream: Stream, visit: &Visit) -> Result<MaybeTls, Entered> {
         let Some(tls) = &self.tls else {
             return Ok(MaybeTls::Plain(stream));
         };
-        match timeout_at(visit.deadline, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err((error, stream))) => {
-                debug!(parent: &visit.caller.span(), %error, "no TLS handshake");
-                Err(Entered::Refused(MaybeTls::Plain(stream)))
-            }
+        match timeout_at(visit.deadline, self.handshake(tls, stream, visit)).await {
+            Ok(done) => done,
             Err(_late) => {
                 debug!(parent: &visit.caller.span(), "no TLS handshake in time");
                 Err(Entered::Over)
             }
+        }
+    }
+
+    /// The TLS handshake. Who does not even begin with it is told so in plain HTTP, and who only
+    /// looks whether the port is open leaves no line.
+    async fn handshake(
+        &self,
+        tls: &Acceptor,
+        stream: Stream,
+        visit: &Visit,
+    ) -> Result<MaybeTls, Entered> {
+        match stream.peek_byte().await {
+            Ok(Some(byte)) if byte.is_ascii() && !tls::begins_with(byte) => {
+                return Err(self.turn_away(stream, visit).await);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return Err(Entered::Over),
+        }
+        tls.accept(stream).await.map_err(|(error, stream)| {
+            let (cause, reason) = tls::complaint(&error);
+            self.rejects.note(visit.caller, cause, &reason);
+            debug!(parent: &visit.caller.span(), %error, "no TLS handshake");
+            Entered::Refused(MaybeTls::Plain(stream))
+        })
+    }
+
+    /// Reads what a peer has to say without TLS, and answers that it is spoken here.
+    async fn turn_away(&self, mut stream: Stream, visit: &Visit) -> Entered {
+        let mut read = Vec::new();
+        while !head::is_clear(&read) {
+            match stream.read_buf(&mut read).await {
+                Ok(1..) => {}
+                Ok(0) => break,
+                Err(_lost) => return Entered::Over,
+            }
+        }
+        let reject = Reject::no_tls(&read);
+        let reason = &reject.refusal.sentence;
+        self.rejects.note(visit.caller, reject.cause, reason);
+        match stream.write_all(&reject.answer()).await {
+            Ok(()) => Entered::Refused(MaybeTls::Plain(stream)),
+            Err(_lost) => Entered::Over,
         }
     }
 

@@ -19,7 +19,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::config::{ServerConfig, Subprotocol};
+use crate::config::{self, ServerConfig, Subprotocol};
 use crate::scenario::Scenario;
 
 /// Most header lines of a request.
@@ -52,6 +52,14 @@ impl Refusal {
     /// Of who may come again soon.
     pub(crate) fn unavailable(sentence: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
+    }
+
+    /// Of a head beyond measure.
+    pub(crate) fn head_too_large() -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "A request may have 64 header lines and 16 KiB of head; this one has more.",
+        )
     }
 
     pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
@@ -156,7 +164,7 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
         }
     };
     check_path(request.uri().path(), config)?;
-    check_origin(headers, config)?;
+    check_origin(request, config)?;
     let subprotocol = select_subprotocol(headers, &config.subprotocols);
     let offers: Vec<_> = offers(headers).collect();
     let handshake = Handshake {
@@ -185,10 +193,7 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
         .map_or(0, |target| target.as_str().len());
     let first_line = request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len();
     if headers.len() > MAX_HEADERS || first_line + lines > MAX_HEAD_BYTES {
-        return Err(Refusal::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "A request may have 64 header lines and 16 KiB of head; this one has more.",
-        ));
+        return Err(Refusal::head_too_large());
     }
     match headers.get_all(HOST).iter().count() {
         1 => Ok(()),
@@ -283,19 +288,30 @@ pub(crate) fn is_upgrade_path(path: &str, config: &ServerConfig) -> bool {
 }
 
 /// Refuses pages of foreign origins. Who sends no `Origin` is no browser, and could forge it.
-fn check_origin(headers: &HeaderMap, config: &ServerConfig) -> Result<(), Refusal> {
+fn check_origin<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Refusal> {
     let allowed = &config.allowed_origins;
+    let host = host(request).unwrap_or_default();
     let known = |value: &HeaderValue| {
         let value = value.to_str().unwrap_or_default();
         allowed.iter().any(|origin| origin.matches(value))
+            || config::is_own(value, host, &config.listen)
     };
-    if allowed.is_empty() || headers.get_all(ORIGIN).iter().all(known) {
+    if allowed.is_empty() || request.headers().get_all(ORIGIN).iter().all(known) {
         return Ok(());
     }
     Err(Refusal::new(
         StatusCode::FORBIDDEN,
         "Pages of this origin may not connect here.",
     ))
+}
+
+/// The host that a request is for, and its port where it is not the scheme's own.
+pub(crate) fn host<B>(request: &Request<B>) -> Option<&str> {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
 /// The first of the server's subprotocols that the client offers, or, where the server has none,

@@ -33,6 +33,7 @@
 //! | `close` | every end of a session: its close code, its word, its way out of TCP |
 //! | `proxy` | the reverse proxy |
 //! | `metrics` | what is counted, and its exposition for Prometheus |
+//! | `reject` | connections that are turned away before a request is understood |
 //! | `places` | how many sessions, or tunnels, there may be |
 //! | `tasks` | the tasks of connections, until the last has ended |
 //! | `linger` | the orderly end of a connection |
@@ -61,6 +62,7 @@ mod moment;
 mod places;
 pub mod platform;
 mod proxy;
+mod reject;
 mod scenario;
 mod server;
 mod session;

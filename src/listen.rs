@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -26,6 +26,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 pub(crate) enum Peer {
     Tcp(SocketAddr),
     Local,
+}
+
+impl Peer {
+    /// A peer at this address: one of IPv4 is named as such, over a socket of IPv6 too (RFC 4291,
+    /// section 2.5.5.2).
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self::Tcp(match address.ip().to_canonical() {
+            mapped @ IpAddr::V4(_) => SocketAddr::new(mapped, address.port()),
+            // As it stands, for a link-local one has a scope.
+            IpAddr::V6(_) => address,
+        })
+    }
 }
 
 impl fmt::Display for Peer {
@@ -234,7 +246,7 @@ impl Socket {
         match self {
             Self::Tcp(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Peer::Tcp(peer))),
+                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Peer::at(peer))),
             Self::Local(listener) => listener
                 .poll_accept(cx)
                 .map_ok(|stream| (Stream::Local(stream), Peer::Local)),
@@ -250,6 +262,16 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// Waits for the first byte, which stays to be read; there is none at the end.
+    pub(crate) async fn peek_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let length = match self {
+            Self::Tcp(stream) => stream.peek(&mut byte).await?,
+            Self::Local(stream) => platform::peek_local(stream, &mut byte).await?,
+        };
+        Ok((length > 0).then_some(byte[0]))
+    }
+
     /// Has the kernel ask a silent peer whether it is there, as it may be silent for long.
     pub(crate) fn keep_alive(&self) {
         if let Self::Tcp(stream) = self {
@@ -347,5 +369,23 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_of_ipv4_is_named_as_such_and_others_as_they_are() {
+        for (address, named) in [
+            ("192.0.2.1:5", "192.0.2.1:5"),
+            ("[::ffff:192.0.2.1]:5", "192.0.2.1:5"),
+            ("[::1]:5", "[::1]:5"),
+            ("[::c000:201]:5", "[::c000:201]:5"),
+            ("[fe80::1%3]:5", "[fe80::1%3]:5"),
+        ] {
+            assert_eq!(Peer::at(address.parse().unwrap()).to_string(), named);
+        }
     }
 }

@@ -71,8 +71,10 @@ pub(super) struct ServeArgs {
 
     /// Origin that may connect [default: any]
     ///
-    /// Pages of others get 403; may be repeated. Clients that send no Origin are no browsers, and may
-    /// connect always.
+    /// It is scheme://host, or scheme://*.host for all hosts below one. Pages of others get 403; may
+    /// be repeated. Clients that send no Origin are no browsers, and may connect always; so may the
+    /// server's own page, opened by an address, as localhost, by this machine's name or by a host of
+    /// --listen.
     #[arg(
         long,
         env = "ECHOBEAT_ALLOW_ORIGIN",

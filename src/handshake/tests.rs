@@ -291,6 +291,13 @@ fn paths_and_origins_are_checked_over_http2_too() {
     };
     let refusal = answer(&connect("websocket", &headers), &config).unwrap_err();
     assert_eq!(refusal.status, StatusCode::FORBIDDEN);
+
+    // The server's own page, by :authority.
+    let headers = [
+        ("Sec-WebSocket-Version", "13"),
+        ("Origin", "https://localhost"),
+    ];
+    assert!(answer(&connect("websocket", &headers), &config).is_ok());
 }
 
 /// The answer to a good upgrade with this query.

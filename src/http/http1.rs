@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::{Pending, Ready, pending, poll_fn, ready};
 use std::pin::{self, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use futures_util::future::Either;
@@ -15,59 +15,60 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::preface::{self, Rewound};
+use super::head::{READ_LIMIT, Reject};
+use super::inbound::{Inbound, Left};
+use super::preface::Rewound;
 use super::{DRAIN_GRACE, Reply, Routes, Terms, Upgrade};
 use crate::listen::Caller;
 use crate::shutdown::Drain;
 
-/// Most bytes that hyper reads for a head. Twice our own limit, which answers with a sentence where
-/// hyper sends a bare 431.
-const READ_LIMIT: usize = 32 << 10;
+/// How far a connection's requests have come, for its deadline and its stream to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Arc<Steps>);
 
-/// How far a connection's requests have come, for its deadline to know.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+struct Steps {
     steps: AtomicU64,
     under_way: AtomicU64,
     is_handed_over: AtomicBool,
 }
 
 impl Progress {
-    /// Notes that something went on.
-    pub(crate) fn step(&self) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Notes that a request is under way, which has deadlines of its own.
-    pub(crate) fn begin(&self) {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn begin(&self) {
+        self.0.under_way.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that it is not any more.
+    /// Notes that a request has its answer.
     pub(crate) fn end(&self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.step();
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that the connection is somebody else's, who answers the last request.
     pub(crate) fn hand_over(&self) {
-        self.is_handed_over.store(true, Ordering::Relaxed);
+        self.0.is_handed_over.store(true, Ordering::Relaxed);
     }
 
     fn is_handed_over(&self) -> bool {
-        self.is_handed_over.load(Ordering::Relaxed)
+        self.0.is_handed_over.load(Ordering::Relaxed)
     }
 
     fn steps(&self) -> u64 {
-        self.steps.load(Ordering::Relaxed)
+        self.0.steps.load(Ordering::Relaxed)
     }
 
-    fn is_under_way(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0
+    pub(super) fn is_under_way(&self) -> bool {
+        self.0.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether there was no request yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.steps() == 0 && !self.is_under_way()
     }
 }
 
@@ -91,7 +92,8 @@ pub(crate) enum Ended {
 }
 
 /// Answers the requests on `stream` until one of them is accepted for an upgrade, or it ends, or is
-/// handed over. A head that does not arrive in time ends it, and so does an answer that is not taken.
+/// handed over. A head that does not arrive in time ends it, and so do one that is bad, which is
+/// answered with what is wrong with it, and an answer that is not taken.
 pub(crate) async fn serve<S, V, B>(
     stream: Rewound<S>,
     service: V,
@@ -110,7 +112,10 @@ where
         .max_header_size(READ_LIMIT)
         .max_buf_size(READ_LIMIT)
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(
+            TokioIo::new(Inbound::new(stream, progress.clone())),
+            service,
+        );
     let mut deadline = pin!(sleep_until(terms.first_by));
     let mut steps = 0;
     let mut draining = drain.has_begun();
@@ -150,18 +155,45 @@ where
         }
     };
     let parts = connection.into_parts();
-    let (mut stream, unread) = parts.io.into_inner().into_parts();
-    // Copied, for as it is it would keep hyper's whole buffer alive.
-    let early = [&parts.read_buf[..], &unread].concat();
-    if ended == Ended::Badly {
-        // An answer that is not taken is as good as none.
-        let _ = timeout(terms.patience, preface::refuse(&mut stream, &early)).await;
+    let Left {
+        stream,
+        unread,
+        reject,
+        is_mute,
+    } = parts.io.into_inner().into_left();
+    let (mut stream, rewound) = stream.into_parts();
+    if is_mute {
+        terms.note_silence();
     }
+    let ended = match reject {
+        Some(reject) => {
+            answer(&mut stream, &reject, &terms).await;
+            Ended::Badly
+        }
+        None => ended,
+    };
     Remains {
         stream,
-        early,
+        // Copied, for as it is it would keep hyper's whole buffer alive.
+        early: [&parts.read_buf[..], &unread, &rewound].concat(),
         ended,
     }
+}
+
+/// Answers a head that is refused.
+async fn answer<S>(stream: &mut S, reject: &Reject, terms: &Terms)
+where
+    S: AsyncWrite + Unpin,
+{
+    let (cause, reason) = (reject.cause, &*reject.refusal.sentence);
+    terms.rejects.note(terms.caller, cause, reason);
+    let answer = reject.answer();
+    let sent = async {
+        stream.write_all(&answer).await?;
+        stream.flush().await
+    };
+    // An answer that is not taken is as good as none.
+    let _ = timeout(terms.patience, sent).await;
 }
 
 /// The routes, as hyper asks for answers.
@@ -215,7 +247,7 @@ impl Service<Request<Incoming>> for Answers {
                 answer
             }
         };
-        self.progress.step();
+        self.progress.end();
         Either::Left(ready(Ok(answer.map(Full::new))))
     }
 }

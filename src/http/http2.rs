@@ -73,7 +73,12 @@ pub(crate) async fn serve<S, H, F>(
         .handshake(stream);
     match timeout_at(terms.first_by, handshake).await {
         Ok(Ok(h2)) => Box::pin(run(h2, terms, pings, &drain, handle)).await,
-        Ok(Err(error)) => debug!(parent: &terms.caller.span(), %error, "no HTTP/2"),
+        Ok(Err(error)) => {
+            if error.is_io() {
+                terms.note_silence();
+            }
+            debug!(parent: &terms.caller.span(), %error, "no HTTP/2");
+        }
         Err(_late) => debug!(parent: &terms.caller.span(), "no HTTP/2 in time"),
     }
 }

@@ -14,6 +14,9 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`http1`] | HTTP/1.1, by hyper |
+//! | [`inbound`] | the stream that hyper reads, request by request |
+//! | [`head`] | what is wrong with a request that hyper could not parse, and where one ends |
+//! | [`chunks`] | where a chunked body ends |
 //! | [`whole`] | HTTP/1.1 without hyper, where the first head came whole and is an upgrade |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
@@ -22,9 +25,12 @@
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 
+mod chunks;
 pub(crate) mod exchange;
+pub(crate) mod head;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod inbound;
 mod page;
 mod portrait;
 pub(crate) mod preface;
@@ -33,12 +39,12 @@ pub(crate) mod whole;
 
 use std::iter;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use httpdate::HttpDate;
 use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, UPGRADE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
@@ -49,6 +55,7 @@ use crate::handshake::{self, Handshake, Refusal};
 use crate::listen::Caller;
 use crate::metrics::{self, Metrics};
 use crate::places::{Place, Places};
+use crate::reject::{Cause, Rejects};
 use crate::shutdown::Drain;
 
 /// Time that a connection without a session has left when the drain begins.
@@ -61,6 +68,20 @@ pub(crate) struct Terms {
     pub(crate) first_by: Instant,
     /// Time that a later head has, and an answer to be taken.
     pub(crate) patience: Duration,
+    /// Where it is noted that the connection is turned away.
+    pub(crate) rejects: Arc<Rejects>,
+}
+
+impl Terms {
+    /// Notes that the client has left without a request, which over TLS is how some take leave of a
+    /// certificate that they do not trust.
+    fn note_silence(&self) {
+        if self.caller.tls.is_some() {
+            let reason = "The client left after the TLS handshake, without a request: does it trust \
+                the certificate?";
+            self.rejects.note(self.caller, Cause::Untrusted, reason);
+        }
+    }
 }
 
 /// A session that is to begin.
@@ -206,7 +227,7 @@ impl Routes {
 
     /// Where to go, for whoever is at the wrong place.
     fn directions<B>(&self, request: &Request<B>) -> String {
-        let host = host(request).unwrap_or("this server");
+        let host = handshake::host(request).unwrap_or("this server");
         let scheme = match self.config.tls {
             Some(_) => "wss",
             None => "ws",
@@ -225,15 +246,6 @@ impl Routes {
              Over plain HTTP there are GET /, GET /healthz and GET /metrics."
         )
     }
-}
-
-/// The host that a request is for, and its port where it is not the scheme's own.
-fn host<B>(request: &Request<B>) -> Option<&str> {
-    let authority = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str());
-    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
@@ -268,6 +280,27 @@ pub(crate) fn refuse(refusal: &Refusal) -> Answer {
         answer.headers_mut().insert(name, value.clone());
     }
     answer
+}
+
+/// The last answer of a connection as it is sent, as hyper writes its own.
+fn serialize(answer: &Answer, is_head: bool) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {}\r\n", answer.status()).into_bytes();
+    for (name, value) in answer.headers() {
+        let words = name.as_str().split('-').map(title_case);
+        bytes.extend(words.collect::<Vec<_>>().join("-").into_bytes());
+        bytes.extend([b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let date = HttpDate::from(SystemTime::now());
+    bytes.extend(format!("Connection: close\r\nDate: {date}\r\n\r\n").into_bytes());
+    if !is_head {
+        bytes.extend_from_slice(answer.body());
+    }
+    bytes
+}
+
+fn title_case(word: &str) -> String {
+    let (first, rest) = word.split_at(word.len().min(1));
+    first.to_ascii_uppercase() + rest
 }
 
 fn text(status: StatusCode, line: &str) -> Answer {

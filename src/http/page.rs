@@ -12,6 +12,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Answer;
 use crate::config::ServerConfig;
+use crate::handshake;
 
 const PAGE: &str = include_str!("../page.html");
 
@@ -68,7 +69,7 @@ fn isolate(answer: &mut Answer) {
 /// Whether the browser takes the page's origin for trustworthy: it complains of an isolation that it
 /// does not grant.
 fn is_trustworthy<B>(request: &Request<B>, config: &ServerConfig) -> bool {
-    let host = super::host(request).unwrap_or_default();
+    let host = handshake::host(request).unwrap_or_default();
     let local = ["localhost", "127.0.0.1", "[::1]"];
     let is_local = |name: &str| {
         let port = host.strip_prefix(name);

@@ -5,31 +5,17 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is said to a peer that begins with the preface where HTTP/1.1 alone is spoken: SETTINGS, with
 /// which every server begins, and GOAWAY with HTTP_1_1_REQUIRED and a sentence (RFC 9113, sections
 /// 6.5, 6.8 and 7).
-const HTTP_1_1_REQUIRED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+pub(super) const HTTP_1_1_REQUIRED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\x3a\x07\0\0\0\0\0\
     \0\0\0\0\0\0\0\x0d\
     HTTP/2 is spoken here over TLS, or else with --h2c";
-
-/// Refuses HTTP/2, if this is how the peer begins.
-///
-/// # Errors
-/// When the stream cannot be written.
-pub(crate) async fn refuse<S>(stream: &mut S, begun_with: &[u8]) -> io::Result<()>
-where
-    S: AsyncWrite + Unpin,
-{
-    match begun_with.starts_with(PREFACE) {
-        true => stream.write_all(HTTP_1_1_REQUIRED).await,
-        false => Ok(()),
-    }
-}
 
 /// Reads until it is clear whether the peer begins with the preface of HTTP/2, and says so. What was
 /// read is read again from what is returned.

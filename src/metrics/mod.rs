@@ -19,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::close::{End, WORDS};
 use crate::listen::{Caller, Http, TlsVersion};
 use crate::logging;
+use crate::reject::Rejects;
 
 /// The type of an exposition.
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -160,6 +161,13 @@ impl Metrics {
         let help = "Log lines that were dropped, since nobody read them in time";
         ours.register("log_lines_dropped", help, logging::dropped_lines());
         metrics
+    }
+
+    /// Exposes connections that were turned away before a request was understood.
+    pub(crate) fn show_rejects(&mut self, rejects: &Rejects) {
+        let ours = self.registry.sub_registry_with_prefix("echobeat");
+        let help = "Connections that were turned away before a request was understood";
+        ours.register("rejects", help, rejects.counts());
     }
 
     /// Has counters for what is to be expected: of one that appears with its first event, Prometheus

@@ -9,7 +9,7 @@ mod unix;
 pub use unix::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(unix)]
 pub(crate) use unix::{
-    LocalListener, LocalStream, connect_local, create_private, group_id, host_name,
+    LocalListener, LocalStream, connect_local, create_private, group_id, host_name, peek_local,
 };
 
 #[cfg(not(unix))]
@@ -18,7 +18,7 @@ mod other;
 pub use other::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(not(unix))]
 pub(crate) use other::{
-    LocalListener, LocalStream, connect_local, create_private, group_id, host_name,
+    LocalListener, LocalStream, connect_local, create_private, group_id, host_name, peek_local,
 };
 
 #[cfg(target_os = "linux")]

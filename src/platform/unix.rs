@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
 use nix::unistd::Group;
+use rustix::net::{self, RecvFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::task::spawn_blocking;
@@ -21,6 +23,12 @@ pub(crate) type LocalStream = UnixStream;
 /// Connects to a Unix domain socket.
 pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {
     UnixStream::connect(path).await
+}
+
+/// Waits for the first bytes, which stay to be read.
+pub(crate) async fn peek_local(stream: &LocalStream, buf: &mut [u8]) -> io::Result<usize> {
+    let mut peek = || Ok(net::recv(stream, &mut *buf, RecvFlags::PEEK)?.0);
+    stream.async_io(Interest::READABLE, &mut peek).await
 }
 
 /// The name of this machine.

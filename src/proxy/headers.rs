@@ -52,7 +52,7 @@ pub(super) fn forward_request(
     remove_hop_by_hop(headers);
     join_cookies(headers);
     let client = match asked.peer {
-        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        Peer::Tcp(address) => Some(address.ip()),
         Peer::Local => None,
     };
     // Those who count from the right must find this hop, be it one without an address.

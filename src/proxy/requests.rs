@@ -78,7 +78,6 @@ struct UnderWay(Arc<Shared>);
 
 impl UnderWay {
     fn new(shared: &Arc<Shared>) -> Self {
-        shared.progress.begin();
         Self(Arc::clone(shared))
     }
 }

@@ -15,7 +15,6 @@ use super::patient::Patient;
 use super::requests::Requests;
 use crate::entry::{Entered, Entry, Visit};
 use crate::handshake;
-use crate::http::Terms;
 use crate::http::exchange::{Exchange, Http2Body};
 use crate::http::http1::{self, Ended, Remains};
 use crate::http::http2::{self, Pings};
@@ -77,7 +76,7 @@ impl ProxyService {
     async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
         let front = self.front(&visit);
         let requests = Requests::new(front.clone());
-        let terms = self.terms(&visit);
+        let terms = self.entry.terms(&visit);
         let stream = stream.map(|stream| Patient::new(stream, terms.patience));
         let served = http1::serve(stream, &requests, requests.progress(), terms, visit.drain);
         let Remains {
@@ -95,7 +94,7 @@ impl ProxyService {
 
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
         let front = self.front(&visit);
-        let terms = self.terms(&visit);
+        let terms = self.entry.terms(&visit);
         let patience = terms.patience;
         let mut opening = Some(visit.opening);
         let handle = move |exchange: Exchange| {
@@ -117,14 +116,6 @@ impl ProxyService {
             forwarder: Arc::clone(&self.forwarder),
             caller: visit.caller,
             drain: visit.drain.clone(),
-        }
-    }
-
-    fn terms(&self, visit: &Visit) -> Terms {
-        Terms {
-            caller: visit.caller,
-            first_by: visit.deadline,
-            patience: self.forwarder.config().handshake_timeout,
         }
     }
 }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`connector`] | TLS with a server, whose certificate is verified |
 //! | [`certificate`] | certificate and key from PEM files, and what may be wrong with them |
+//! | [`failure`] | handshakes that fail, in words |
 //! | [`self_signed`] | certificates that are made here |
 //! | [`stream`] | a connection, with or without TLS |
 
 mod certificate;
 mod connector;
+mod failure;
 mod self_signed;
 mod stream;
 
@@ -35,6 +37,7 @@ use crate::platform::Hangups;
 
 pub use certificate::TlsError;
 pub(crate) use connector::Connector;
+pub(crate) use failure::{begins_with, complaint};
 pub(crate) use stream::MaybeTls;
 
 /// HTTP/2, as it is named in a TLS handshake (RFC 9113, section 3.2).

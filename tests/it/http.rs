@@ -1,4 +1,6 @@
-use crate::support::{TestServer, upgrade_request};
+use echobeat::{Server, ServerConfig};
+
+use crate::support::{Raw, TestServer, config, upgrade_request};
 
 #[tokio::test]
 async fn plain_requests_are_answered_plainly() {
@@ -43,4 +45,24 @@ async fn a_connection_can_ask_before_it_upgrades() {
     }
     raw.send(upgrade_request("/")).await;
     assert_eq!(raw.head().await.status, 101);
+}
+
+#[tokio::test]
+async fn a_peer_of_ipv4_is_named_as_such_over_a_socket_of_ipv6() {
+    let both = ServerConfig {
+        listen: vec!["[::]:0".parse().unwrap()],
+        ..config()
+    };
+    // A machine without IPv6 has no such peers.
+    if Server::bind(both.clone()).await.is_err() {
+        return;
+    }
+    let server = TestServer::start_with(both).await;
+    let mut raw = Raw::connect(([127, 0, 0, 1], server.address.port()).into()).await;
+    raw.send(upgrade_request("/?do=who")).await;
+    assert_eq!(raw.head().await.status, 101);
+    let header = raw.read(4).await;
+    let length = u16::from_be_bytes([header[2], header[3]]);
+    let portrait = String::from_utf8(raw.read(length.into()).await).unwrap();
+    assert!(portrait.contains("\"peer\":\"127.0.0.1:"), "{portrait}");
 }

@@ -204,14 +204,35 @@ async fn a_subprotocol_is_selected_and_is_never_a_new_header_line() {
 #[tokio::test]
 async fn origins_are_checked_where_some_are_allowed() {
     let server = TestServer::start_with(ServerConfig {
-        allowed_origins: vec!["https://example.com".parse().unwrap()],
+        allowed_origins: vec![
+            "https://example.com:443/".parse().unwrap(),
+            "https://*.example.org".parse().unwrap(),
+        ],
         ..config()
     })
     .await;
-    let status = async |line: &str| server.ask(request("GET / HTTP/1.1", "", line)).await.status;
-    assert_eq!(status("").await, 101);
-    assert_eq!(status("Origin: https://example.com\r\n").await, 101);
-    assert_eq!(status("Origin: https://example.org\r\n").await, 403);
+    let own = format!("http://{}", server.address);
+    let host = format!("Host: {}\r\n", server.address);
+    for (origin, status) in [
+        ("https://example.com", 101),
+        ("https://app.example.org", 101),
+        ("https://example.org", 403),
+        ("https://example.net", 403),
+        ("null", 403),
+        // The server's own page.
+        (&own, 101),
+        ("http://127.0.0.1:1", 403),
+    ] {
+        let lines = format!("{host}Origin: {origin}\r\n");
+        let response = server.ask(request("GET / HTTP/1.1", "Host", &lines)).await;
+        assert_eq!(response.status, status, "{origin}");
+    }
+    let no_browser = server.ask(upgrade_request("/")).await;
+    assert_eq!(no_browser.status, 101);
+    // By DNS rebinding, any name can mean this address.
+    let lines = "Host: rebound.example\r\nOrigin: http://rebound.example\r\n";
+    let rebound = server.ask(request("GET / HTTP/1.1", "Host", lines)).await;
+    assert_eq!(rebound.status, 403);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@
 //! | 35 | no answer to our Close | dropped in time | `lifecycle::who_does_not_answer_…` |
 //! | 36 | a second signal | exits at once | `unix::a_second_signal_…` |
 //! | 37, 38 | addresses, flags, certificates that are wrong | a sentence, exit 1 or 2 | `cli`, `tls::certificates::files_…` |
-//! | 39 | stalled TLS handshakes; plain HTTP, garbage on a TLS port | closed in time, nothing in the log | `tls::handshake::handshakes_that_stall_…`, `what_is_no_tls_…`; over HTTP/2 `http2::bounds::who_asks_for_nothing_…` |
+//! | 39 | stalled TLS handshakes; plain HTTP, garbage on a TLS port | closed in time, no flood in the log | `tls::handshake::handshakes_that_stall_…`, `what_is_no_tls_…`, `a_flood_…`; over HTTP/2 `http2::bounds::who_asks_for_nothing_…` |
 //! | 40 | TCP ends without close_notify | a quiet abnormal close | `tls::sessions::an_end_of_tcp_…`; over HTTP/2 `http2::sessions::the_end_of_a_connection_…` |
 //! | 41 | upstream down, refuses, lies, never answers | passed on; 502, 504; no tunnel | `proxy::upstreams::…` |
 //! | 42 | a request behind a refused upgrade | never reaches the upstream | `proxy::upstreams::a_refusal_…` |
@@ -41,6 +41,8 @@
 //! | 46 | a log that nobody reads, a closed one, a full disk | nothing stops; lost lines are counted | `stderr::…` |
 //! | 47 | a signal to stop twice within 500 ms | one drain | `ending::a_request_to_stop_…` |
 //! | 52 | files, name servers and Unix sockets that block | exit in time, a word at the start | `ending::a_reload_…`, `a_start_…`, `a_name_server_…`, `a_unix_socket_…` |
+//! | 53 | a request, then the end of the client's side | its answer | `mistakes::behind_an_end_…`, `an_upgrade_behind_…`; slow upstreams in `proxy::half_close::…`; TLS in `tls::sessions::a_request_…` |
+//! | 59 | TLS to a plain port, plain HTTP to a TLS port, a client without trust, a PROXY line, no HTTP; odd queries | an answer, a line; accepted | `mistakes::…`, `tls::handshake::what_is_no_tls_…`, `a_client_that_does_not_trust_…`, `a_flood_…` |
 
 #[cfg(unix)]
 mod ending;
@@ -48,6 +50,7 @@ mod flow;
 mod frames;
 mod handshake;
 mod lifecycle;
+mod mistakes;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(unix)]

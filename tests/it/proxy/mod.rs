@@ -1,6 +1,7 @@
 //! The reverse proxy: in front of an echobeat, and of upstreams that are worse than any.
 
 mod forwarding;
+mod half_close;
 mod http2;
 mod programs;
 mod secure;

@@ -7,7 +7,8 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
 use super::{BOTH_VERSIONS, Issued};
-use crate::support::{Raw, config, soon, upgrade_request};
+use crate::proxy::TestProxy;
+use crate::support::{Raw, TestServer, config, soon, text_echo, text_frame};
 
 #[tokio::test]
 async fn who_trusts_another_authority_or_wants_another_protocol_gets_no_session() {
@@ -39,7 +40,7 @@ async fn who_trusts_another_authority_or_wants_another_protocol_gets_no_session(
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_closed_and_stays_out_of_the_log() {
+async fn what_is_no_tls_is_answered_where_it_can_be_with_one_line_each() {
     let issued = Issued::new("no-tls");
     let mut running = issued.run(&[]).await;
     let address = running.address();
@@ -47,39 +48,129 @@ async fn what_is_no_tls_is_closed_and_stays_out_of_the_log() {
     let open = running.logs("open path=\"/control\"").await;
     assert!(open.contains("transport=\"h1\""), "{open}");
     assert!(open.contains("tls=\"1.3\""), "{open}");
-    for garbage in [
-        &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
-        upgrade_request("/").as_bytes(),
-        &[0; 100_000],
-        // The start of a record that claims to be a handshake, and is none.
-        b"\x16\x03\x01\x00\x05hello",
+    // Who only looks whether the port is open.
+    drop(Raw::connect(address).await);
+    for (sent, cause, said) in [
+        (
+            &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+            "plain_on_tls_port",
+            "This port speaks TLS: use https://localhost or wss://localhost.",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: <script>\r\n\r\n",
+            "plain_on_tls_port",
+            "This port speaks TLS: use https:// or wss://.",
+        ),
+        (&[0; 100_000], "plain_on_tls_port", "This port speaks TLS"),
+        (
+            b"SSH-2.0-x\r\n",
+            "plain_on_tls_port",
+            "This port speaks TLS",
+        ),
+        (
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+            "proxy_protocol",
+            "This is the PROXY protocol",
+        ),
+        (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "http2",
+            "HTTP/2 is spoken here over TLS",
+        ),
     ] {
         let mut raw = Raw::connect(address).await;
-        raw.send(garbage).await;
+        raw.send(sent).await;
+        let answer = String::from_utf8_lossy(&raw.rest().await).into_owned();
+        assert!(answer.contains(said), "{answer}");
+        let line = running.log.next_line().await.unwrap().unwrap();
+        assert!(line.contains(cause) && line.contains(said), "{line}");
+    }
+    // The starts of records: one that claims to be a handshake and is none, and application data.
+    for sent in [
+        &b"\x16\x03\x01\x00\x05hello"[..],
+        b"\x97\x03\x03\x00\x05hello",
+    ] {
+        let mut raw = Raw::connect(address).await;
+        raw.send(sent).await;
         let alert = raw.rest().await;
         assert!(
             matches!(alert[..], [] | [21, 3, _, 0, 2, 2, _]),
             "{alert:?}"
         );
+        let line = running.log.next_line().await.unwrap().unwrap();
+        assert!(line.contains("This is not TLS"), "{line}");
     }
-    // Who only looks whether the port is open.
-    drop(Raw::connect(address).await);
-    let _session = issued.trusted().session(address).await;
-    let next = running.log.next_line().await.unwrap().unwrap();
-    assert!(next.contains("open path=\"/\""), "{next}");
     control.finish("no TLS").await;
 }
 
 #[tokio::test]
-async fn a_failed_handshake_is_one_line_for_who_wants_details() {
-    let issued = Issued::new("details");
-    let mut running = issued.run(&["-v"]).await;
-    let mut raw = Raw::connect(running.address()).await;
-    raw.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    raw.rest().await;
-    let line = running.logs("no TLS handshake").await;
-    assert!(line.contains("DEBUG") && line.contains("conn=1"), "{line}");
-    assert!(line.contains("InvalidContentType"), "{line}");
+async fn a_client_that_does_not_trust_the_certificate_leaves_a_line_that_says_so() {
+    let issued = Issued::new("untrusted");
+    let other = Issued::new("untrusted-other");
+    let mut running = issued.run(&[]).await;
+    let refused = other
+        .trusted()
+        .try_connect_with(&BOTH_VERSIONS, &[], running.address())
+        .await;
+    assert!(refused.is_err());
+    let line = running.log.next_line().await.unwrap().unwrap();
+    assert!(line.contains("does not trust the certificate"), "{line}");
+    assert!(line.contains("--tls-self-signed-dir"), "{line}");
+    // Some clients look at the certificate when TLS stands already, and leave without a word.
+    let tcp = Raw::connect(running.address()).await.stream;
+    let trusting = issued.trusted();
+    drop(trusting.handshake(&BOTH_VERSIONS, &[], tcp).await.unwrap());
+    let line = running.log.next_line().await.unwrap().unwrap();
+    assert!(line.contains("does it trust the certificate?"), "{line}");
+}
+
+#[tokio::test]
+async fn a_flood_of_failed_handshakes_is_counted_and_few_lines() {
+    const FLOOD: usize = 100;
+    let issued = Issued::new("flood");
+    let mut running = issued.run(&[]).await;
+    for _ in 0..FLOOD {
+        let mut raw = Raw::connect(running.address()).await;
+        raw.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        raw.rest().await;
+    }
+    let mut secure = issued.trusted().session(running.address()).await;
+    let mut lines = 0;
+    loop {
+        let line = running.log.next_line().await.unwrap().unwrap();
+        if line.contains("open path=") {
+            break;
+        }
+        assert!(line.contains("plain_on_tls_port"), "{line}");
+        lines += 1;
+    }
+    // Ten at once, and one more in every ten seconds.
+    assert!((10..20).contains(&lines), "{lines}");
+    secure.send(text_frame("hello")).await;
+    assert_eq!(secure.read(7).await, text_echo("hello"));
+    let tcp = Raw::connect(running.address()).await.stream;
+    let asking = issued.trusted().handshake(&BOTH_VERSIONS, &[], tcp).await;
+    let mut asking = asking.unwrap();
+    asking
+        .send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let metrics = asking.response().await.body;
+    let count = format!("echobeat_rejects_total{{cause=\"plain_on_tls_port\"}} {FLOOD}\n");
+    assert!(metrics.contains(&count), "{metrics}");
+}
+
+#[tokio::test]
+async fn tls_on_a_plain_port_fails_at_once_for_its_client() {
+    let trusting = Issued::new("plain").trusted();
+    let server = TestServer::start().await;
+    let proxy = TestProxy::before(server.address).await;
+    for address in [server.address, proxy.address] {
+        let tcp = Raw::connect(address).await.stream;
+        let refused = soon(trusting.handshake(&BOTH_VERSIONS, &[], tcp)).await;
+        let error = refused.err().expect("this is no TLS").to_string();
+        // OpenSSL calls it a wrong version number.
+        assert!(error.contains("InvalidContentType"), "{error}");
+    }
 }
 
 #[tokio::test]

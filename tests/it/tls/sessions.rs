@@ -127,6 +127,27 @@ async fn plain_answers_come_over_tls_and_name_wss() {
 }
 
 #[tokio::test]
+async fn a_request_is_answered_behind_the_end_of_the_clients_side() {
+    let issued = Issued::new("half-close");
+    let server = issued.serve(config()).await;
+    // With the end of TLS, and of TCP alone.
+    for is_orderly in [true, false] {
+        for _ in 0..10 {
+            let mut raw = issued.trusted().connect(server.address).await;
+            raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .await;
+            let stream = &mut raw.stream;
+            match is_orderly {
+                true => stream.shutdown().await.unwrap(),
+                false => stream.get_mut().0.shutdown().await.unwrap(),
+            }
+            let answer = raw.response().await;
+            assert_eq!((answer.status, &*answer.body), (200, "ok\n"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_session_over_tls_is_closed_with_1001() {
     let issued = Issued::new("drain");
     let server = issued.serve(config()).await;

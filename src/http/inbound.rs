@@ -1,0 +1,245 @@
+//! A client's stream as hyper reads it: head by head, each of which was found good before, with the
+//! client's end of it held back for as long as an answer is owed.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::{self, MaybeUninit};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use hyper::body::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::head::{self, Behind, READ_LIMIT, Reject};
+use super::http1::Progress;
+
+/// Bytes that are read at once.
+const PIECE: usize = 4 << 10;
+
+/// The stream of a client, of which hyper gets one request at a time.
+///
+/// What comes while a request is being answered is kept for the next head, so that a connection that
+/// is reset is seen then too. hyper would take the end of the client's side for the end of all
+/// (RFC 9112, section 9.6, has it that the answer is owed), or with `half_close` would not look.
+#[derive(Debug)]
+pub(super) struct Inbound<S> {
+    stream: S,
+    progress: Progress,
+    /// Read, and not handed on.
+    input: Vec<u8>,
+    /// What is handed on before anything else.
+    cleared: Bytes,
+    behind: Behind,
+    /// Whether more of the head may have made it whole, or bad.
+    is_news: bool,
+    has_ended: bool,
+    /// Whether hyper may still have an answer, or some of it, to write.
+    is_unflushed: bool,
+    /// Whether something was read ahead, which is to be handed on behind the answer.
+    is_waiting: bool,
+    reject: Option<Box<Reject>>,
+}
+
+/// What is left of a client's stream.
+pub(super) struct Left<S> {
+    pub(super) stream: S,
+    /// What was read of it, and not handed on.
+    pub(super) unread: Vec<u8>,
+    /// The head that ended it, if one did.
+    pub(super) reject: Option<Box<Reject>>,
+    /// Whether the client ended its side, and had sent nothing at all.
+    pub(super) is_mute: bool,
+}
+
+impl<S> Inbound<S> {
+    /// A stream whose requests are counted in `progress`.
+    pub(super) fn new(stream: S, progress: Progress) -> Self {
+        Self {
+            stream,
+            progress,
+            input: Vec::new(),
+            cleared: Bytes::new(),
+            behind: Behind::Head,
+            is_news: false,
+            has_ended: false,
+            is_unflushed: false,
+            is_waiting: false,
+            reject: None,
+        }
+    }
+
+    pub(super) fn into_left(self) -> Left<S> {
+        let unread = [&self.cleared[..], &self.input].concat();
+        Left {
+            is_mute: self.has_ended && unread.is_empty() && self.progress.is_new(),
+            stream: self.stream,
+            unread,
+            reject: self.reject,
+        }
+    }
+
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
+        let length = self.cleared.len().min(buf.remaining());
+        buf.put_slice(&self.cleared[..length]);
+        self.cleared.advance(length);
+        if self.cleared.is_empty() {
+            // What was handed on takes no memory while the connection is idle.
+            self.cleared = Bytes::new();
+        }
+    }
+
+    /// Clears what was read of a body.
+    fn clear_body(&mut self) {
+        let length = self.behind.advance(&self.input);
+        self.clear(length);
+    }
+
+    fn clear(&mut self, length: usize) {
+        let rest = self.input.split_off(length);
+        self.cleared = mem::replace(&mut self.input, rest).into();
+        self.is_news = true;
+    }
+
+    /// Clears the next head, if it is whole and good. One that is bad ends it all.
+    fn clear_head(&mut self) {
+        if !mem::take(&mut self.is_news) {
+            return;
+        }
+        match head::parse(&self.input) {
+            Ok(Some(head)) => {
+                self.clear(head.length);
+                if let Some(encoded) = head.encoded {
+                    self.cleared = encoded.into();
+                }
+                self.behind = head.behind;
+                self.progress.begin();
+                self.is_unflushed = true;
+            }
+            Ok(None) => {}
+            Err(reject) => self.reject = Some(Box::new(reject)),
+        }
+    }
+
+    /// Whether a request that was handed on has not been answered.
+    fn owes(&self) -> bool {
+        self.is_unflushed || self.progress.is_under_way()
+    }
+}
+
+impl<S: AsyncRead + Unpin> Inbound<S> {
+    /// Reads some more, and says whether anything came.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut space = [const { MaybeUninit::uninit() }; PIECE];
+        let room = READ_LIMIT.saturating_sub(self.input.len()).min(PIECE);
+        let mut read = ReadBuf::uninit(&mut space[..room]);
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+            // The end of TCP without that of TLS: a head says by itself whether it is whole.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+            result => result?,
+        }
+        let read = read.filled();
+        self.has_ended = read.is_empty();
+        // With every byte of a slow head it would be parsed again.
+        self.is_news |= self.input.is_empty() || read.contains(&b'\n');
+        self.input.extend_from_slice(read);
+        self.is_news |= self.input.len() == READ_LIMIT;
+        Poll::Ready(Ok(!read.is_empty()))
+    }
+
+    /// Reads ahead while an answer is owed, for a reset to be seen.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.has_ended && self.input.len() < READ_LIMIT {
+            self.is_waiting = !self.input.is_empty();
+            ready!(self.poll_fill(cx))?;
+        }
+        // There is nothing more to read that would wake hyper behind its answer.
+        self.is_waiting = true;
+        Poll::Pending
+    }
+
+    /// Clears the next head, or comes to the end without one.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.owes() {
+            return self.poll_ahead(cx);
+        }
+        while self.reject.is_none() {
+            self.clear_head();
+            if !self.cleared.is_empty() || self.reject.is_some() {
+                break;
+            }
+            if self.has_ended || !ready!(self.poll_fill(cx))? {
+                let is_blank = self.input.trim_ascii().is_empty();
+                self.reject = (!is_blank).then(|| Box::new(Reject::cut_off()));
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads some of a body, and keeps what is behind it.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = &buf.filled()[before..];
+        let body = self.behind.advance(read);
+        self.input.extend_from_slice(&read[body..]);
+        self.is_news = true;
+        buf.set_filled(before + body);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Inbound<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.cleared.is_empty() {
+            match self.behind {
+                Behind::Head => ready!(self.poll_head(cx))?,
+                _ if self.input.is_empty() => return self.poll_body(cx, buf),
+                _ => self.clear_body(),
+            }
+        }
+        self.hand_on(buf);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.is_unflushed = true;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.is_unflushed = true;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.is_unflushed = false;
+        if self.is_waiting && !self.owes() {
+            self.is_waiting = false;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,73 @@
+//! Reasons of TLS handshakes that fail, in words that say what to do.
+
+use std::borrow::Cow;
+use std::io;
+
+use rustls::{AlertDescription, Error};
+
+use crate::reject::Cause;
+
+/// The type of a handshake record, with which TLS begins (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Whether TLS begins with this byte.
+pub(crate) fn begins_with(byte: u8) -> bool {
+    byte == HANDSHAKE
+}
+
+/// The cause of a handshake that failed on a server, and a sentence about it.
+pub(crate) fn complaint(error: &io::Error) -> (Cause, Cow<'static, str>) {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match tls {
+        Some(Error::AlertReceived(alert)) if is_distrust(*alert) => {
+            let reason = format!(
+                "The client does not trust the certificate ({alert:?}): give it the one that signed \
+                 it, as curl --cacert does; --tls-self-signed-dir keeps a self-signed one."
+            );
+            (Cause::Untrusted, reason.into())
+        }
+        Some(Error::AlertReceived(alert)) => {
+            let reason = format!("The client has ended the TLS handshake ({alert:?}).");
+            (Cause::Tls, reason.into())
+        }
+        Some(Error::PeerIncompatible(why)) => {
+            let reason = format!(
+                "The client's TLS is not that of this server, which speaks 1.2 and 1.3 ({why:?})."
+            );
+            (Cause::Tls, reason.into())
+        }
+        Some(Error::NoApplicationProtocol) => {
+            let reason = "The client wants neither h2 nor http/1.1 by ALPN.";
+            (Cause::Tls, reason.into())
+        }
+        Some(Error::InvalidMessage(why)) => {
+            (Cause::Tls, format!("This is not TLS ({why:?}).").into())
+        }
+        Some(other) => (
+            Cause::Tls,
+            format!("The TLS handshake failed: {other}.").into(),
+        ),
+        None => {
+            let reason = format!(
+                "The client has left in the middle of the TLS handshake: does it trust the \
+                 certificate? ({error})"
+            );
+            (Cause::Untrusted, reason.into())
+        }
+    }
+}
+
+/// Whether a client says by this alert that it does not take the certificate (RFC 8446, section 6.2).
+fn is_distrust(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            // The signature is not that of the authority whose name it has.
+            | AlertDescription::DecryptError
+    )
+}
