@@ -13,7 +13,7 @@ use crate::scenario::Scenario;
 
 mod proxy;
 pub(crate) use proxy::default_max_tunnels;
-pub use proxy::{ProxyConfig, Upstream, UpstreamError};
+pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
 
 /// File descriptors that [`ServerConfig::max_connections`] leaves free by default, for listeners,
 /// the runtime, and connections that are refused or have not upgraded yet.

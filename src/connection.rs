@@ -177,6 +177,7 @@ impl EchoService {
             caller: visit.caller,
             first_by: visit.deadline,
             patience: self.config.handshake_timeout,
+            preserves_case: false,
         }
     }
 

@@ -9,6 +9,7 @@ use hyper::{Method, Request};
 use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarder, Switch, never};
+use super::interim;
 use super::tunnel::{self, End, Mouth, Report};
 use super::upstream::BoxError;
 use crate::config::ProxyConfig;
@@ -39,14 +40,19 @@ impl Front {
         }
     }
 
-    /// Answers a request, be it in place of the upstream.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> (Answer, Option<Switch>)
+    /// Answers a request, be it in place of the upstream. What that says before it answers goes to
+    /// `interims`.
+    pub(super) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        interims: interim::Sender,
+    ) -> (Answer, Option<Switch>)
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let forwarded = self.forwarder.forward(request, self.caller, &self.drain);
+        let forwarded = (self.forwarder).forward(request, self.caller, &interims, &self.drain);
         let (answer, switch) = forwarded.await.unwrap_or_else(|fault| {
             self.log_fault(&fault, &method, &path);
             (own_answer(&fault.into_refusal()), None)

@@ -90,11 +90,12 @@ async fn an_extended_connect_is_an_upgrade_upstream() {
         "sec-websocket-version: 13",
         "sec-websocket-protocol: chat",
         "cookie: a=b; c=d",
-        "via: 2.0 echobeat",
+        "host: localhost",
         "x-forwarded-host: localhost",
     ] {
         assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
     }
+    assert!(head.contains("\r\nvia: 2.0 echobeat-"), "{head}");
     // The accept of another key.
     upstream.send(super::ACCEPTED).await;
     assert_eq!(soon(response).await.unwrap().status(), 502);
@@ -160,7 +161,7 @@ async fn bodies_arrive_before_they_end_both_ways() {
         .await;
     let response = soon(response).await.unwrap();
     assert!(response.headers().contains_key("date"));
-    assert_eq!(response.headers()["via"], "1.1 echobeat");
+    assert!(response.headers().contains_key("via"));
     let mut body = response.into_body();
     assert_eq!(soon(body.data()).await.unwrap().unwrap(), "first");
     upstream.send("0\r\n\r\n").await;

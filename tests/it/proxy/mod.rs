@@ -2,6 +2,8 @@
 
 mod forwarding;
 mod http2;
+mod interim;
+mod messages;
 mod programs;
 mod secure;
 mod tunnels;
