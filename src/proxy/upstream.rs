@@ -232,3 +232,21 @@ impl Body for Rest {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("client error (SendRequest)")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_failure_names_its_inner_cause() {
+        let inner = io::Error::other("connection closed before message completed");
+        let failure = Failure::broken(Outer(inner));
+        let shown = "connection closed before message completed";
+        assert_eq!(failure.to_string(), shown);
+        assert_eq!(Failure::broken("a lie").to_string(), "a lie");
+    }
+}

@@ -38,6 +38,9 @@
 //! | 43 | either side closes, resets, half-closes | the other sees the same | `proxy::tunnels::an_end_of_…`, `a_reset_of_…` |
 //! | 44 | hop-by-hop headers, forged `X-Forwarded-For` | removed; appended to | `proxy::forwarding::the_upstream_sees_…` |
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
+//! | 56 | a body without a length with any method, over HTTP/2 too | forwarded, chunked | `proxy::messages::any_method_…`, `proxy::http2::a_body_needs_…` |
+//! | 57 | the upstream closes a kept connection at the next request | GET: once more; POST: 502, sent once | `proxy::messages::what_can_be_asked_twice_…`, `what_may_do_harm_…` |
+//! | 58 | an upstream with HTTP/1.0, endless 1xx, 103 before the answer | our version; 502; passed on | `proxy::interim::…` |
 
 mod flow;
 mod frames;

@@ -171,6 +171,60 @@ async fn bodies_arrive_before_they_end_both_ways() {
 }
 
 #[tokio::test]
+async fn a_body_needs_neither_a_method_nor_a_length() {
+    let stub = Stub::start().await;
+    let proxy = before(stub.address).await;
+    for method in ["GET", "HEAD", "DELETE", "PURGE"] {
+        let mut http2 = connect(proxy.address).await;
+        let request = Request::builder().method(method).uri("http://a/").body(());
+        let (_response, mut send) = http2.send(request.unwrap(), true).await;
+        send.send_data(Bytes::from("{}"), true).unwrap();
+        let (mut upstream, head) = stub.accept().await;
+        assert!(head.starts_with(&format!("{method} / ")), "{head}");
+        let framing = "\r\nTransfer-Encoding: chunked\r\n";
+        assert!(head.contains(framing), "{head}");
+        assert_eq!(upstream.read(12).await, b"2\r\n{}\r\n0\r\n\r\n");
+    }
+    for (method, length) in [("GET", None), ("POST", Some("0"))] {
+        let mut http2 = connect(proxy.address).await;
+        let request = Request::builder().method(method).uri("http://a/").body(());
+        let (_response, _) = http2.send(request.unwrap(), false).await;
+        let (_upstream, head) = stub.accept().await;
+        let mut lines = head.lines();
+        let line = lines.find_map(|line| line.strip_prefix("Content-Length: "));
+        assert_eq!(line, length, "{head}");
+        assert!(!head.contains("Transfer-Encoding"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn interim_responses_are_passed_on() {
+    let stub = Stub::start().await;
+    let proxy = before(stub.address).await;
+    let mut http2 = connect(proxy.address).await;
+    let request = Request::builder()
+        .method(Method::PUT)
+        .uri("http://a/")
+        .header("expect", "100-continue");
+    let (mut response, mut send) = http2.send(request.body(()).unwrap(), true).await;
+    let (mut upstream, head) = stub.accept().await;
+    assert!(head.contains("\r\nExpect: 100-continue\r\n"), "{head}");
+    for (interim, status) in [
+        ("HTTP/1.1 100 Continue\r\n\r\n", 100),
+        ("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 103),
+    ] {
+        upstream.send(interim).await;
+        let informed = soon(std::future::poll_fn(|cx| response.poll_informational(cx))).await;
+        let informed = informed.expect("one").unwrap();
+        assert_eq!(informed.status().as_u16(), status);
+    }
+    send.send_data(Bytes::from("body"), true).unwrap();
+    assert_eq!(upstream.read(14).await, b"4\r\nbody\r\n0\r\n\r\n");
+    upstream.send("HTTP/1.1 201 Created\r\n\r\n").await;
+    assert_eq!(soon(response).await.unwrap().status(), 201);
+}
+
+#[tokio::test]
 async fn plain_answers_come_whole() {
     let server = TestServer::start().await;
     let proxy = before(server.address).await;
