@@ -12,7 +12,7 @@ pub(super) fn check_request(headers: &HeaderMap) -> Result<(), Refusal> {
     match elements(headers, &TRANSFER_ENCODING)[..] {
         [] => Ok(()),
         [only] if is_chunked(only) => Ok(()),
-        [ref codings @ ..] if codings.iter().all(|coding| is_chunked(coding)) => {
+        ref codings if codings.iter().all(|coding| is_chunked(coding)) => {
             let sentence = "A body is chunked once, and not several times.";
             Err(Refusal::new(StatusCode::BAD_REQUEST, sentence))
         }
