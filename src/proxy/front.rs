@@ -8,10 +8,10 @@ use hyper::body::{Body, Bytes};
 use hyper::{Method, Request};
 use tracing::{debug, info};
 
-use super::forward::{Answer, Fault, Forwarder, Switch, never};
+use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
 use super::interim;
 use super::tunnel::{self, End, Mouth, Report};
-use super::upstream::BoxError;
+use super::upstream::{BoxError, Failure};
 use crate::config::ProxyConfig;
 use crate::handshake::Refusal;
 use crate::http::{close_after, refuse};
@@ -59,7 +59,18 @@ impl Front {
         });
         let status = answer.status().as_u16();
         debug!(parent: &self.caller.span(), %method, path, status, "answered");
-        (answer, switch)
+        (answer.map(|body| self.watched(body, method, path)), switch)
+    }
+
+    /// The body of an answer, whose failure has its line in the log.
+    fn watched(&self, body: Forwarded, method: Method, path: String) -> Forwarded {
+        let (span, upstream) = (self.caller.span(), self.config().upstream.clone());
+        body.map_err(move |error| {
+            let cause = Failure::broken(error);
+            info!(parent: &span, %method, path, %upstream, %cause, "answer cut short");
+            cause.into()
+        })
+        .boxed_unsync()
     }
 
     fn log_fault(&self, fault: &Fault, method: &Method, path: &str) {
