@@ -16,7 +16,7 @@ mod proxy;
 pub use origin::Origin;
 pub(crate) use origin::is_own;
 pub(crate) use proxy::default_max_tunnels;
-pub use proxy::{ProxyConfig, Upstream, UpstreamError};
+pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
 
 /// File descriptors that [`ServerConfig::max_connections`] leaves free by default, for listeners,
 /// the runtime, and connections that are refused or have not upgraded yet.

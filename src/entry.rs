@@ -74,6 +74,7 @@ impl Entry {
             caller: visit.caller,
             first_by: visit.deadline,
             patience: self.patience,
+            preserves_case: false,
             rejects: Arc::clone(&self.rejects),
         }
     }

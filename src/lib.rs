@@ -75,7 +75,7 @@ pub use accept::StartError;
 pub use address::{Address, AddressError, BindError, Endpoint, UnixAddress};
 pub use config::{
     CertificateSource, Origin, ProxyConfig, ServerConfig, SettingError, Subprotocol, UpgradePath,
-    Upstream, UpstreamError,
+    Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
 };
 pub use proxy::Proxy;
 pub use scenario::{Scenario, ScenarioError};

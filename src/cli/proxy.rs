@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 
@@ -12,7 +11,7 @@ use super::environment::Sources;
 use super::shared::{LifetimeArgs, TransportArgs, addresses};
 use super::values::{Interval, connections, duration, interval};
 use crate::address::Address;
-use crate::config::{self, ProxyConfig, Upstream};
+use crate::config::{self, ProxyConfig, Upstream, UpstreamHost};
 use crate::logging::LogArgs;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -49,9 +48,16 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "ECHOBEAT_UPSTREAM_CA", value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
 
-    /// Send the client's Host to the upstream
-    #[arg(long, env = "ECHOBEAT_PRESERVE_HOST", value_parser = BoolishValueParser::new())]
-    preserve_host: bool,
+    /// Host for the upstream
+    ///
+    /// It is the client's, the upstream's own, or a name.
+    #[arg(
+        long,
+        env = "ECHOBEAT_UPSTREAM_HOST",
+        value_name = "client|upstream|NAME"
+    )]
+    #[arg(default_value = "client")]
+    upstream_host: UpstreamHost,
 
     /// Time to connect
     ///
@@ -116,7 +122,7 @@ impl ProxyArgs {
             tls: self.transport.into_source(),
             upstream: self.upstream,
             upstream_ca,
-            preserve_host: self.preserve_host,
+            upstream_host: self.upstream_host,
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
             idle_timeout: self.idle_timeout.0,

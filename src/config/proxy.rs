@@ -25,8 +25,8 @@ pub struct ProxyConfig {
     pub upstream: Upstream,
     /// PEM file of the authorities that may vouch for an `https` upstream; `None`: the system's.
     pub upstream_ca: Option<PathBuf>,
-    /// Whether the upstream is sent the client's `Host`, and not its own.
-    pub preserve_host: bool,
+    /// The `Host` that the upstream is sent.
+    pub upstream_host: UpstreamHost,
     /// Time to resolve the upstream's name and to connect to it, over TLS too.
     pub connect_timeout: Duration,
     /// Time in which neither the head of a response comes nor the request goes on.
@@ -50,7 +50,7 @@ impl Default for ProxyConfig {
             h2c: false,
             upstream: Upstream::default(),
             upstream_ca: None,
-            preserve_host: false,
+            upstream_host: UpstreamHost::default(),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(30),
             idle_timeout: None,
@@ -203,6 +203,47 @@ impl fmt::Display for Upstream {
     }
 }
 
+/// The `Host` of the requests to an upstream: `client`, `upstream`, or a name. What the upstream's
+/// certificate must be for is its own name in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// The host that the client has asked for.
+    #[default]
+    Client,
+    /// The upstream's own.
+    Upstream,
+    /// This one.
+    Name(Authority),
+}
+
+impl FromStr for UpstreamHost {
+    type Err = UpstreamHostError;
+
+    fn from_str(text: &str) -> Result<Self, UpstreamHostError> {
+        match text {
+            "client" => Ok(Self::Client),
+            "upstream" => Ok(Self::Upstream),
+            name if name.contains('@') => Err(UpstreamHostError),
+            name => name.parse().map(Self::Name).map_err(|_| UpstreamHostError),
+        }
+    }
+}
+
+impl fmt::Display for UpstreamHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client => f.write_str("client"),
+            Self::Upstream => f.write_str("upstream"),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// A text that is no [`UpstreamHost`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write client, upstream, or a name such as app.example or app.example:8080")]
+pub struct UpstreamHostError;
+
 /// Why a text is no [`Upstream`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -230,6 +271,27 @@ pub enum UpstreamError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_the_clients_the_upstreams_or_a_name() {
+        for text in [
+            "client",
+            "upstream",
+            "a.example",
+            "a.example:81",
+            "[::1]:80",
+        ] {
+            let host: UpstreamHost = text.parse().unwrap();
+            assert_eq!(host.to_string(), text);
+        }
+        for text in ["", "http://a.example", "a b", "user@a.example", "a/b"] {
+            assert_eq!(
+                text.parse::<UpstreamHost>(),
+                Err(UpstreamHostError),
+                "{text:?}"
+            );
+        }
+    }
 
     #[test]
     fn upstreams_are_urls_or_sockets() {

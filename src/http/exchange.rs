@@ -90,6 +90,16 @@ impl Respond {
         Some(Http2Stream::new(send, receive))
     }
 
+    /// Sends an interim response, unless the peer has reset the stream.
+    pub(crate) fn inform(&mut self, interim: &Response<()>) {
+        let mut head = Response::new(());
+        *head.status_mut() = interim.status();
+        *head.headers_mut() = interim.headers().clone();
+        head.headers_mut().remove(CONNECTION);
+        head.headers_mut().remove(UPGRADE);
+        let _ = self.respond.send_informational(head);
+    }
+
     /// Waits until the peer does not want an answer any more.
     pub(crate) async fn reset(&mut self) {
         let _ = poll_fn(|cx| self.respond.poll_reset(cx)).await;

@@ -112,6 +112,7 @@ where
         .max_header_size(READ_LIMIT)
         .max_buf_size(READ_LIMIT)
         .title_case_headers(true)
+        .preserve_header_case(terms.preserves_case)
         .serve_connection(
             TokioIo::new(Inbound::new(stream, progress.clone())),
             service,

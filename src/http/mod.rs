@@ -68,6 +68,8 @@ pub(crate) struct Terms {
     pub(crate) first_by: Instant,
     /// Time that a later head has, and an answer to be taken.
     pub(crate) patience: Duration,
+    /// Whether requests of HTTP/1.1 keep their headers' names as they were written.
+    pub(crate) preserves_case: bool,
     /// Where it is noted that the connection is turned away.
     pub(crate) rejects: Arc<Rejects>,
 }

@@ -1,23 +1,25 @@
 //! Forwarding one request to the upstream, and its answer to the client.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes};
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+    CONNECTION, EXPECT, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
+use super::client::Requester;
+use super::framing;
 use super::headers::{self, Asked};
+use super::hop::Hop;
+use super::interim;
+use super::upload::{self, Upload};
 use super::upstream::{self, Answered, BoxError, Dialer, Failure};
 use crate::config::ProxyConfig;
 use crate::handshake::{self, Refusal};
@@ -77,8 +79,9 @@ pub(super) struct Switch {
 #[derive(Debug)]
 pub(super) struct Forwarder {
     config: ProxyConfig,
+    hop: Arc<Hop>,
     dialer: Dialer,
-    client: Client<Dialer, Forwarded>,
+    requester: Requester,
     /// For requests and tunnels.
     places: Places,
 }
@@ -89,9 +92,11 @@ impl Forwarder {
     pub(super) fn new(config: ProxyConfig) -> Result<Self, TlsError> {
         let dialer = Dialer::new(&config)?;
         Ok(Self {
-            client: Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .build(dialer.clone()),
+            hop: Arc::new(Hop::new(
+                config.upstream.clone(),
+                config.upstream_host.clone(),
+            )),
+            requester: Requester::new(dialer.clone()),
             dialer,
             places: Places::new(config.max_connections),
             config,
@@ -107,12 +112,13 @@ impl Forwarder {
         self.places.taken()
     }
 
-    /// Forwards a request of `caller`, and returns what the upstream answers. If that accepts an
-    /// upgrade, the stream that it came over is to become a tunnel.
+    /// Forwards a request of `caller`, and returns what the upstream answers; what it says before goes
+    /// to `interims`. If it accepts an upgrade, the stream that it came over is to become a tunnel.
     pub(super) async fn forward<B>(
         &self,
-        request: Request<B>,
+        mut request: Request<B>,
         caller: Caller,
+        interims: &interim::Sender,
         drain: &Drain,
     ) -> Result<(Answer, Option<Switch>), Fault>
     where
@@ -120,15 +126,25 @@ impl Forwarder {
         B::Error: Into<BoxError>,
     {
         handshake::check_head(&request)?;
+        self.hop.check(request.headers())?;
         let place = self.place(drain)?;
-        if handshake::is_asked_for(&request) {
-            return self.upgrade(request, caller, place).await;
+        interims.attach(&mut request, &self.hop);
+        let answered = async {
+            if handshake::is_asked_for(&request) {
+                return self.upgrade(request, caller, place).await;
+            }
+            if request.method() == Method::CONNECT {
+                let sentence = "This proxy opens no tunnels by CONNECT.";
+                return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).into());
+            }
+            framing::check_request(request.headers())?;
+            let request = request.map(Upload::new);
+            Ok((self.pass(request, caller, place).await?, None))
+        };
+        tokio::select! {
+            answered = answered => answered,
+            () = interims.flooded() => Err(Failure::broken("interim responses without end").into()),
         }
-        if request.method() == Method::CONNECT {
-            let sentence = "This proxy opens no tunnels by CONNECT.";
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).into());
-        }
-        Ok((self.pass(request, caller, place).await?, None))
     }
 
     fn place(&self, drain: &Drain) -> Result<Place, Refusal> {
@@ -140,42 +156,37 @@ impl Forwarder {
     }
 
     /// Forwards a plain request, with its body as it comes, and the answer with its own.
-    async fn pass<B>(
+    async fn pass(
         &self,
-        request: Request<B>,
+        request: Request<Upload>,
         caller: Caller,
         place: Place,
-    ) -> Result<Answer, Fault>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let steps = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&steps);
-        let request = self.rewrite(request, caller)?.map(|body| {
-            let counting = body.map_frame(move |frame| {
-                counted.fetch_add(1, Ordering::Relaxed);
-                frame
-            });
-            counting.map_err(Into::into).boxed_unsync()
-        });
+    ) -> Result<Answer, Fault> {
+        let upload = request.body().clone();
+        let mut request = self.rewrite(request, caller)?;
+        let method = request.method().clone();
+        framing::frame_request(&method, !upload.is_over(), request.headers_mut());
+        let may_wait = request.headers().contains_key(EXPECT);
         let mut response = tokio::select! {
-            response = self.client.request(request) => response.map_err(failure_of)?,
-            () = self.silence(&steps) => return Err(Failure::LateAnswer.into()),
+            response = self.requester.send(request) => response.map_err(fault_of)?,
+            () = self.silence(&upload) => return Err(late(&upload, may_wait)),
         };
-        let version = response.version();
-        headers::forward_response(response.status(), version, response.headers_mut());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::broken("a 101 that nobody asked for").into());
+        }
+        self.rewrite_response(&mut response)?;
+        if !upload.is_over() {
+            // The client may send the rest, or not (RFC 9110, section 10.1.1).
+            close_after(&mut response);
         }
         Ok(response.map(|body| held(body, place)))
     }
 
     /// Waits until the request's body has made no progress for as long as an answer may take.
-    async fn silence(&self, steps: &AtomicU64) {
+    async fn silence(&self, upload: &Upload) {
         let mut before = None;
         loop {
-            let now = steps.load(Ordering::Relaxed);
+            let now = upload.frames();
             if before == Some(now) {
                 return;
             }
@@ -206,8 +217,7 @@ impl Forwarder {
                 Err(Failure::broken("a success that is no upgrade").into())
             }
             Answered::Other(mut answer) => {
-                let version = answer.version();
-                headers::forward_response(answer.status(), version, answer.headers_mut());
+                self.rewrite_response(&mut answer)?;
                 close_after(&mut answer);
                 Ok((answer.map(|body| held(body, place)), None))
             }
@@ -215,7 +225,7 @@ impl Forwarder {
                 Err(Failure::broken("a 101 that does not accept the upgrade").into())
             }
             Answered::Switched(mut answer, upstream, early) => {
-                headers::forward_response(answer.status(), answer.version(), answer.headers_mut());
+                self.rewrite_response(&mut answer)?;
                 if is_http2 {
                     answer.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
                     *answer.status_mut() = StatusCode::OK;
@@ -242,10 +252,11 @@ impl Forwarder {
             tls: caller.tls.is_some(),
             authority: authority.as_ref(),
         };
-        let (upstream, preserve) = (&config.upstream, config.preserve_host);
-        headers::forward_request(request.headers_mut(), &asked, upstream, preserve);
+        let upstream = &config.upstream;
+        headers::forward_request(request.headers_mut(), &asked, &self.hop);
         let bad = || Refusal::new(StatusCode::BAD_REQUEST, "The path cannot be forwarded.");
-        let target = headers::join(upstream, request.uri().path_and_query()).map_err(|_| bad())?;
+        let target = request.uri().path_and_query();
+        let target = headers::join(upstream, request.method(), target).ok_or_else(bad)?;
         *request.uri_mut() = Uri::builder()
             .scheme(if upstream.is_tls() { "https" } else { "http" })
             .authority(upstream.authority())
@@ -254,6 +265,16 @@ impl Forwarder {
             .map_err(|_| bad())?;
         *request.version_mut() = Version::HTTP_11;
         Ok(request)
+    }
+
+    /// Makes the upstream's response that to the client, in this proxy's version of HTTP (RFC 9110,
+    /// section 6.2).
+    fn rewrite_response<B>(&self, response: &mut Response<B>) -> Result<(), Failure> {
+        framing::check_response(response.headers_mut())?;
+        let (status, version) = (response.status(), response.version());
+        headers::forward_response(status, version, response.headers_mut(), &self.hop);
+        *response.version_mut() = Version::HTTP_11;
+        Ok(())
     }
 }
 
@@ -301,9 +322,25 @@ fn accepts(headers: &HeaderMap, accept: &str) -> bool {
         && keys.next().is_none()
 }
 
-fn failure_of(error: legacy::Error) -> Failure {
-    let own: Option<&Failure> = error.source().and_then(|cause| cause.downcast_ref());
-    own.cloned().unwrap_or_else(|| Failure::broken(error))
+/// Why there is no answer in time. A client that is expected to wait for a 100 is not late.
+fn late(upload: &Upload, may_wait: bool) -> Fault {
+    if !upload.is_awaited() || may_wait && upload.frames() == 0 {
+        return Failure::LateAnswer.into();
+    }
+    let sentence = "The request's body has stopped before its end.";
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, sentence).into()
+}
+
+/// Whose fault an error is: the client's, whose body is broken, or the upstream's.
+fn fault_of(error: legacy::Error) -> Fault {
+    if let Some(cause) = upload::broken_upload(&error) {
+        let sentence = format!("The request's body is broken: {cause}.");
+        return Refusal::new(StatusCode::BAD_REQUEST, sentence).into();
+    }
+    let own = upstream::causes(&error).find_map(|cause| cause.downcast_ref::<Failure>());
+    own.cloned()
+        .unwrap_or_else(|| Failure::broken(error))
+        .into()
 }
 
 /// No body that we make can fail.

@@ -8,9 +8,10 @@ use hyper::body::{Body, Bytes};
 use hyper::{Method, Request};
 use tracing::{debug, info};
 
-use super::forward::{Answer, Fault, Forwarder, Switch, never};
+use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
+use super::interim;
 use super::tunnel::{self, End, Mouth, Report};
-use super::upstream::BoxError;
+use super::upstream::{BoxError, Failure};
 use crate::config::ProxyConfig;
 use crate::handshake::Refusal;
 use crate::http::{close_after, refuse};
@@ -39,21 +40,37 @@ impl Front {
         }
     }
 
-    /// Answers a request, be it in place of the upstream.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> (Answer, Option<Switch>)
+    /// Answers a request, be it in place of the upstream. What that says before it answers goes to
+    /// `interims`.
+    pub(super) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        interims: interim::Sender,
+    ) -> (Answer, Option<Switch>)
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let forwarded = self.forwarder.forward(request, self.caller, &self.drain);
+        let forwarded = (self.forwarder).forward(request, self.caller, &interims, &self.drain);
         let (answer, switch) = forwarded.await.unwrap_or_else(|fault| {
             self.log_fault(&fault, &method, &path);
             (own_answer(&fault.into_refusal()), None)
         });
         let status = answer.status().as_u16();
         debug!(parent: &self.caller.span(), %method, path, status, "answered");
-        (answer, switch)
+        (answer.map(|body| self.watched(body, method, path)), switch)
+    }
+
+    /// The body of an answer, whose failure has its line in the log.
+    fn watched(&self, body: Forwarded, method: Method, path: String) -> Forwarded {
+        let (span, upstream) = (self.caller.span(), self.config().upstream.clone());
+        body.map_err(move |error| {
+            let cause = Failure::broken(error);
+            info!(parent: &span, %method, path, %upstream, %cause, "answer cut short");
+            cause.into()
+        })
+        .boxed_unsync()
     }
 
     fn log_fault(&self, fault: &Fault, method: &Method, path: &str) {

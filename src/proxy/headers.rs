@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use hyper::http::uri::{Authority, InvalidUri, PathAndQuery};
-use hyper::{StatusCode, Version};
+use hyper::http::uri::{Authority, PathAndQuery};
+use hyper::{Method, StatusCode, Version};
 
+use super::hop::{Hop, value};
 use crate::config::Upstream;
+use crate::handshake::has_token;
 use crate::listen::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -40,16 +42,22 @@ pub(super) struct Asked<'a> {
 }
 
 /// Makes the headers of a client's request those of the request to the upstream.
-pub(super) fn forward_request(
-    headers: &mut HeaderMap,
-    asked: &Asked<'_>,
-    upstream: &Upstream,
-    preserve_host: bool,
-) {
-    let target = asked.authority.and_then(|host| value(host.as_str()));
+pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &Hop) {
+    // Without a user, which is for no Host (RFC 9110, section 4.2.4).
+    let target = asked.authority.map(|authority| authority.as_str());
+    let target = target.and_then(|target| value(target.rsplit('@').next()?));
     let host = target.or_else(|| headers.get(HOST).cloned());
     let proto = if asked.tls { "https" } else { "http" };
+    let takes_trailers = has_token(headers.get_all(TE), "trailers");
     remove_hop_by_hop(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if asked.version < Version::HTTP_11 {
+        // It could not be told (RFC 9110, section 10.1.1).
+        headers.remove(EXPECT);
+    }
     join_cookies(headers);
     let client = match asked.peer {
         Peer::Tcp(address) => Some(address.ip()),
@@ -59,20 +67,24 @@ pub(super) fn forward_request(
     let named = client.map_or("unknown".to_owned(), |ip| ip.to_string());
     append(headers, X_FORWARDED_FOR, &named);
     append(headers, FORWARDED, &forwarded(client, host.as_ref(), proto));
-    append(headers, VIA, via(asked.version));
+    append(headers, VIA, &hop.via(asked.version));
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     match &host {
         Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
         None => headers.remove(X_FORWARDED_HOST),
     };
-    let own = || value(upstream.authority().as_str());
-    if let Some(host) = host.filter(|_| preserve_host).or_else(own) {
+    if let Some(host) = hop.host(host) {
         headers.insert(HOST, host);
     }
 }
 
 /// Makes the headers of the upstream's response those of the answer to the client.
-pub(super) fn forward_response(status: StatusCode, version: Version, headers: &mut HeaderMap) {
+pub(super) fn forward_response(
+    status: StatusCode,
+    version: Version,
+    headers: &mut HeaderMap,
+    hop: &Hop,
+) {
     let upgrade = headers.get(UPGRADE).cloned();
     remove_hop_by_hop(headers);
     // Where it says what is required, or agreed on, it is the client's to read (RFC 9110, section
@@ -85,19 +97,21 @@ pub(super) fn forward_response(status: StatusCode, version: Version, headers: &m
         headers.insert(UPGRADE, upgrade);
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     }
-    append(headers, VIA, via(version));
+    append(headers, VIA, &hop.via(version));
 }
 
-/// The path and query behind the upstream's base path, with one slash between them.
+/// The path and query behind the upstream's base path, with one slash between them. `OPTIONS *` asks
+/// for no path (RFC 9112, section 3.2.4).
 pub(super) fn join(
     upstream: &Upstream,
+    method: &Method,
     target: Option<&PathAndQuery>,
-) -> Result<PathAndQuery, InvalidUri> {
+) -> Option<PathAndQuery> {
     let base = upstream.base();
-    let target = target.map_or("/", PathAndQuery::as_str);
-    match target.starts_with('/') {
-        true => format!("{base}{target}").parse(),
-        false => format!("{base}/{target}").parse(),
+    match target.map_or("/", PathAndQuery::as_str) {
+        "*" => (method == Method::OPTIONS).then(|| PathAndQuery::from_static("*")),
+        target if target.starts_with('/') => format!("{base}{target}").parse().ok(),
+        target => format!("{base}/{target}").parse().ok(),
     }
 }
 
@@ -153,21 +167,10 @@ fn forwarded(client: Option<IpAddr>, host: Option<&HeaderValue>, proto: &str) ->
     }
 }
 
-fn via(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 | Version::HTTP_10 => "1.0 echobeat",
-        Version::HTTP_2 => "2.0 echobeat",
-        _ => "1.1 echobeat",
-    }
-}
-
-fn value(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(text).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::hop::tests::hop;
 
     fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
         let lines = lines.iter();
@@ -176,7 +179,7 @@ mod tests {
             .collect()
     }
 
-    fn forward(lines: &[(&'static str, &str)], peer: &str, preserve_host: bool) -> HeaderMap {
+    fn forward(lines: &[(&'static str, &str)], peer: &str, host: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
@@ -187,7 +190,7 @@ mod tests {
             tls: false,
             authority: None,
         };
-        forward_request(&mut headers, &asked, &Upstream::default(), preserve_host);
+        forward_request(&mut headers, &asked, &hop(host));
         headers
     }
 
@@ -213,11 +216,13 @@ mod tests {
                 ("via", "1.1 other"),
             ],
             "192.0.2.1:5",
-            false,
+            "upstream",
         );
         let expected = map(&[
             ("host", "127.0.0.1:8002"),
             ("cookie", "a=b"),
+            ("te", "trailers"),
+            ("connection", "TE"),
             ("x-forwarded-for", "6.6.6.6, 7.7.7.7, 192.0.2.1"),
             ("x-forwarded-proto", "http"),
             ("x-forwarded-host", "front.test:1"),
@@ -232,14 +237,17 @@ mod tests {
 
     #[test]
     fn hosts_and_clients_of_every_kind_are_named() {
-        let headers = forward(&[("host", "front.test")], "[2001:db8::1]:5", true);
+        let headers = forward(&[("host", "front.test")], "[2001:db8::1]:5", "client");
         assert_eq!(headers[HOST], "front.test");
         assert_eq!(headers[X_FORWARDED_FOR], "2001:db8::1");
         let element = "for=\"[2001:db8::1]\";host=\"front.test\";proto=http";
         assert_eq!(headers[FORWARDED], element);
-        let headers = forward(&[], "a Unix socket", true);
+        let headers = forward(&[], "a Unix socket", "client");
         assert_eq!(headers[HOST], "127.0.0.1:8002");
         assert_eq!(headers[FORWARDED], "for=unknown;proto=http");
+        let headers = forward(&[("host", "front.test")], "[::1]:5", "other.test:1");
+        assert_eq!(headers[HOST], "other.test:1");
+        assert_eq!(headers[X_FORWARDED_HOST], "front.test");
     }
 
     #[test]
@@ -255,9 +263,9 @@ mod tests {
             tls: true,
             authority: Some(&authority),
         };
-        forward_request(&mut headers, &asked, &Upstream::default(), false);
+        forward_request(&mut headers, &asked, &hop("client"));
         let expected = map(&[
-            ("host", "127.0.0.1:8002"),
+            ("host", "front.test"),
             ("cookie", "a=b; c=d"),
             ("x-forwarded-for", "unknown"),
             ("x-forwarded-proto", "https"),
@@ -269,11 +277,26 @@ mod tests {
     }
 
     #[test]
+    fn a_user_in_the_target_is_for_no_host() {
+        let authority = "user:secret@front.test:1".parse().unwrap();
+        let asked = Asked {
+            peer: Peer::Local,
+            version: Version::HTTP_11,
+            tls: false,
+            authority: Some(&authority),
+        };
+        let mut headers = map(&[("host", "other.test")]);
+        forward_request(&mut headers, &asked, &hop("client"));
+        assert_eq!(headers[HOST], "front.test:1");
+        assert_eq!(headers[X_FORWARDED_HOST], "front.test:1");
+    }
+
+    #[test]
     fn a_response_keeps_upgrade_where_it_is_for_the_client() {
         for (status, kept) in [(101, true), (426, true), (200, false)] {
             let mut headers = map(&[("upgrade", "websocket"), ("connection", "upgrade")]);
             let status = StatusCode::from_u16(status).unwrap();
-            forward_response(status, Version::HTTP_11, &mut headers);
+            forward_response(status, Version::HTTP_11, &mut headers, &hop("client"));
             assert_eq!(headers.contains_key(UPGRADE), kept, "{status}");
             assert_eq!(headers.contains_key(CONNECTION), kept, "{status}");
         }
@@ -290,7 +313,12 @@ mod tests {
         ] {
             let upstream = format!("http://upstream.test{base}").parse().unwrap();
             let target = target.parse().unwrap();
-            assert_eq!(join(&upstream, Some(&target)).unwrap().as_str(), joined);
+            let joined_to = join(&upstream, &Method::GET, Some(&target)).unwrap();
+            assert_eq!(joined_to.as_str(), joined);
         }
+        let (upstream, all) = ("http://a/base".parse().unwrap(), "*".parse().unwrap());
+        let options = join(&upstream, &Method::OPTIONS, Some(&all));
+        assert_eq!(options.unwrap().as_str(), "*");
+        assert_eq!(join(&upstream, &Method::GET, Some(&all)), None);
     }
 }

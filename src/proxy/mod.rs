@@ -12,17 +12,25 @@
 //! | [`front`] | their answers, in place of the upstream if need be, and the tunnels |
 //! | [`patient`] | a client's stream, whose peer must take what it is sent |
 //! | [`forward`] | one request to the upstream, and its answer |
-//! | [`headers`] | what requests and responses become when they are forwarded |
-//! | [`upstream`] | connecting, asking, and what may fail on it |
+//! | [`headers`], [`hop`] | what requests and responses become when they are forwarded |
+//! | [`framing`], [`upload`] | how long bodies are, and how far a request's has come |
+//! | [`interim`] | what the upstream says before it answers |
+//! | [`client`] | plain requests, over connections that are used again |
+//! | [`upstream`] | connecting, asking for an upgrade, and what may fail on it |
 //! | [`tunnel`] | bytes both ways between two streams |
 
+mod client;
 mod forward;
+mod framing;
 mod front;
 mod headers;
+mod hop;
+mod interim;
 mod patient;
 mod requests;
 mod service;
 mod tunnel;
+mod upload;
 mod upstream;
 
 use std::sync::Arc;

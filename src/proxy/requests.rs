@@ -1,16 +1,18 @@
 //! The requests of a client's connection over HTTP/1.1, as hyper asks for answers.
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::BodyExt;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
+use hyper::header::EXPECT;
 use hyper::service::Service;
 
 use super::forward::{Answer, Switch};
 use super::front::Front;
+use super::interim::{self, Interim, Interims};
 use crate::http::http1::Progress;
 
 /// The requests of a connection, one after another.
@@ -18,14 +20,17 @@ pub(super) struct Requests(Arc<Shared>);
 
 struct Shared {
     front: Front,
+    /// The way of interim responses to the client.
+    interims: Interims,
     progress: Progress,
     accepted: Mutex<Option<Switch>>,
 }
 
 impl Requests {
-    pub(super) fn new(front: Front) -> Self {
+    pub(super) fn new(front: Front, interims: Interims) -> Self {
         Self(Arc::new(Shared {
             front,
+            interims,
             progress: Progress::default(),
             accepted: Mutex::new(None),
         }))
@@ -60,7 +65,7 @@ impl Service<Request<Incoming>> for Requests {
 impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let under_way = UnderWay::new(&self);
-        let (answer, switch) = self.front.answer(request).await;
+        let (answer, switch) = self.forward(request).await;
         *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = switch;
         // Until the body has gone out.
         answer.map(|body| {
@@ -70,6 +75,33 @@ impl Shared {
             })
             .boxed_unsync()
         })
+    }
+
+    /// Forwards a request, and sends on what the upstream says before it answers.
+    async fn forward(&self, request: Request<Incoming>) -> (Answer, Option<Switch>) {
+        let are_wanted = interim::are_for(request.version());
+        if request.headers().contains_key(EXPECT) && !request.body().is_end_stream() {
+            self.interims.hold_continue().await;
+        }
+        let (sender, mut interims) = interim::channel();
+        let mut answering = pin!(self.front.answer(request, sender));
+        let answered = loop {
+            tokio::select! {
+                Some(interim) = interims.recv() => self.inform(&interim, are_wanted).await,
+                answered = &mut answering => break answered,
+            }
+        };
+        // Those that came right before it.
+        while let Ok(interim) = interims.try_recv() {
+            self.inform(&interim, are_wanted).await;
+        }
+        answered
+    }
+
+    async fn inform(&self, interim: &Interim, are_wanted: bool) {
+        if are_wanted {
+            self.interims.send(interim).await;
+        }
     }
 }
 

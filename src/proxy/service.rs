@@ -1,21 +1,25 @@
 //! One connection of a client, from accept to close: requests that are forwarded, until one of them
 //! becomes a tunnel, or over HTTP/2 several.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::forward::Forwarder;
+use super::forward::{Answer, Forwarder, Switch};
 use super::front::Front;
+use super::interim::{self, InterimStream, Interims};
 use super::patient::Patient;
 use super::requests::Requests;
+use super::upstream::BoxError;
 use crate::entry::{Entered, Entry, Visit};
 use crate::handshake;
-use crate::http::exchange::{Exchange, Http2Body};
+use crate::http::Terms;
+use crate::http::exchange::{Exchange, Http2Body, Respond};
 use crate::http::http1::{self, Ended, Remains};
 use crate::http::http2::{self, Pings};
 use crate::http::preface::Rewound;
@@ -75,16 +79,23 @@ impl ProxyService {
 
     async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
         let front = self.front(&visit);
-        let requests = Requests::new(front.clone());
-        let terms = self.entry.terms(&visit);
-        let stream = stream.map(|stream| Patient::new(stream, terms.patience));
+        let interims = Interims::default();
+        let requests = Requests::new(front.clone(), interims.clone());
+        let terms = Terms {
+            preserves_case: true,
+            ..self.entry.terms(&visit)
+        };
+        let stream = stream.map(|stream| {
+            let stream = Patient::new(stream, terms.patience);
+            InterimStream::new(stream, interims)
+        });
         let served = http1::serve(stream, &requests, requests.progress(), terms, visit.drain);
         let Remains {
             stream,
             early,
             ended,
         } = served.await;
-        let stream = stream.into_inner();
+        let stream = stream.into_inner().into_inner();
         match (ended, requests.take_accepted()) {
             (Ended::Well, Some(switch)) => Some(Stage::last(front.tunnel(stream, early, switch))),
             (Ended::Late, _) => None,
@@ -127,16 +138,14 @@ async fn serve_exchange(front: Front, exchange: Exchange, patience: Duration) {
     let (head, receive) = request.into_parts();
     if !is_upgrade {
         let request = Request::from_parts(head, Http2Body(receive));
-        tokio::select! {
-            (answer, _none) = front.answer(request) => respond.send(answer, patience).await,
-            () = respond.reset() => {}
+        if let Some((answer, _none)) = answer(&front, request, &mut respond).await {
+            respond.send(answer, patience).await;
         }
         return;
     }
     let request = Request::from_parts(head, Empty::<Bytes>::new());
-    let (answer, switch) = tokio::select! {
-        answered = front.answer(request) => answered,
-        () = respond.reset() => return,
+    let Some((answer, switch)) = answer(&front, request, &mut respond).await else {
+        return;
     };
     match switch {
         None => respond.send(answer, patience).await,
@@ -146,4 +155,30 @@ async fn serve_exchange(front: Front, exchange: Exchange, patience: Duration) {
             }
         }
     }
+}
+
+/// Has a request answered, and sends on what the upstream says before, unless the stream is reset.
+async fn answer<B>(
+    front: &Front,
+    request: Request<B>,
+    respond: &mut Respond,
+) -> Option<(Answer, Option<Switch>)>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (sender, mut interims) = interim::channel();
+    let mut answering = pin!(front.answer(request, sender));
+    let answered = loop {
+        tokio::select! {
+            Some(interim) = interims.recv() => respond.inform(&interim),
+            answered = &mut answering => break answered,
+            () = respond.reset() => return None,
+        }
+    };
+    // Those that came right before it.
+    while let Ok(interim) = interims.try_recv() {
+        respond.inform(&interim);
+    }
+    Some(answered)
 }

@@ -1,5 +1,6 @@
 //! The tunnel: bytes both ways between two streams, as they come, and nothing is parsed.
 
+mod closing;
 mod silence;
 
 use std::cell::Cell;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use crate::shutdown::Drain;
+use closing::ends_in_close;
 use silence::Silence;
 
 /// Bytes that are read at once, and the most that wait for one side to take them.
@@ -51,7 +53,7 @@ impl fmt::Display for Side {
 /// Why a tunnel ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
-    /// Both sides have ended, this one first.
+    /// Both sides have ended, of which this one began: with a Close, or with its end.
     #[error("the {0} closed first")]
     Closed(Side),
     /// The connection to this side failed.
@@ -119,11 +121,7 @@ where
         let before = both.bytes();
         let over = with_shared(|buffer| both.poll_copy(client.stream, upstream.stream, buffer, cx));
         let is_progress = both.bytes() > before;
-        first = first.or(match (both.inward.has_ended, both.outward.has_ended) {
-            (true, _) => Some(Side::Client),
-            (false, true) => Some(Side::Upstream),
-            (false, false) => None,
-        });
+        first = both.first_to_close(first);
         match (over, &mut silence) {
             (Poll::Ready(Ok(())), _) => Poll::Ready(End::Closed(first.unwrap_or(Side::Client))),
             (Poll::Ready(Err(end)), _) => Poll::Ready(end),
@@ -163,6 +161,20 @@ struct Both {
 impl Both {
     fn bytes(&self) -> u64 {
         self.inward.bytes + self.outward.bytes
+    }
+
+    /// The side that has begun to close, where `before` had. A server ends TCP before its client does
+    /// (RFC 6455, section 7.1.1), so that it is its Close that counts.
+    fn first_to_close(&self, before: Option<Side>) -> Option<Side> {
+        let (client, upstream) = (self.inward.is_closing(), self.outward.is_closing());
+        match before {
+            // It was a Close by its bytes alone.
+            Some(Side::Client) if !client => None,
+            Some(Side::Upstream) if !upstream => None,
+            before => before,
+        }
+        .or(client.then_some(Side::Client))
+        .or(upstream.then_some(Side::Upstream))
     }
 
     fn poll_copy<C, U>(
@@ -223,11 +235,13 @@ struct Flow {
     is_unflushed: bool,
     has_ended: bool,
     is_over: bool,
+    ends_in_close: bool,
 }
 
 impl Flow {
     fn new(early: Vec<u8>) -> Self {
         Self {
+            ends_in_close: ends_in_close(&early),
             held: early,
             written: 0,
             bytes: 0,
@@ -235,6 +249,10 @@ impl Flow {
             has_ended: false,
             is_over: false,
         }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.ends_in_close || self.has_ended
     }
 
     /// Copies as much as there is and as is taken, and passes the end on. Nothing is read while
@@ -266,6 +284,7 @@ impl Flow {
             let read = read.map_err(Fault::Read)?;
             self.has_ended = read.is_empty();
             if !self.has_ended {
+                self.ends_in_close = ends_in_close(read);
                 self.pass(read, sink, cx).map_err(Fault::Write)?;
             }
         }

@@ -2,18 +2,16 @@
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{io, iter};
 
 use http_body_util::Empty;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection as Asked};
-use hyper::http::uri::Uri;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -37,7 +35,7 @@ pub(super) enum Failure {
     #[error("no answer in time")]
     LateAnswer,
     #[error("{0}")]
-    Broken(Arc<dyn Error + Send + Sync>),
+    Broken(Arc<str>),
 }
 
 impl Failure {
@@ -67,12 +65,26 @@ impl Failure {
         }
     }
 
-    pub(super) fn broken(cause: impl Into<BoxError>) -> Self {
-        Self::Broken(cause.into().into())
+    /// An answer that cannot be used, with all that is known of why.
+    pub(super) fn broken(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let mut causes: Vec<_> = causes(&*error).map(ToString::to_string).collect();
+        if causes.len() > 1 {
+            // The outermost says in whose hands it was, and no more.
+            causes.remove(0);
+        }
+        Self::Broken(causes.join(": ").into())
     }
 }
 
-/// Connects to the upstream: for a tunnel, or for hyper's pool of connections.
+/// An error, and what it comes from.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
+}
+
+/// Connects to the upstream.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
     upstream: Upstream,
@@ -139,27 +151,6 @@ impl Dialer {
     }
 }
 
-impl tower_service::Service<Uri> for Dialer {
-    type Response = TokioIo<MaybeTls>;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _always_the_same: Uri) -> Self::Future {
-        let dialer = self.clone();
-        Box::pin(async move { dialer.connect().await.map(TokioIo::new) })
-    }
-}
-
-impl Connection for MaybeTls {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
 /// What comes of a request to upgrade.
 pub(super) enum Answered {
     /// A 101, the stream that it was read from, and what was read behind it.
@@ -181,7 +172,11 @@ pub(super) async fn ask(
 }
 
 async fn exchange(stream: MaybeTls, request: Request<Empty<Bytes>>) -> hyper::Result<Answered> {
-    let (mut requests, mut connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut requests, mut connection) = http1::Builder::new()
+        .preserve_header_case(true)
+        .title_case_headers(true)
+        .handshake(TokioIo::new(stream))
+        .await?;
     let mut response = pin!(requests.send_request(request));
     let mut is_over = false;
     let response = poll_fn(|cx| {
@@ -235,5 +230,23 @@ impl Body for Rest {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("client error (SendRequest)")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_failure_names_its_inner_cause() {
+        let inner = io::Error::other("connection closed before message completed");
+        let failure = Failure::broken(Outer(inner));
+        let shown = "connection closed before message completed";
+        assert_eq!(failure.to_string(), shown);
+        assert_eq!(Failure::broken("a lie").to_string(), "a lie");
     }
 }

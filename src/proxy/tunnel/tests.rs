@@ -67,6 +67,39 @@ async fn bytes_go_both_ways_and_early_ones_come_first() {
 }
 
 #[tokio::test]
+async fn who_sends_close_is_who_closed_whoever_ends_tcp() {
+    const FROM_CLIENT: &[u8] = &[0x88, 0x82, 1, 2, 3, 4, 2, 0xea];
+    const FROM_UPSTREAM: &[u8] = &[0x88, 2, 3, 0xe8];
+    for (first, side) in [
+        (Some(Side::Client), Side::Client),
+        (Some(Side::Upstream), Side::Upstream),
+        (None, Side::Upstream),
+    ] {
+        let shutdown = Shutdown::new();
+        let (mut client, mut upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
+        let report = tokio::spawn(report);
+        let mut closing = [0; 8];
+        if first == Some(Side::Client) {
+            client.write_all(FROM_CLIENT).await.unwrap();
+            upstream.read_exact(&mut closing).await.unwrap();
+        }
+        if first.is_some() {
+            upstream.write_all(FROM_UPSTREAM).await.unwrap();
+            client.read_exact(&mut closing[..4]).await.unwrap();
+        }
+        // A server ends first.
+        upstream.shutdown().await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let report = timeout(SOON, report).await.unwrap().unwrap();
+        assert!(
+            matches!(report.end, End::Closed(s) if s == side),
+            "{report:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_a_sink_keeps_to_itself_is_flushed() {
     let shutdown = Shutdown::new();
     let (mut client, client_end) = duplex(64);

@@ -90,11 +90,12 @@ async fn an_extended_connect_is_an_upgrade_upstream() {
         "sec-websocket-version: 13",
         "sec-websocket-protocol: chat",
         "cookie: a=b; c=d",
-        "via: 2.0 echobeat",
+        "host: localhost",
         "x-forwarded-host: localhost",
     ] {
         assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
     }
+    assert!(head.contains("\r\nvia: 2.0 echobeat-"), "{head}");
     // The accept of another key.
     upstream.send(super::ACCEPTED).await;
     assert_eq!(soon(response).await.unwrap().status(), 502);
@@ -160,13 +161,67 @@ async fn bodies_arrive_before_they_end_both_ways() {
         .await;
     let response = soon(response).await.unwrap();
     assert!(response.headers().contains_key("date"));
-    assert_eq!(response.headers()["via"], "1.1 echobeat");
+    assert!(response.headers().contains_key("via"));
     let mut body = response.into_body();
     assert_eq!(soon(body.data()).await.unwrap().unwrap(), "first");
     upstream.send("0\r\n\r\n").await;
     while let Some(data) = soon(body.data()).await {
         assert!(data.unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_body_needs_neither_a_method_nor_a_length() {
+    let stub = Stub::start().await;
+    let proxy = before(stub.address).await;
+    for method in ["GET", "HEAD", "DELETE", "PURGE"] {
+        let mut http2 = connect(proxy.address).await;
+        let request = Request::builder().method(method).uri("http://a/").body(());
+        let (_response, mut send) = http2.send(request.unwrap(), true).await;
+        send.send_data(Bytes::from("{}"), true).unwrap();
+        let (mut upstream, head) = stub.accept().await;
+        assert!(head.starts_with(&format!("{method} / ")), "{head}");
+        let framing = "\r\nTransfer-Encoding: chunked\r\n";
+        assert!(head.contains(framing), "{head}");
+        assert_eq!(upstream.read(12).await, b"2\r\n{}\r\n0\r\n\r\n");
+    }
+    for (method, length) in [("GET", None), ("POST", Some("0"))] {
+        let mut http2 = connect(proxy.address).await;
+        let request = Request::builder().method(method).uri("http://a/").body(());
+        let (_response, _) = http2.send(request.unwrap(), false).await;
+        let (_upstream, head) = stub.accept().await;
+        let mut lines = head.lines();
+        let line = lines.find_map(|line| line.strip_prefix("Content-Length: "));
+        assert_eq!(line, length, "{head}");
+        assert!(!head.contains("Transfer-Encoding"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn interim_responses_are_passed_on() {
+    let stub = Stub::start().await;
+    let proxy = before(stub.address).await;
+    let mut http2 = connect(proxy.address).await;
+    let request = Request::builder()
+        .method(Method::PUT)
+        .uri("http://a/")
+        .header("expect", "100-continue");
+    let (mut response, mut send) = http2.send(request.body(()).unwrap(), true).await;
+    let (mut upstream, head) = stub.accept().await;
+    assert!(head.contains("\r\nExpect: 100-continue\r\n"), "{head}");
+    for (interim, status) in [
+        ("HTTP/1.1 100 Continue\r\n\r\n", 100),
+        ("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 103),
+    ] {
+        upstream.send(interim).await;
+        let informed = soon(std::future::poll_fn(|cx| response.poll_informational(cx))).await;
+        let informed = informed.expect("one").unwrap();
+        assert_eq!(informed.status().as_u16(), status);
+    }
+    send.send_data(Bytes::from("body"), true).unwrap();
+    assert_eq!(upstream.read(14).await, b"4\r\nbody\r\n0\r\n\r\n");
+    upstream.send("HTTP/1.1 201 Created\r\n\r\n").await;
+    assert_eq!(soon(response).await.unwrap().status(), 201);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 mod forwarding;
 mod half_close;
 mod http2;
+mod interim;
+mod messages;
 mod programs;
 mod secure;
 mod tunnels;

@@ -1,0 +1,157 @@
+//! The length of bodies (RFC 9112, section 6): pure functions. Where two could read one message
+//! differently, it goes no further.
+
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::{Method, StatusCode};
+
+use super::upstream::Failure;
+use crate::handshake::Refusal;
+
+/// Checks that the body of a request is coded in no other way than in chunks.
+pub(super) fn check_request(headers: &HeaderMap) -> Result<(), Refusal> {
+    match elements(headers, &TRANSFER_ENCODING)[..] {
+        [] => Ok(()),
+        [only] if is_chunked(only) => Ok(()),
+        ref codings if codings.iter().all(|coding| is_chunked(coding)) => {
+            let sentence = "A body is chunked once, and not several times.";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, sentence))
+        }
+        _ => {
+            let sentence = "The one Transfer-Encoding that this proxy knows is chunked.";
+            Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, sentence))
+        }
+    }
+}
+
+/// Says how long a request's body is, after the headers for one hop are gone. hyper sends none with
+/// GET and HEAD unless it is told.
+pub(super) fn frame_request(method: &Method, has_body: bool, headers: &mut HeaderMap) {
+    if headers.contains_key(CONTENT_LENGTH) {
+        return;
+    }
+    if has_body {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    } else if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+        // RFC 9110, section 8.6.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// Makes the length of a response one that every client reads alike, and refuses a coding that was
+/// not asked for.
+pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), Failure> {
+    match elements(headers, &TRANSFER_ENCODING)[..] {
+        [] => {}
+        [only] if is_chunked(only) => {
+            // It counts for nothing (RFC 9112, section 6.3).
+            headers.remove(CONTENT_LENGTH);
+        }
+        _ => return Err(Failure::broken("a transfer coding that nobody asked for")),
+    }
+    let lengths = elements(headers, &CONTENT_LENGTH);
+    let Some(&first) = lengths.first() else {
+        return Ok(());
+    };
+    let is_number = first.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_number || lengths.iter().any(|length| *length != first) {
+        return Err(Failure::broken("a Content-Length that is no length"));
+    }
+    if let Some(length) = super::hop::value(first) {
+        headers.insert(CONTENT_LENGTH, length);
+    }
+    Ok(())
+}
+
+/// The elements of a comma-separated list, over all its lines. What is no text is the empty one.
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    let lines = headers.get_all(name).iter();
+    lines
+        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .collect()
+}
+
+fn is_chunked(coding: &str) -> bool {
+    coding.eq_ignore_ascii_case("chunked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(HeaderName, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn one_chunked_is_the_only_coding() {
+        for (codings, status) in [
+            (&[][..], None),
+            (&["chunked"], None),
+            (&["Chunked"], None),
+            (&["chunked, chunked"], Some(400)),
+            (&["chunked", "chunked"], Some(400)),
+            (&["gzip, chunked"], Some(501)),
+            (&["gzip", "chunked"], Some(501)),
+            (&["identity"], Some(501)),
+            (&[""], Some(501)),
+        ] {
+            let lines: Vec<_> = codings.iter().map(|c| (TRANSFER_ENCODING, *c)).collect();
+            let refused = check_request(&map(&lines)).err();
+            assert_eq!(refused.map(|r| r.status.as_u16()), status, "{codings:?}");
+            let is_broken = check_response(&mut map(&lines)).is_err();
+            assert_eq!(is_broken, status.is_some(), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_says_how_long_its_body_is() {
+        for (method, has_body, length, framed) in [
+            ("GET", true, None, Some("chunked")),
+            ("PURGE", true, None, Some("chunked")),
+            ("GET", true, Some("2"), None),
+            ("GET", false, None, None),
+            ("DELETE", false, None, None),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let lines: Vec<_> = length.into_iter().map(|n| (CONTENT_LENGTH, n)).collect();
+            let mut headers = map(&lines);
+            frame_request(&method, has_body, &mut headers);
+            let coding = headers.get(TRANSFER_ENCODING);
+            assert_eq!(coding.map(|coding| coding.to_str().unwrap()), framed);
+            let kept = headers.get(CONTENT_LENGTH);
+            assert_eq!(kept.map(|length| length.to_str().unwrap()), length);
+        }
+        let mut headers = HeaderMap::new();
+        frame_request(&Method::POST, false, &mut headers);
+        assert_eq!(headers[CONTENT_LENGTH], "0");
+    }
+
+    #[test]
+    fn a_response_has_one_length() {
+        for (lengths, one) in [
+            (&["5"][..], Some("5")),
+            (&["5", "5"], Some("5")),
+            (&["5, 5"], Some("5")),
+            (&["5", "6"], None),
+            (&["5, 6"], None),
+            (&["+5"], None),
+        ] {
+            let lines: Vec<_> = lengths.iter().map(|n| (CONTENT_LENGTH, *n)).collect();
+            let mut headers = map(&lines);
+            let checked = check_response(&mut headers);
+            assert_eq!(checked.is_ok(), one.is_some(), "{lengths:?}");
+            if let Some(one) = one {
+                assert_eq!(headers.get_all(CONTENT_LENGTH).iter().count(), 1);
+                assert_eq!(headers[CONTENT_LENGTH], one);
+            }
+        }
+        let mut headers = map(&[(CONTENT_LENGTH, "5"), (TRANSFER_ENCODING, "chunked")]);
+        check_response(&mut headers).unwrap();
+        assert!(!headers.contains_key(CONTENT_LENGTH));
+    }
+}
