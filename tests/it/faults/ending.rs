@@ -1,8 +1,9 @@
 //! Signals that come twice, and what blocks: neither keeps the program, nor cuts it short.
 
 use std::fs;
+use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
 use std::net::UdpSocket;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::cli::{Running, echobeat};
 use crate::http2;
 use crate::support::{Raw, frame, soon, text_frame, upgrade_request};
 use crate::tls::Issued;
-use crate::unix::{kill, kill_child, listen_on, socket_path};
+use crate::unix::{kill, kill_child, socket_path};
 
 /// Longer than an exit takes that waits for nothing, and shorter than what blocks.
 const AT_ONCE: Duration = Duration::from_secs(8);
@@ -156,18 +157,19 @@ async fn a_start_that_blocks_says_so_and_can_be_stopped() {
 #[tokio::test]
 async fn a_unix_socket_with_a_full_backlog_is_in_use() {
     let path = socket_path("full.sock");
-    let _hung = UnixListener::bind(&path).unwrap();
+    let _hung = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let connect = || {
         let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.connect(&socket2::SockAddr::unix(&path)?)?;
-        Ok::<_, std::io::Error>(UnixStream::from(socket))
+        Ok::<_, std::io::Error>(socket)
     };
     let mut waiting = Vec::new();
-    while let Ok(stream) = connect() {
-        waiting.push(stream);
+    while let Ok(socket) = connect() {
+        waiting.push(socket);
     }
-    let output = soon(echobeat(&[&listen_on(&path)]).output()).await.unwrap();
+    let address = crate::unix::listen_on(&path);
+    let output = soon(echobeat(&[&address]).output()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(
@@ -178,6 +180,7 @@ async fn a_unix_socket_with_a_full_backlog_is_in_use() {
 }
 
 /// A name server that never answers, and the file that makes a program ask it.
+#[cfg(target_os = "linux")]
 fn silent_name_server() -> (UdpSocket, std::path::PathBuf) {
     let server = UdpSocket::bind("127.0.0.66:53").expect("root may listen on port 53");
     let path = socket_path("resolv.conf");
@@ -283,7 +286,7 @@ async fn what_is_cut_at_the_end_of_the_drain_has_its_end_line() {
 }
 
 /// All that is counted.
-async fn ask(address: std::net::SocketAddr) -> String {
+async fn ask(address: SocketAddr) -> String {
     let mut raw = Raw::connect(address).await;
     raw.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         .await;

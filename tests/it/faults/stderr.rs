@@ -1,6 +1,5 @@
 //! A log that nobody takes: the server goes on as ever.
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -158,7 +157,10 @@ async fn a_log_without_a_reader_stops_nothing() {
 #[tokio::test]
 async fn a_log_on_a_full_disk_stops_nothing() {
     let path = socket_path("full-disk.sock");
-    let full = File::options().write(true).open("/dev/full").unwrap();
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
     let child = logging_to(&path, full).await;
     visit_and_stop(&path, child).await;
 }
