@@ -171,6 +171,7 @@ fn arguments(profile: &Path) -> Vec<String> {
         "disable-background-networking",
         "disable-component-update",
         "disable-sync",
+        "window-size=1280,1000",
     ];
     let profile = format!("user-data-dir={}", profile.display());
     flags

@@ -15,6 +15,9 @@ use crate::tls::Issued;
 /// The key that sends, as WebDriver has it.
 pub const ENTER: &str = "\u{e007}";
 
+/// Milliseconds until a condition must hold: fewer than [`soon`](crate::support::soon) waits.
+const PATIENCE: u32 = 8_000;
+
 /// What conditions and values are written in: the text of an element, and the last rows of the list.
 const WORDS: &str = "
     const text = (id) => document.getElementById(id).textContent;
@@ -55,10 +58,16 @@ impl Page {
     pub async fn until(&self, condition: &str) {
         let script = format!(
             "const done = arguments[0]; {WORDS}
-             const look = () => ({condition}) ? done(true) : setTimeout(look, 20);
+             const begun = Date.now();
+             const look = () => {{
+                 const holds = Boolean({condition});
+                 if (holds || Date.now() - begun > {PATIENCE}) done([holds, document.body.innerText]);
+                 else setTimeout(look, 20);
+             }};
              look();"
         );
-        self.browser.run(&script, Vec::new()).await;
+        let found = self.browser.run(&script, Vec::new()).await;
+        assert_eq!(found[0], true, "{condition}: {}", found[1]);
     }
 
     /// The value of this expression.

@@ -63,7 +63,7 @@ async fn the_builder_writes_steps_into_the_url_as_the_url_needs_them() {
     // A parser of URLs leaves it as it is, and the server reads the same.
     assert_eq!(page.value("new URL(field('url').value).href").await, url);
     page.browser.click("connect").await;
-    page.until("rows().some((row) => preview(row)?.includes('\"path\":'))")
+    page.until("rows().some((row) => preview(row)?.includes('\"authority\":'))")
         .await;
     page.close().await;
 }

@@ -132,7 +132,7 @@ async fn many_at_once_sends_the_message_in_the_box() {
 
     page.value("document.querySelector('[name=kind][value=base64]').click()")
         .await;
-    page.browser.fill("body", "no base64").await;
+    page.browser.fill("body", "no base64!").await;
     page.browser.click("many-start").await;
     page.until("text('send-problem') !== ''").await;
     assert_eq!(page.value("text('sent-count')").await, "21");
