@@ -104,6 +104,11 @@ async fn the_builder_says_what_is_wrong_in_the_words_of_the_server() {
     page.add_step("wait", "1ms", "").await;
     page.until("steps().length === 3 && text('step-problem') === ''")
         .await;
+
+    // What the server takes once replaces what was there.
+    page.add_step("beat", "2s", "").await;
+    page.until("steps().join() === 'delay:abc,wait:1ms,beat:2s'")
+        .await;
     page.close().await;
 }
 
