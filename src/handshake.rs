@@ -22,6 +22,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::config::{self, ServerConfig, Subprotocol};
 use crate::scenario::Scenario;
 
+pub(crate) use faults::scenario;
+
 /// Most header lines of a request.
 const MAX_HEADERS: usize = 64;
 

@@ -12,7 +12,7 @@ use crate::scenario::{self, Accept, Advice, Refuse, Scenario, Step};
 const WRONG_KEY: &[u8] = b"another key";
 
 /// What a request with this query asks for, on top of what the server is told.
-pub(super) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Scenario, Refusal> {
+pub(crate) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Scenario, Refusal> {
     if !config.faults && scenario::asked_for(query).is_some() {
         let sentence = "Faults on demand are switched off here: the URL may have no do.";
         return Err(Refusal::new(StatusCode::FORBIDDEN, sentence));

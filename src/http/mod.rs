@@ -7,6 +7,7 @@
 //! | `GET /`, unless `/` is a path of `--path` | 200, the page |
 //! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown |
 //! | `GET /metrics` | 200, Prometheus text |
+//! | `GET` anywhere, for the page's sake and where there is one | 200, the [`verdict`] on such an upgrade |
 //! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
 //! | another method on one of these | 405 |
 //! | anything else | 404 that says how to connect |
@@ -24,6 +25,7 @@
 //! | [`portrait`] | what the server saw of a request |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
+//! | [`verdict`] | what an upgrade would be answered, for the page |
 
 mod chunks;
 pub(crate) mod exchange;
@@ -35,6 +37,7 @@ mod page;
 mod portrait;
 pub(crate) mod preface;
 pub(crate) mod stream;
+mod verdict;
 pub(crate) mod whole;
 
 use std::iter;
@@ -189,6 +192,11 @@ impl Routes {
 
     fn plain<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
         handshake::check_head(request)?;
+        if self.has_page() && verdict::is_asked_for(request) {
+            check_method(request.method())?;
+            let accept = |upgrade: &_| self.accept(upgrade);
+            return Ok(verdict::answer(request, &self.config, accept));
+        }
         match request.uri().path() {
             "/healthz" => {
                 check_method(request.method())?;
@@ -212,6 +220,11 @@ impl Routes {
                 self.directions(request),
             )),
         }
+    }
+
+    /// Whether `/` is not for WebSockets alone.
+    fn has_page(&self) -> bool {
+        self.config.paths.is_empty() || !handshake::is_upgrade_path("/", &self.config)
     }
 
     fn health(&self) -> Answer {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use data_encoding::BASE64;
 use hyper::body::Bytes;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
 };
 use hyper::{Request, StatusCode};
 use ring::digest::{SHA256, digest};
@@ -17,15 +17,16 @@ use crate::handshake;
 const PAGE: &str = include_str!("../page.html");
 
 /// Where the page has what it is told of the server; as it stands, that is the server's defaults.
-const SETTINGS: &str = r#"data-path="" data-heartbeat="heart beat""#;
+const SETTINGS: &str = r#"data-path="" data-heartbeat="heart beat" data-faults="true""#;
 
 /// What the page may do: run its own script and style, which are known by their hashes, and connect
-/// WebSockets to anywhere, since its URL can be edited. The last two keep text from ever becoming HTML.
+/// WebSockets to anywhere, since its URL can be edited, and ask this server for its [verdict](super::verdict)
+/// on them. The last two keep text from ever becoming HTML.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let script = hash(inside("<script type=\"module\">", "</script>"));
     let style = hash(inside("<style>", "</style>"));
     format!(
-        "default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src ws: wss:; \
+        "default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self' ws: wss:; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
          require-trusted-types-for 'script'; trusted-types 'none'"
     )
@@ -43,6 +44,7 @@ pub(super) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Answer {
     for (name, value) in [
         (CACHE_CONTROL, "no-cache"),
         (REFERRER_POLICY, "no-referrer"),
+        (VARY, "accept"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -81,9 +83,10 @@ fn is_trustworthy<B>(request: &Request<B>, config: &ServerConfig) -> bool {
 fn body(config: &ServerConfig) -> Bytes {
     let path = config.paths.first().map(ToString::to_string);
     let settings = format!(
-        r#"data-path="{}" data-heartbeat="{}""#,
+        r#"data-path="{}" data-heartbeat="{}" data-faults="{}""#,
         escaped(&path.unwrap_or_default()),
         escaped(&config.heartbeat_text),
+        config.faults,
     );
     if settings == SETTINGS {
         return Bytes::from_static(PAGE.as_bytes());
@@ -144,10 +147,11 @@ mod tests {
         let config = ServerConfig {
             paths: vec!["/ws".parse().unwrap(), "/other".parse().unwrap()],
             heartbeat_text: r#"<b title="&amp;">"#.to_owned(),
+            faults: false,
             ..ServerConfig::default()
         };
         let page = String::from_utf8(body(&config).into()).unwrap();
-        let settings = r#"data-path="/ws" data-heartbeat="<b title=&quot;&amp;amp;&quot;>""#;
+        let settings = r#"data-path="/ws" data-heartbeat="<b title=&quot;&amp;amp;&quot;>" data-faults="false""#;
         assert!(page.contains(settings));
         assert_eq!(page.len() - settings.len(), PAGE.len() - SETTINGS.len());
     }

@@ -102,24 +102,42 @@ impl Browser {
             .expect("keys can be pressed");
     }
 
+    /// Loads the page again.
+    pub async fn reload(&self) {
+        soon(self.client.refresh()).await.expect("the page loads");
+    }
+
+    /// Has the browser take on another screen, or other wishes of its user: a command of the Chrome
+    /// DevTools Protocol.
+    pub async fn emulate(&self, command: &str, params: Value) {
+        let body = json!({ "cmd": format!("Emulation.{command}"), "params": params });
+        self.command("goog/cdp/execute", &body).await;
+    }
+
     /// What the console has of warnings and errors since it was last asked.
     pub async fn complaints(&self) -> Vec<String> {
-        let session = soon(self.client.session_id()).await.expect("a session");
-        let session = session.expect("a session");
-        // A command of ChromeDriver's own, which fantoccini does not know.
-        let url = format!("http://127.0.0.1:{}/session/{session}/se/log", self.port);
-        let request = Request::post(url)
-            .body(Full::from(r#"{"type":"browser"}"#))
-            .expect("a good request");
-        let driver = HttpClient::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let response = soon(driver.request(request)).await.expect("an answer");
-        let body = soon(response.into_body().collect()).await.expect("a body");
-        let log: Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
-        let entries = log["value"].as_array().expect("a log");
+        let log = self.command("se/log", &json!({ "type": "browser" })).await;
+        let entries = log.as_array().expect("a log");
         let complaints = entries
             .iter()
             .filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING");
         complaints.map(Value::to_string).collect()
+    }
+
+    /// A command of ChromeDriver's own, which fantoccini does not know.
+    async fn command(&self, path: &str, body: &Value) -> Value {
+        let session = soon(self.client.session_id()).await.expect("a session");
+        let session = session.expect("a session");
+        let url = format!("http://127.0.0.1:{}/session/{session}/{path}", self.port);
+        let request = Request::post(url)
+            .body(Full::from(body.to_string()))
+            .expect("a good request");
+        let driver = HttpClient::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let response = soon(driver.request(request)).await.expect("an answer");
+        let body = soon(response.into_body().collect()).await.expect("a body");
+        let answer: Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
+        assert!(answer["value"]["error"].is_null(), "{answer}");
+        answer["value"].clone()
     }
 
     pub async fn close(mut self) {
@@ -153,6 +171,7 @@ fn arguments(profile: &Path) -> Vec<String> {
         "disable-background-networking",
         "disable-component-update",
         "disable-sync",
+        "window-size=1280,1000",
     ];
     let profile = format!("user-data-dir={}", profile.display());
     flags

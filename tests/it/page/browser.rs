@@ -15,12 +15,19 @@ use crate::tls::Issued;
 /// The key that sends, as WebDriver has it.
 pub const ENTER: &str = "\u{e007}";
 
+/// Milliseconds until a condition must hold: fewer than [`soon`](crate::support::soon) waits.
+const PATIENCE: u32 = 8_000;
+
 /// What conditions and values are written in: the text of an element, and the last rows of the list.
 const WORDS: &str = "
     const text = (id) => document.getElementById(id).textContent;
     const rows = () => [...document.querySelectorAll('.entry')];
     const last = (kind) => rows().filter((row) => row.dataset.kind === kind).at(-1);
-    const preview = (row) => row?.querySelector('.preview').textContent;";
+    const preview = (row) => row?.querySelector('.preview').textContent;
+    const field = (id) => document.getElementById(id);
+    const steps = () => [...document.querySelectorAll('#steps code')].map((step) => step.textContent);
+    const isShown = (id) => field(id).getClientRects().length > 0;
+    const top = (selector) => document.querySelector(selector).getBoundingClientRect().top;";
 
 /// The page, open in a browser of its own.
 pub struct Page {
@@ -30,12 +37,17 @@ pub struct Page {
 impl Page {
     /// Opens the page, and waits for what it does by itself: it connects, and says hello.
     async fn open(profile: &str, url: &str) -> Self {
-        let browser = Browser::start(profile).await;
-        browser.open(url).await;
-        let page = Self { browser };
+        let page = Self::load(profile, url).await;
         page.until("text('state-title') === 'Connected' && text('echo-count') === '1'")
             .await;
         page
+    }
+
+    /// Opens the page.
+    pub async fn load(profile: &str, url: &str) -> Self {
+        let browser = Browser::start(profile).await;
+        browser.open(url).await;
+        Self { browser }
     }
 
     pub async fn of(profile: &str, server: &TestServer) -> Self {
@@ -46,10 +58,16 @@ impl Page {
     pub async fn until(&self, condition: &str) {
         let script = format!(
             "const done = arguments[0]; {WORDS}
-             const look = () => ({condition}) ? done(true) : setTimeout(look, 20);
+             const begun = Date.now();
+             const look = () => {{
+                 const holds = Boolean({condition});
+                 if (holds || Date.now() - begun > {PATIENCE}) done([holds, document.body.innerText]);
+                 else setTimeout(look, 20);
+             }};
              look();"
         );
-        self.browser.run(&script, Vec::new()).await;
+        let found = self.browser.run(&script, Vec::new()).await;
+        assert_eq!(found[0], true, "{condition}: {}", found[1]);
     }
 
     /// The value of this expression.
@@ -59,16 +77,17 @@ impl Page {
     }
 
     /// Types a message, and sends it.
-    async fn say(&self, text: &str) {
+    pub async fn say(&self, text: &str) {
         self.browser.fill("body", &format!("{text}{ENTER}")).await;
     }
 
     /// Sends many messages at once.
-    async fn send_many(&self, count: usize, size: usize) {
+    pub async fn send_many(&self, count: usize, size: usize) {
         self.browser
             .run(
                 "const [count, size, done] = arguments;
                  document.getElementById('many-card').open = true;
+                 document.getElementById('many-what').value = 'text';
                  document.getElementById('many-count').value = count;
                  document.getElementById('many-size').value = size;
                  done();",
@@ -76,6 +95,33 @@ impl Page {
             )
             .await;
         self.browser.click("many-start").await;
+    }
+
+    /// Fills the builder in, and adds the step.
+    pub async fn add_step(&self, name: &str, value: &str, time: &str) {
+        let script = "
+            const [name, value, time, done] = arguments;
+            const field = (id) => document.getElementById(id);
+            field('faults-card').open = true;
+            field('step').value = name;
+            field('step').dispatchEvent(new Event('input'));
+            field('step-value').value = value;
+            field('step-when').value = time;
+            field('faults').requestSubmit();
+            done();";
+        let step = vec![name.into(), value.into(), time.into()];
+        self.browser.run(script, step).await;
+    }
+
+    /// Ends the browser, whose console has nothing but that connections failed, as they should.
+    pub async fn close_after_failures(self) {
+        let complaints = self.browser.complaints().await;
+        let is_of_a_try = |line: &String| {
+            line.contains("WebSocket connection to") || line.contains("Failed to load resource")
+        };
+        assert!(!complaints.is_empty());
+        assert!(complaints.iter().all(is_of_a_try), "{complaints:#?}");
+        self.browser.close().await;
     }
 
     /// Ends the browser, whose console has nothing to complain of.
@@ -163,80 +209,6 @@ async fn a_close_by_the_server_is_shown_with_what_its_code_means() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and ChromeDriver"]
-async fn a_fault_from_the_builder_is_shown_with_its_code() {
-    let server = TestServer::start().await;
-    let page = Page::of("page-fault", &server).await;
-    let script = "
-        const [done] = arguments;
-        const field = (id) => document.getElementById(id);
-        field('faults-card').open = true;
-        for (const [name, value, when] of [['greet', 'a, b', ''], ['close', '4001:bye, @you', '3msg']]) {
-            field('step').value = name;
-            field('step').dispatchEvent(new Event('input'));
-            field('step-value').value = value;
-            field('step-when').value = when;
-            field('faults').requestSubmit();
-        }
-        field('connect').click();
-        done();";
-    page.browser.run(script, Vec::new()).await;
-    page.until("rows().some((row) => preview(row) === 'a, b')")
-        .await;
-    for text in ["one", "two", "three"] {
-        page.say(text).await;
-    }
-    page.until("text('state-title') === 'Closed 4001'").await;
-    let note = page.value("text('state-note')").await;
-    let note = note.as_str().expect("a text");
-    assert!(note.contains("bye, @you"), "{note}");
-    page.close().await;
-}
-
-#[tokio::test]
-#[ignore = "needs Chromium and ChromeDriver"]
-async fn the_builder_writes_steps_into_the_url() {
-    let server = TestServer::start().await;
-    let page = Page::of("page-builder", &server).await;
-    let script = "
-        const [steps, done] = arguments;
-        const field = (id) => document.getElementById(id);
-        field('faults-card').open = true;
-        field('url').value += '?x=a+b%20c&do=deaf@1s,say:a:b@home';
-        field('url').dispatchEvent(new Event('input'));
-        for (const [name, value, when] of steps) {
-            field('step').value = name;
-            field('step').dispatchEvent(new Event('input'));
-            field('step-value').value = value;
-            field('step-when').value = when;
-            field('faults').requestSubmit();
-        }
-        const listed = [...document.querySelectorAll('#steps code')].map((step) => step.textContent);
-        done([field('url').value, listed]);";
-    let steps = json!([
-        ["close", "4001:a,b @ü&#+%", "3msg"],
-        ["deaf", "", "5s"],
-        ["who", "", ""],
-        ["stall", "", "soon"],
-        ["beat", "", ""]
-    ]);
-    let shown = page.browser.run(script, vec![steps]).await;
-    let url = format!(
-        "ws://{}/?x=a+b%20c&do=say:a:b%40home,close:4001:a%5C%2Cb%20%5C%40%C3%BC%26%23%2B%25@3msg,\
-         deaf@5s,who",
-        server.address
-    );
-    let listed = [
-        "say:a:b@home",
-        "close:4001:a,b @ü&#+%@3msg",
-        "deaf@5s",
-        "who",
-    ];
-    assert_eq!(shown, json!([url, listed]));
-    page.close().await;
-}
-
-#[tokio::test]
-#[ignore = "needs Chromium and ChromeDriver"]
 async fn ten_thousand_messages_leave_the_page_light() {
     let server = TestServer::start().await;
     let page = Page::of("page-many", &server).await;
@@ -315,11 +287,7 @@ async fn the_page_comes_back_by_itself_when_asked_to() {
     })
     .await;
     page.until("text('state-title') === 'Connected'").await;
-    let complaints = page.browser.complaints().await;
-    let is_of_a_try = |line: &String| line.contains("WebSocket connection to");
-    assert!(!complaints.is_empty());
-    assert!(complaints.iter().all(is_of_a_try), "{complaints:#?}");
-    page.close().await;
+    page.close_after_failures().await;
 }
 
 #[tokio::test]

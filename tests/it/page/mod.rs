@@ -1,5 +1,11 @@
 //! The page: how it is served, and what it does in a browser.
 
 mod browser;
+mod builder;
 mod hands;
+mod list;
+mod looks;
+mod memory;
 mod route;
+mod url;
+mod verdict;

@@ -1,6 +1,6 @@
 //! The page as an answer.
 
-use echobeat::ServerConfig;
+use echobeat::{Scenario, ServerConfig};
 use hyper::Method;
 
 use crate::http2;
@@ -17,6 +17,7 @@ fn assert_is_page(response: &Response) {
         ("Content-Type", "text/html; charset=utf-8"),
         ("Cache-Control", "no-cache"),
         ("Referrer-Policy", "no-referrer"),
+        ("Vary", "accept"),
         ("X-Content-Type-Options", "nosniff"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Embedder-Policy", "require-corp"),
@@ -28,7 +29,7 @@ fn assert_is_page(response: &Response) {
         "default-src 'none'; ",
         "script-src 'sha256-",
         "style-src 'sha256-",
-        "connect-src ws: wss:;",
+        "connect-src 'self' ws: wss:;",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
     ] {
@@ -90,6 +91,55 @@ async fn the_page_knows_the_path_for_websockets() {
     let page = server.ask(request("GET")).await;
     assert_is_page(&page);
     assert!(page.body.contains(r#"data-path="/ws""#), "{}", page.body);
+    assert!(page.body.contains(r#"data-faults="true""#), "{}", page.body);
+}
+
+#[tokio::test]
+async fn the_page_is_told_where_there_are_no_faults() {
+    let server = TestServer::start_with(ServerConfig {
+        faults: false,
+        ..config()
+    })
+    .await;
+    let page = server.ask(request("GET")).await;
+    assert!(
+        page.body.contains(r#"data-faults="false""#),
+        "{}",
+        page.body
+    );
+}
+
+/// The examples of the builder, as steps, from the rows of its table.
+fn examples(page: &str) -> Vec<String> {
+    let rows = page.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("  { name: \"")?.split_once('"')?;
+        let values = rest.split_once("values: [").map(|(_, values)| {
+            let (values, _) = values.split_once(']').expect("it ends");
+            let quoted = values.split(", ").map(|value| value.trim_matches('"'));
+            quoted.map(|value| format!("{name}:{value}")).collect()
+        });
+        Some(values.unwrap_or_else(|| vec![name.to_owned()]))
+    });
+    rows.flatten().collect()
+}
+
+#[tokio::test]
+async fn the_builder_offers_every_step_with_examples_that_the_server_takes() {
+    let server = TestServer::start().await;
+    let page = server.ask(request("GET")).await;
+    let examples = examples(&page.body);
+    for example in &examples {
+        let scenario = example.parse::<Scenario>();
+        assert!(scenario.is_ok(), "{example}: {scenario:?}");
+    }
+
+    let refused = server.ask(upgrade_request("/?do=nothing")).await;
+    let (_, usage) = refused.body.split_once(" are: ").expect("the steps");
+    for usage in usage.split("; ") {
+        let name = usage.split([':', ' ', ',', '.']).next().expect("a name");
+        let is_offered = |example: &String| example.split(':').next() == Some(name);
+        assert!(examples.iter().any(is_offered), "{name}");
+    }
 }
 
 #[tokio::test]
