@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::debug;
 
+use crate::deadline::timeout_at;
 use crate::http::preface::{self, Rewound};
 use crate::listen::{Caller, Http, Peer, Stream};
 use crate::shutdown::Drain;

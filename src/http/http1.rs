@@ -2,13 +2,13 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{Pending, Ready, pending, poll_fn, ready};
-use std::pin::{self, pin};
+use std::future::poll_fn;
+use std::mem;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use futures_util::future::Either;
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -21,8 +21,10 @@ use tracing::debug;
 
 use super::preface::{self, Rewound};
 use super::{DRAIN_GRACE, Reply, Routes, Terms, Upgrade};
+use crate::deadline::GRACE;
 use crate::listen::Caller;
 use crate::shutdown::Drain;
+use crate::turn;
 
 /// Most bytes that hyper reads for a head. Twice our own limit, which answers with a sentence where
 /// hyper sends a bare 431.
@@ -113,6 +115,7 @@ where
         .serve_connection(TokioIo::new(stream), service);
     let mut deadline = pin!(sleep_until(terms.first_by));
     let mut steps = 0;
+    let mut is_late = false;
     let mut draining = drain.has_begun();
     let mut drain_begun = pin!(drain.begun());
     let ended = loop {
@@ -124,16 +127,19 @@ where
             }) => break Some(result),
             _ = &mut drain_begun, if !draining => {
                 draining = true;
-                pin::Pin::new(&mut connection).graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
                 deadline.as_mut().reset(Instant::now() + DRAIN_GRACE);
             }
             () = &mut deadline => {
                 let is_silent = !progress.is_under_way() && progress.steps() == steps;
-                if is_silent || draining && !progress.is_under_way() {
+                let is_over = is_silent || draining && !progress.is_under_way();
+                if is_over && mem::replace(&mut is_late, true) {
                     break None;
                 }
+                is_late = is_over;
                 steps = progress.steps();
-                deadline.as_mut().reset(Instant::now() + terms.patience);
+                let patience = if is_late { GRACE } else { terms.patience };
+                deadline.as_mut().reset(Instant::now() + patience);
             }
         }
     };
@@ -196,10 +202,7 @@ impl Answers {
 impl Service<Request<Incoming>> for Answers {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Either<
-        Ready<Result<Self::Response, Infallible>>,
-        Pending<Result<Self::Response, Infallible>>,
-    >;
+    type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let answer = match self.routes.reply(&request, self.caller) {
@@ -210,12 +213,48 @@ impl Service<Request<Incoming>> for Answers {
                 *accepted = Some(upgrade);
                 if !is_ordinary {
                     self.progress.hand_over();
-                    return Either::Right(pending());
+                    return Answering::never();
                 }
                 answer
             }
         };
+        let is_first = self.progress.steps() == 0;
         self.progress.step();
-        Either::Left(ready(Ok(answer.map(Full::new))))
+        Answering {
+            answer: Some(answer.map(Full::new)),
+            // hyper reads many requests before it gives way.
+            is_due: is_first,
+        }
+    }
+}
+
+/// An answer: to a later request than the first, once others had their turn.
+pub(crate) struct Answering {
+    answer: Option<Response<Full<Bytes>>>,
+    is_due: bool,
+}
+
+impl Answering {
+    /// An answer that is not for hyper to give.
+    fn never() -> Self {
+        Self {
+            answer: None,
+            is_due: true,
+        }
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !mem::replace(&mut self.is_due, true) {
+            turn::give_way(cx);
+            return Poll::Pending;
+        }
+        match self.answer.take() {
+            Some(answer) => Poll::Ready(Ok(answer)),
+            None => Poll::Pending,
+        }
     }
 }

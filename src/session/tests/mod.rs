@@ -5,6 +5,7 @@ mod echo;
 mod faulty;
 mod properties;
 mod timing;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

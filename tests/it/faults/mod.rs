@@ -38,7 +38,11 @@
 //! | 43 | either side closes, resets, half-closes | the other sees the same | `proxy::tunnels::an_end_of_…`, `a_reset_of_…` |
 //! | 44 | hop-by-hop headers, forged `X-Forwarded-For` | removed; appended to | `proxy::forwarding::the_upstream_sees_…` |
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
+//! | 49 | 50 peers that make work: fragments, bursts, empty messages, Pings, requests, frames of HTTP/2 | others stay quick | `fairness::peers_that_make_work_…`; by polls in `session::tests::turns` |
+//! | 51 | a stop past every timeout, answers waiting in the socket | no live peer is given up | `pause::…`; by a paused clock in `session::tests::pause` |
 
+#[cfg(target_os = "linux")]
+mod fairness;
 mod flow;
 mod frames;
 mod handshake;
