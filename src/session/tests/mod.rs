@@ -3,6 +3,7 @@
 mod close;
 mod echo;
 mod faulty;
+mod pause;
 mod properties;
 mod timing;
 mod turns;

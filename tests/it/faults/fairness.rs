@@ -61,32 +61,37 @@ impl Deed {
 
     /// A session over HTTP/2 without TLS.
     fn http2(name: &'static str, bytes: Vec<u8>) -> Self {
-        let fields = [
-            (":method", "CONNECT"),
-            (":protocol", "websocket"),
-            (":scheme", "http"),
-            (":path", "/"),
-            (":authority", "localhost"),
-            ("sec-websocket-version", "13"),
-        ];
-        // Literal fields, not indexed (RFC 7541, section 6.2.2).
-        let mut head = Vec::new();
-        for (name, value) in fields {
-            head.push(0);
-            for text in [name, value] {
-                head.push(text.len() as u8);
-                head.extend(text.as_bytes());
-            }
-        }
-        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        const END_HEADERS: u8 = 4;
-        let settings = http2_frame(4, 0, 0, b"");
-        let headers = http2_frame(1, END_HEADERS, 1, &head);
         Self {
-            request: [PREFACE, &settings, &headers].concat(),
+            request: http2_session(),
             ..Self::session(name, bytes)
         }
     }
+}
+
+/// The frames that begin a connection of HTTP/2, and a session on its stream 1.
+pub fn http2_session() -> Vec<u8> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const END_HEADERS: u8 = 4;
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "localhost"),
+        ("sec-websocket-version", "13"),
+    ];
+    // Literal fields, not indexed (RFC 7541, section 6.2.2).
+    let mut head = Vec::new();
+    for (name, value) in fields {
+        head.push(0);
+        for text in [name, value] {
+            head.push(text.len() as u8);
+            head.extend(text.as_bytes());
+        }
+    }
+    let settings = http2_frame(4, 0, 0, b"");
+    let headers = http2_frame(1, END_HEADERS, 1, &head);
+    [PREFACE, &settings, &headers].concat()
 }
 
 fn http2_frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {

@@ -48,4 +48,6 @@ mod frames;
 mod handshake;
 mod lifecycle;
 #[cfg(target_os = "linux")]
+mod pause;
+#[cfg(target_os = "linux")]
 mod process;
