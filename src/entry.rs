@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::debug;
 
+use crate::deadline::timeout_at;
 use crate::http::Terms;
 use crate::http::head::{self, Reject};
 use crate::http::preface::{self, Rewound};

@@ -29,6 +29,7 @@
 //! | `scenario` | faults on demand, as plain data |
 //! | `session` | echo, heart beat, keepalive, backpressure |
 //! | `frames` | where frames and messages end |
+//! | `turn` | what a session may do before others have their turn |
 //! | `wire` | the socket, and when it was last heard of |
 //! | `close` | every end of a session: its close code, its word, its way out of TCP |
 //! | `proxy` | the reverse proxy |
@@ -36,6 +37,7 @@
 //! | `reject` | connections that are turned away before a request is understood |
 //! | `places` | how many sessions, or tunnels, there may be |
 //! | `tasks` | the tasks of connections, until the last has ended |
+//! | `deadline` | deadlines that a stop of the process does not make pass |
 //! | `linger` | the orderly end of a connection |
 //! | `shutdown` | the signal that begins the drain |
 //! | [`platform`] | all that differs between operating systems |
@@ -47,6 +49,7 @@ pub mod cli;
 mod close;
 mod config;
 mod connection;
+mod deadline;
 mod entry;
 mod frames;
 #[cfg(fuzzing)]
@@ -69,6 +72,7 @@ mod session;
 mod shutdown;
 mod tasks;
 mod tls;
+mod turn;
 mod wire;
 
 pub use accept::StartError;

@@ -8,8 +8,9 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use crate::deadline::timeout_at;
 use crate::wire::Transport;
 
 /// Silence that ends the wait for a peer to read our last bytes and close.

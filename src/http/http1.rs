@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Pending, Ready, pending, poll_fn, ready};
+use std::mem;
 use std::pin::{self, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ use super::head::{READ_LIMIT, Reject};
 use super::inbound::{Inbound, Left};
 use super::preface::Rewound;
 use super::{DRAIN_GRACE, Reply, Routes, Terms, Upgrade};
+use crate::deadline::GRACE;
 use crate::listen::Caller;
 use crate::shutdown::Drain;
 
@@ -119,6 +121,7 @@ where
         );
     let mut deadline = pin!(sleep_until(terms.first_by));
     let mut steps = 0;
+    let mut is_late = false;
     let mut draining = drain.has_begun();
     let mut drain_begun = pin!(drain.begun());
     let ended = loop {
@@ -135,11 +138,14 @@ where
             }
             () = &mut deadline => {
                 let is_silent = !progress.is_under_way() && progress.steps() == steps;
-                if is_silent || draining && !progress.is_under_way() {
+                let is_over = is_silent || draining && !progress.is_under_way();
+                if is_over && mem::replace(&mut is_late, true) {
                     break None;
                 }
+                is_late = is_over;
                 steps = progress.steps();
-                deadline.as_mut().reset(Instant::now() + terms.patience);
+                let patience = if is_late { GRACE } else { terms.patience };
+                deadline.as_mut().reset(Instant::now() + patience);
             }
         }
     };

@@ -16,11 +16,13 @@ use h2::server;
 use h2::{Ping, PingPong};
 use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
 use super::exchange::Exchange;
+use super::fair::Fair;
 use super::{DRAIN_GRACE, Terms};
+use crate::deadline::{timeout, timeout_at};
 use crate::shutdown::Drain;
 
 /// Streams that are open on a connection at the same time. "No smaller than 100" is what RFC 9113,
@@ -70,7 +72,7 @@ pub(crate) async fn serve<S, H, F>(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD)
-        .handshake(stream);
+        .handshake(Fair::new(stream));
     match timeout_at(terms.first_by, handshake).await {
         Ok(Ok(h2)) => Box::pin(run(h2, terms, pings, &drain, handle)).await,
         Ok(Err(error)) => {
@@ -84,7 +86,7 @@ pub(crate) async fn serve<S, H, F>(
 }
 
 async fn run<S, H, F>(
-    mut h2: server::Connection<S, Bytes>,
+    mut h2: server::Connection<Fair<S>, Bytes>,
     terms: Terms,
     pings: Option<Pings>,
     drain: &Drain,

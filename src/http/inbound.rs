@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head::{self, Behind, READ_LIMIT, Reject};
 use super::http1::Progress;
+use crate::turn;
 
 /// Bytes that are read at once.
 const PIECE: usize = 4 << 10;
@@ -234,7 +235,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         self.is_unflushed = false;
         if self.is_waiting && !self.owes() {
             self.is_waiting = false;
-            cx.waker().wake_by_ref();
+            // A client may have sent requests without end.
+            turn::give_way(cx);
         }
         Poll::Ready(Ok(()))
     }

@@ -21,6 +21,7 @@
 //! | [`whole`] | HTTP/1.1 without hyper, where the first head came whole and is an upgrade |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
+//! | [`fair`] | a connection that leaves others their turn |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`portrait`] | what the server saw of a request |
 //! | [`preface`] | which of the two a cleartext connection speaks |
@@ -29,6 +30,7 @@
 
 mod chunks;
 pub(crate) mod exchange;
+mod fair;
 pub(crate) mod head;
 pub(crate) mod http1;
 pub(crate) mod http2;

@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use super::plain::{Plain, Start};
 use super::protocol::{Protocol, Received};
 use crate::frames::{self, Opcode};
+use crate::turn::Turn;
 use crate::wire::Wire;
 
 /// The state of reading.
@@ -64,6 +65,7 @@ impl Codec {
         &mut self,
         wire: &mut Wire<S>,
         replies: &mut Outbox,
+        turn: &mut Turn,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Received>>
     where
@@ -73,7 +75,7 @@ impl Codec {
         self.input.advance(had.end);
         loop {
             if let Some(protocol) = &mut self.protocol {
-                match ready!(protocol.poll_next(&mut self.input, wire, replies, cx))? {
+                match ready!(protocol.poll_next(&mut self.input, wire, replies, turn, cx))? {
                     Some(received) => return Poll::Ready(Ok(received)),
                     None if protocol.is_open() => self.protocol = None,
                     None => {}
@@ -81,17 +83,23 @@ impl Codec {
             }
             let wanted = match self.plain.next(&mut self.input, self.max_message_size)? {
                 Start::Message(opcode, payload) => {
+                    turn.frame(payload.len());
                     self.place = payload;
                     return Poll::Ready(Ok(Received::Message(opcode)));
                 }
+                Start::Partial(_) if turn.is_over() && !self.input.is_empty() => {
+                    return Poll::Ready(Ok(Received::Part));
+                }
                 Start::Partial(size) => size,
                 Start::Other(header) => {
+                    turn.frame(0);
                     self.protocol().begin(&header);
                     continue;
                 }
             };
-            if ready!(self.input.poll_fill(wanted, wire, cx))? == 0 {
-                return Poll::Ready(Err(ProtocolError::ResetWithoutClosingHandshake.into()));
+            match ready!(self.input.poll_fill(wanted, wire, cx))? {
+                0 => return Poll::Ready(Err(ProtocolError::ResetWithoutClosingHandshake.into())),
+                read => turn.call(read),
             }
         }
     }

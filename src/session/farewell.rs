@@ -4,11 +4,13 @@ use std::future::poll_fn;
 use std::mem;
 use std::task::Poll;
 
-use tokio::time::timeout;
+use tokio::task::yield_now;
 
 use super::protocol::Received;
 use super::{Report, Session};
 use crate::close::{End, Parting};
+use crate::deadline::timeout;
+use crate::turn::Turn;
 use crate::wire::Transport;
 
 /// What the end of a session came to.
@@ -97,9 +99,14 @@ where
         let patience = self.config.close_timeout;
         let reply = async {
             let mut clean = false;
-            while let Ok(received) = poll_fn(|cx| self.poll_next(cx)).await {
+            let mut turn = Turn::new();
+            while let Ok(received) = poll_fn(|cx| self.poll_next(&mut turn, cx)).await {
                 clean |= matches!(received, Received::Close(_));
                 self.writer.outbox().replies().clear();
+                if turn.is_over() {
+                    yield_now().await;
+                    turn = Turn::new();
+                }
             }
             clean
         };

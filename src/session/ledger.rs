@@ -46,10 +46,6 @@ impl Ledger {
         }
     }
 
-    pub(super) fn received(&self) -> Traffic {
-        self.received
-    }
-
     /// Counts a message that came at `now` and goes back.
     pub(super) fn echo(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);

@@ -45,16 +45,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_tungstenite::tungstenite;
 use tracing::trace;
 
 use crate::close::End;
 use crate::config::ServerConfig;
+use crate::deadline::GRACE;
 use crate::frames::Opcode;
 use crate::listen::Caller;
-use crate::metrics::{Metrics, Traffic};
+use crate::metrics::Metrics;
 use crate::shutdown::Drain;
+use crate::turn::Turn;
 use crate::wire::{Transport, Wire};
 use alarm::{Alarm, Alert};
 use codec::Codec;
@@ -65,11 +67,6 @@ pub(crate) use report::Report;
 use schedule::{Due, Line, Schedule};
 use writer::Writer;
 
-/// Messages that a session echoes before others have their turn.
-const TURN_MESSAGES: u64 = 256;
-
-/// Bytes that a session echoes before others have their turn.
-const TURN_BYTES: u64 = 256 << 10;
 
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
 /// is over, and gives the stream back. Dropped before that, it is reported as cut.
@@ -163,9 +160,13 @@ where
         Poll::Ready(Ok(Pause::Clock))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<tungstenite::Result<Received>> {
+    fn poll_next(
+        &mut self,
+        turn: &mut Turn,
+        cx: &mut Context<'_>,
+    ) -> Poll<tungstenite::Result<Received>> {
         self.codec
-            .poll_next(&mut self.wire, self.writer.outbox(), cx)
+            .poll_next(&mut self.wire, self.writer.outbox(), turn, cx)
     }
 
     /// Does whatever is due.
@@ -185,15 +186,31 @@ where
                     self.ledger.metrics.pings.inc();
                     self.writer.feed_ping();
                 }
+                Due::Leave => return Err(End::Drained),
+                // Boxed, for it is rare.
+                Due::Dead | Due::Stuck if Box::pin(self.hears_more()).await? => continue,
                 Due::Dead => return Err(End::Dead),
                 Due::Stuck => return Err(End::Stuck),
-                Due::Leave => return Err(End::Drained),
             }
             self.flush().await?;
             if due == Due::Beat {
                 self.schedule.beat_sent(Instant::now(), &self.config);
             }
         }
+    }
+
+    /// Whether the peer was heard of after all, once what waits in the socket is read: the clock goes
+    /// on while the process is stopped.
+    async fn hears_more(&mut self) -> Result<bool, End> {
+        let before = self.wire.alive_at();
+        sleep(GRACE).await;
+        let read = poll_fn(|cx| Poll::Ready(self.poll_echo(cx))).await;
+        if let Poll::Ready(pause) = read
+            && pause? == Pause::Blocked
+        {
+            self.flush().await?;
+        }
+        Ok(self.wire.alive_at() > before)
     }
 
     fn line(&mut self) -> Line {
@@ -205,10 +222,10 @@ where
 
     /// Echoes the messages that come, for as long as nothing else has to be waited for.
     fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
-        let before = self.ledger.received();
+        let mut turn = Turn::new();
         let mut is_over = false;
         loop {
-            let Poll::Ready(received) = self.poll_next(cx) else {
+            let Poll::Ready(received) = self.poll_next(&mut turn, cx) else {
                 self.ledger.add_up_by(self.wire.alive_at());
                 return match self.writer.poll_flush(&mut self.wire, cx)? {
                     Poll::Ready(()) => Poll::Pending,
@@ -222,18 +239,12 @@ where
                 return Poll::Ready(Ok(Pause::Blocked));
             }
             // Over TLS and HTTP/2 it may look as if all were read: then one message more tells.
-            let was_over = mem::replace(&mut is_over, self.is_over_since(before));
+            let was_over = mem::replace(&mut is_over, turn.is_over());
             if is_part || was_over || is_over && self.codec.has_more() {
                 self.ledger.add_up_by(self.wire.alive_at());
                 return Poll::Ready(Ok(Pause::Others));
             }
         }
-    }
-
-    /// Whether a turn that began with `before` has been long enough.
-    fn is_over_since(&self, before: Traffic) -> bool {
-        let Traffic { messages, bytes } = self.ledger.received();
-        messages - before.messages >= TURN_MESSAGES || bytes - before.bytes >= TURN_BYTES
     }
 
     /// Does what [`Self::poll_turn`] stopped for.

@@ -9,10 +9,14 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::frames::{self, Opcode};
+use crate::turn::{self, Turn};
 
 /// A payload of this size or more is large: it is written straight from the memory that it was
 /// received in. A smaller one is copied, so that many go out in one write.
 pub(super) const LARGE: usize = 16 << 10;
+
+/// The most that is written at once of a large payload: others have their turn in between.
+pub(super) const LARGEST_WRITE: usize = 256 << 10;
 
 /// Bytes that are gathered before a write, unless a flush comes first.
 const FULL: usize = 64 << 10;
@@ -84,7 +88,7 @@ impl Outbox {
             .get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
-    /// Writes all that was put in.
+    /// Writes all that was put in, or as much as a turn has room for.
     pub(super) fn poll_write<W>(&mut self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         W: AsyncWrite + Unpin,
@@ -105,10 +109,16 @@ impl Batch {
     where
         W: AsyncWrite,
     {
+        let mut turn = Turn::new();
         loop {
             let waiting = &self.bytes[self.written..];
-            let written = match (waiting, &*self.large) {
+            let large = &self.large[..self.large.len().min(LARGEST_WRITE)];
+            let written = match (waiting, large) {
                 ([], []) => return Poll::Ready(Ok(())),
+                _ if turn.is_over() => {
+                    turn::give_way(cx);
+                    return Poll::Pending;
+                }
                 (bytes, []) => io.as_mut().poll_write(cx, bytes),
                 (bytes, large) => {
                     let both = [IoSlice::new(bytes), IoSlice::new(large)];
@@ -120,6 +130,7 @@ impl Batch {
                 written => written,
             };
             let of_bytes = written.min(waiting.len());
+            turn.call(written);
             self.written += of_bytes;
             self.large.advance(written - of_bytes);
         }

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Result};
 use super::input::Input;
 use super::outbox::Outbox;
 use crate::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
+use crate::turn::Turn;
 use crate::wire::Wire;
 
 /// Bytes that tungstenite takes at once.
@@ -35,7 +36,7 @@ pub(super) enum Received {
     /// A Ping or a Pong.
     Control(Opcode),
     Close(Option<Box<CloseFrame>>),
-    /// Fragments, of which there may be more at hand.
+    /// Part of a message: the turn is over, and there may be more at hand.
     Part,
 }
 
@@ -53,7 +54,7 @@ impl Received {
             Self::Control(opcode) => format!("{opcode:?} of {bytes} bytes"),
             Self::Close(Some(frame)) => format!("Close {}: {:?}", frame.code, &*frame.reason),
             Self::Close(None) => "Close".to_owned(),
-            Self::Part => "fragments".to_owned(),
+            Self::Part => "part of a message".to_owned(),
         }
     }
 }
@@ -96,26 +97,27 @@ impl Protocol {
         input: &mut Input,
         wire: &mut Wire<S>,
         replies: &mut Outbox,
+        turn: &mut Turn,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Received>>>
     where
         S: AsyncRead + Unpin,
     {
-        let mut turn = Turn {
+        let mut stream = Stream {
             source: Source {
                 input,
                 wire,
                 frames: &mut self.frames,
                 max_fragments: self.max_fragments,
-                has_filled: false,
+                turn,
                 is_cut_off: false,
                 cx,
             },
             replies,
         };
-        match self.context.read(&mut turn) {
+        match self.context.read(&mut stream) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                match turn.source.is_cut_off {
+                match stream.source.is_cut_off {
                     true => Poll::Ready(Ok(Some(Received::Part))),
                     false if self.frames.is_between_messages() => Poll::Ready(Ok(None)),
                     false => Poll::Pending,
@@ -156,11 +158,11 @@ impl Protocol {
 
     /// Adds the answer to a Ping or Close to `replies`, if one is owed.
     pub(super) fn answer(&mut self, replies: &mut Outbox) -> Result<()> {
-        let mut turn = Turn {
+        let mut stream = Stream {
             source: io::empty(),
             replies,
         };
-        match self.context.flush(&mut turn) {
+        match self.context.flush(&mut stream) {
             // What tungstenite says once it has answered Close.
             Err(Error::ConnectionClosed) => Ok(()),
             result => result,
@@ -169,27 +171,27 @@ impl Protocol {
 
     /// Adds Close to `replies`.
     pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Outbox) -> Result<()> {
-        let mut turn = Turn {
+        let mut stream = Stream {
             source: io::empty(),
             replies,
         };
-        self.context.close(&mut turn, frame)
+        self.context.close(&mut stream, frame)
     }
 }
 
 /// The stream that tungstenite sees while it is asked one thing.
-struct Turn<'a, R> {
+struct Stream<'a, R> {
     source: R,
     replies: &'a mut Outbox,
 }
 
-impl<R: Read> Read for Turn<'_, R> {
+impl<R: Read> Read for Stream<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.source.read(buf)
     }
 }
 
-impl<R> Write for Turn<'_, R> {
+impl<R> Write for Stream<'_, R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.replies.put_frame(bytes);
         Ok(bytes.len())
@@ -206,8 +208,8 @@ struct Source<'a, 'b, S> {
     wire: &'a mut Wire<S>,
     frames: &'a mut Frames,
     max_fragments: u64,
-    has_filled: bool,
-    /// Whether it wanted to read again.
+    turn: &'a mut Turn,
+    /// Whether the turn was over before the message was.
     is_cut_off: bool,
     cx: &'a mut Context<'b>,
 }
@@ -234,6 +236,7 @@ impl<S: AsyncRead + Unpin> Read for Source<'_, '_, S> {
 impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
     /// Begins the next fragment, or a control frame before it, unless there is none.
     fn begin(&mut self) -> io::Result<bool> {
+        self.check_turn()?;
         let header = loop {
             match Header::parse(self.input) {
                 Some(header) => break header,
@@ -241,6 +244,7 @@ impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
                 None => {}
             }
         };
+        self.turn.frame(0);
         self.frames.begin(&header);
         let fragments = self.frames.fragments();
         match fragments > self.max_fragments {
@@ -249,15 +253,21 @@ impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
         }
     }
 
-    /// Reads to the input, once. Then it is the turn of other sessions: fragments can be many.
+    /// Reads to the input.
     fn fill(&mut self, wanted: usize) -> io::Result<usize> {
-        if mem::replace(&mut self.has_filled, true) {
-            self.is_cut_off = true;
-            return Err(ErrorKind::WouldBlock.into());
-        }
+        self.check_turn()?;
         match self.input.poll_fill(wanted, self.wire, self.cx) {
-            Poll::Ready(result) => result,
+            Poll::Ready(result) => result.inspect(|read| self.turn.call(*read)),
             Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Stops where others have their turn: fragments can be many.
+    fn check_turn(&mut self) -> io::Result<()> {
+        self.is_cut_off = self.turn.is_over();
+        match self.is_cut_off {
+            true => Err(ErrorKind::WouldBlock.into()),
+            false => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! write that makes no progress ends the session.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,8 +11,9 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep};
 
-use super::outbox::Outbox;
+use super::outbox::{LARGEST_WRITE, Outbox};
 use crate::close::End;
+use crate::deadline::GRACE;
 use crate::frames::Opcode;
 use crate::wire::{Transport, Wire};
 
@@ -52,8 +54,8 @@ impl Writer {
         self.outbox.put_large_frame(frame);
     }
 
-    /// Sends a frame at once, as far as that takes no waiting and nothing waits before it, and says
-    /// how much of it has gone. The rest is to be fed.
+    /// Sends a frame at once, or its beginning, as far as that takes no waiting and nothing waits
+    /// before it, and says how much of it has gone. The rest is to be fed.
     pub(super) fn send<W>(
         &mut self,
         frame: &[u8],
@@ -66,7 +68,8 @@ impl Writer {
         if !self.outbox.is_empty() {
             return Ok(0);
         }
-        match Pin::new(wire).poll_write(cx, frame)? {
+        let piece = &frame[..frame.len().min(LARGEST_WRITE)];
+        match Pin::new(wire).poll_write(cx, piece)? {
             Poll::Ready(sent) => Ok(sent),
             Poll::Pending => Ok(0),
         }
@@ -129,16 +132,22 @@ impl Writer {
     {
         let mut timer = pin!(sleep(patience));
         let mut written = wire.written();
+        let mut is_late = false;
         poll_fn(|cx| {
             if let Poll::Ready(sent) = self.poll_flush(wire, cx) {
                 return Poll::Ready(sent);
             }
             if wire.written() != written {
-                written = wire.written();
+                (written, is_late) = (wire.written(), false);
                 timer.as_mut().reset(Instant::now() + patience);
             }
             ready!(timer.as_mut().poll(cx));
-            Poll::Ready(Err(End::Stalled))
+            if mem::replace(&mut is_late, true) {
+                return Poll::Ready(Err(End::Stalled));
+            }
+            // The clock goes on while the process is stopped, and so may the peer.
+            timer.as_mut().reset(Instant::now() + GRACE);
+            timer.as_mut().poll(cx).map(|()| Err(End::Stalled))
         })
         .await?;
         // Nothing was read meanwhile.

@@ -27,18 +27,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Report, Session, TURN_BYTES};
+use super::{Report, Session};
 use crate::close::{End, Parting};
 use crate::config::ServerConfig;
 use crate::listen::Caller;
 use crate::metrics::Metrics;
 use crate::scenario::{Scenario, Step};
 use crate::shutdown::Drain;
+use crate::turn::{self, Turn};
 use crate::wire::Transport;
 use cues::{Act, Cues};
 use finish::Finish;
 use lineup::Lineup;
 use pace::Paced;
+use receive::Suspicion;
 use send::Blocked;
 
 /// Time for which a peer is not read, at most: one that is gone would never be found out.
@@ -111,9 +113,11 @@ struct Play<S> {
     /// Its turn in the drain.
     leave: Option<Instant>,
     blocked: Option<Blocked>,
+    suspicion: Option<Suspicion>,
     /// When it last did not read: the peer's silence until then says nothing.
     inattentive_at: Instant,
     timer: Pin<Box<Sleep>>,
+    turn: Turn,
 }
 
 struct Pings {
@@ -138,8 +142,10 @@ where
             finish: None,
             leave: None,
             blocked: None,
+            suspicion: None,
             inattentive_at: start,
             timer: Box::pin(sleep_until(start)),
+            turn: Turn::new(),
         };
         for step in scenario.steps() {
             match step {
@@ -180,8 +186,7 @@ where
 
     /// Plays until something ends the session.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
-        let written = self.session.wire.written();
-        let received = self.session.ledger.received();
+        self.turn = Turn::new();
         loop {
             let now = Instant::now();
             if let Poll::Ready(window) = self.session.alarm.poll_drain(cx) {
@@ -197,9 +202,8 @@ where
                     ready!(self.timer.as_mut().poll(cx));
                 }
             }
-            let is_long = self.session.wire.written() - written >= TURN_BYTES;
-            if is_long || self.session.is_over_since(received) {
-                cx.waker().wake_by_ref();
+            if self.turn.is_over() {
+                turn::give_way(cx);
                 return Poll::Pending;
             }
         }
@@ -233,6 +237,9 @@ where
         if self.poll_send(now, cx)?.is_pending() {
             return Ok(Poll::Pending);
         }
+        if self.turn.is_over() {
+            return Ok(Poll::Ready(()));
+        }
         if self.lineup.is_empty()
             && let Some(finish) = self.finish.take()
         {
@@ -247,8 +254,13 @@ where
         if self.poll_receive(now, cx)?.is_ready() {
             return Ok(Poll::Ready(()));
         }
+        self.judge(now)?;
         // There may be Pongs.
-        self.poll_send(now, cx).map(|_| Poll::Pending)
+        let _ = self.poll_send(now, cx)?;
+        Ok(match self.turn.is_over() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
     }
 
     /// Does what a cue asks for.
@@ -276,7 +288,10 @@ where
         let free = match &self.blocked {
             Some(blocked) => [Some(blocked.deadline), None, None],
             None => [
-                Some(self.session.schedule.next()),
+                Some(match &self.suspicion {
+                    Some(suspicion) => suspicion.at,
+                    None => self.session.schedule.next(),
+                }),
                 self.pings.as_ref().map(|pings| pings.next),
                 self.lineup.next_due(),
             ],

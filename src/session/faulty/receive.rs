@@ -8,10 +8,18 @@ use tracing::trace;
 use super::finish::Finish;
 use super::{Play, frames};
 use crate::close::End;
+use crate::deadline::GRACE;
 use crate::session::Session;
 use crate::session::protocol::Received;
 use crate::session::schedule::{Due, Line};
 use crate::wire::Transport;
+
+/// A peer that the clock has given up.
+pub(super) struct Suspicion {
+    end: End,
+    /// When it is given up indeed.
+    pub(super) at: Instant,
+}
 
 impl<S> Play<S>
 where
@@ -23,15 +31,19 @@ where
         let Session {
             schedule, config, ..
         } = &mut self.session;
-        match schedule.due(now, line, config) {
+        let due = schedule.due(now, line, config);
+        if !matches!(due, Some(Due::Dead | Due::Stuck)) {
+            self.suspicion = None;
+        }
+        match due {
             Some(Due::Beat) => {
                 self.session.ledger.metrics.heart_beats.inc();
                 self.lineup.text(&self.session.config.heartbeat_text);
                 self.session.schedule.beat_sent(now, &self.session.config);
             }
             Some(Due::Ping) => self.ping(),
-            Some(Due::Dead) => return Err(End::Dead.into()),
-            Some(Due::Stuck) => return Err(End::Stuck.into()),
+            Some(Due::Dead) => return Ok(self.suspect(End::Dead, now)),
+            Some(Due::Stuck) => return Ok(self.suspect(End::Stuck, now)),
             Some(Due::Leave) => return Err(End::Drained.into()),
             None => match &mut self.pings {
                 Some(pings) if pings.next <= now => {
@@ -42,6 +54,23 @@ where
             },
         }
         Ok(true)
+    }
+
+    /// Gives a peer up that the clock has given up, if it is not heard of by the time that the sockets
+    /// were asked what they have. Nothing is done yet.
+    fn suspect(&mut self, end: End, now: Instant) -> bool {
+        let at = now + GRACE;
+        self.suspicion.get_or_insert(Suspicion { end, at });
+        false
+    }
+
+    /// Ends the session of a peer that there was nothing to read of in all the time of its grace.
+    pub(super) fn judge(&mut self, now: Instant) -> Result<(), Finish> {
+        let heard_at = Instant::from(self.session.wire.alive_at());
+        match self.suspicion.take_if(|suspicion| suspicion.at <= now) {
+            Some(Suspicion { end, at }) if heard_at + GRACE < at => Err(end.into()),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn ping(&mut self) {
@@ -73,7 +102,7 @@ where
         if !self.is_attentive() {
             return Ok(Poll::Pending);
         }
-        match self.session.poll_next(cx) {
+        match self.session.poll_next(&mut self.turn, cx) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Ok(received)) => self.answer(received, now).map(Poll::Ready),
             Poll::Ready(Err(error)) => {

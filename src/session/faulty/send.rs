@@ -1,5 +1,6 @@
 //! What a session that misbehaves sends, and to whom it stops.
 
+use std::mem;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
@@ -8,6 +9,7 @@ use super::Play;
 use super::finish::Finish;
 use super::lineup::Put;
 use crate::close::End;
+use crate::deadline::GRACE;
 use crate::session::Session;
 use crate::wire::Transport;
 
@@ -17,13 +19,15 @@ pub(super) struct Blocked {
     written: u64,
     /// When it is given up.
     pub(super) deadline: Instant,
+    /// Whether that is for the second time, once the sockets were asked what they have room for.
+    is_late: bool,
 }
 
 impl<S> Play<S>
 where
     S: Transport,
 {
-    /// Sends all that is due, to a peer that takes it.
+    /// Sends all that is due, to a peer that takes it, or as much as this turn has room for.
     pub(super) fn poll_send(
         &mut self,
         now: Instant,
@@ -47,10 +51,12 @@ where
     ) -> Result<Poll<()>, Finish> {
         loop {
             let mut is_all = false;
-            while !is_all && !self.session.writer.is_full() {
+            while !is_all && !self.session.writer.is_full() && !self.turn.is_over() {
                 is_all = !self.put(now);
+                self.turn.piece();
             }
             let Session { wire, writer, .. } = &mut self.session;
+            let written = wire.written();
             if writer
                 .poll_flush(wire, cx)
                 .map_err(Finish::Ordinary)?
@@ -58,7 +64,10 @@ where
             {
                 return Ok(Poll::Pending);
             }
-            if is_all {
+            if wire.written() > written {
+                self.turn.call((wire.written() - written) as usize);
+            }
+            if is_all || self.turn.is_over() {
                 return Ok(Poll::Ready(()));
             }
         }
@@ -81,11 +90,20 @@ where
         if self.blocked.is_none() {
             self.session.ledger.metrics.stalls.inc();
         }
-        let blocked = self.blocked.get_or_insert(Blocked { written, deadline });
-        if blocked.written != written {
-            *blocked = Blocked { written, deadline };
+        let fresh = Blocked {
+            written,
+            deadline,
+            is_late: false,
+        };
+        let blocked = match &mut self.blocked {
+            Some(blocked) if blocked.written == written => blocked,
+            blocked => blocked.insert(fresh),
+        };
+        if blocked.deadline > now {
+            return Ok(());
         }
-        match blocked.deadline <= now {
+        blocked.deadline = now + GRACE;
+        match mem::replace(&mut blocked.is_late, true) {
             true => Err(End::Stalled.into()),
             false => Ok(()),
         }

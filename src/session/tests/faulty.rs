@@ -14,7 +14,7 @@ use crate::session::faulty::{self, Script};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn start(config: ServerConfig, scenario: &str, pipe: usize) -> Client {
+pub(super) fn start(config: ServerConfig, scenario: &str, pipe: usize) -> Client {
     let (stream, far_end) = duplex(pipe);
     let scenario = scenario.parse().unwrap();
     let shutdown = Shutdown::new();

@@ -3,8 +3,10 @@
 mod close;
 mod echo;
 mod faulty;
+mod pause;
 mod properties;
 mod timing;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,20 +40,26 @@
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
 //! | 46 | a log that nobody reads, a closed one, a full disk | nothing stops; lost lines are counted | `stderr::…` |
 //! | 47 | a signal to stop twice within 500 ms | one drain | `ending::a_request_to_stop_…` |
+//! | 49 | 50 peers that make work: fragments, bursts, empty messages, Pings, requests, frames of HTTP/2 | others stay quick | `fairness::peers_that_make_work_…`; by polls in `session::tests::turns` |
+//! | 51 | a stop past every timeout, answers waiting in the socket | no live peer is given up | `pause::…`; by a paused clock in `session::tests::pause` |
 //! | 52 | files, name servers and Unix sockets that block | exit in time, a word at the start | `ending::a_reload_…`, `a_start_…`, `a_name_server_…`, `a_unix_socket_…` |
 //! | 53 | a request, then the end of the client's side | its answer | `mistakes::behind_an_end_…`, `an_upgrade_behind_…`; slow upstreams in `proxy::half_close::…`; TLS in `tls::sessions::a_request_…` |
-//! | 59 | TLS to a plain port, plain HTTP to a TLS port, a client without trust, a PROXY line, no HTTP; odd queries | an answer, a line; accepted | `mistakes::…`, `tls::handshake::what_is_no_tls_…`, `a_client_that_does_not_trust_…`, `a_flood_…` |
 //! | 56 | a body without a length with any method, over HTTP/2 too | forwarded, chunked | `proxy::messages::any_method_…`, `proxy::http2::a_body_needs_…` |
 //! | 57 | the upstream closes a kept connection at the next request | GET: once more; POST: 502, sent once | `proxy::messages::what_can_be_asked_twice_…`, `what_may_do_harm_…` |
 //! | 58 | an upstream with HTTP/1.0, endless 1xx, 103 before the answer | our version; 502; passed on | `proxy::interim::…` |
+//! | 59 | TLS to a plain port, plain HTTP to a TLS port, a client without trust, a PROXY line, no HTTP; odd queries | an answer, a line; accepted | `mistakes::…`, `tls::handshake::what_is_no_tls_…`, `a_client_that_does_not_trust_…`, `a_flood_…` |
 
 #[cfg(unix)]
 mod ending;
+#[cfg(target_os = "linux")]
+mod fairness;
 mod flow;
 mod frames;
 mod handshake;
 mod lifecycle;
 mod mistakes;
+#[cfg(target_os = "linux")]
+mod pause;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(unix)]

@@ -1,0 +1,66 @@
+//! Deadlines of peers, which do not pass while this process does not run.
+//!
+//! A process, or its machine, may be stopped and go on much later. Then a deadline may be over while
+//! what it waits for has long been in the socket, where nobody looked. So each deadline has some
+//! time more, in which the sockets are asked what they have.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::{self, Instant};
+
+/// The time between the moment when a deadline has passed by the clock and the verdict: enough for
+/// thousands of sessions to read what waits for them.
+pub(crate) const GRACE: Duration = Duration::from_millis(250);
+
+/// Waits for `future` until `deadline`, and [`GRACE`] more.
+pub(crate) async fn timeout_at<F>(deadline: Instant, future: F) -> Result<F::Output, Elapsed>
+where
+    F: Future,
+{
+    let mut future = pin!(future);
+    match time::timeout_at(deadline, future.as_mut()).await {
+        Ok(output) => Ok(output),
+        Err(_) => time::timeout(GRACE, future).await,
+    }
+}
+
+/// Waits for `future` for `limit`, and [`GRACE`] more.
+pub(crate) async fn timeout<F>(limit: Duration, future: F) -> Result<F::Output, Elapsed>
+where
+    F: Future,
+{
+    timeout_at(Instant::now() + limit, future).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::sync::oneshot;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_in_time_is_had_and_what_does_not_is_given_up() {
+        assert_eq!(timeout(SECOND, async { 1 }).await, Ok(1));
+        let begun = Instant::now();
+        assert!(timeout(SECOND, pending::<()>()).await.is_err());
+        assert_eq!(begun.elapsed(), SECOND + GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_while_nothing_ran_is_not_late() {
+        let (answer, answered) = oneshot::channel();
+        let waiting = tokio::spawn(timeout(SECOND, answered));
+        sleep(SECOND / 2).await;
+        // As if the process had been stopped: the clock goes on, and what came is seen later.
+        advance(100 * SECOND).await;
+        answer.send(1).unwrap();
+        assert_eq!(waiting.await.unwrap(), Ok(Ok(1)));
+    }
+}

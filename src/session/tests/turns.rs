@@ -1,0 +1,150 @@
+//! How much a session does before others have their turn.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncWrite, ReadBuf};
+use tokio::time::sleep;
+
+use super::*;
+use crate::session::faulty::{self, Script};
+
+/// A stream that has all bytes at once, takes all that is written, and never ends.
+struct AtOnce(Vec<u8>);
+
+impl AsyncRead for AtOnce {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let read = self.0.len().min(buf.remaining());
+        if read == 0 {
+            return Poll::Pending;
+        }
+        buf.put_slice(&self.0[..read]);
+        self.0.drain(..read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for AtOnce {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Transport for AtOnce {
+    fn reset(self) {}
+}
+
+/// How often `session` is polled within a second in which it has nothing to wait for but others.
+async fn polls(session: impl Future) -> usize {
+    let polls = AtomicUsize::new(0);
+    let mut session = pin!(session);
+    let counted = poll_fn(|cx| {
+        polls.fetch_add(1, Ordering::Relaxed);
+        session.as_mut().poll(cx)
+    });
+    tokio::select! {
+        _ = counted => {}
+        () = sleep(Duration::from_secs(1)) => {}
+    }
+    polls.into_inner()
+}
+
+/// How often an ordinary session is polled that finds `bytes` at once.
+async fn polls_for(bytes: Vec<u8>) -> usize {
+    let drain = Shutdown::new().subscribe();
+    let (stream, config) = (AtOnce(bytes), Arc::new(quiet()));
+    polls(run(stream, b"", config, Arc::default(), &drain, CALLER)).await
+}
+
+/// How often a session is polled that misbehaves so, and finds `bytes` at once.
+async fn polls_of(scenario: &str, bytes: Vec<u8>) -> usize {
+    let scenario = scenario.parse().unwrap();
+    let script = Script {
+        scenario: &scenario,
+        head: Vec::new(),
+        portrait: None,
+    };
+    let drain = Shutdown::new().subscribe();
+    let (stream, config, metrics) = (AtOnce(bytes), quiet(), Arc::default());
+    polls(faulty::run(
+        stream, b"", script, &config, metrics, drain, CALLER,
+    ))
+    .await
+}
+
+fn fragments(payload: &[u8], count: usize) -> Vec<u8> {
+    let middle = frame(CONTINUED, payload).repeat(count - 2);
+    let last = frame(CONTINUED_LAST, payload);
+    [frame(TEXT_BEGUN, payload), middle, last].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_has_a_bounded_number_of_frames() {
+    let close = frame(CLOSE, b"");
+    for (what, bytes) in [
+        ("one message", fragments(b"", 40_000)),
+        ("bytes", fragments(b"x", 40_000)),
+        ("many messages", fragments(b"", 100).repeat(400)),
+        ("messages", frame(TEXT, b"").repeat(40_000)),
+    ] {
+        let polls = polls_for(bytes.clone()).await;
+        assert!((78..200).contains(&polls), "{what}: {polls} polls");
+        let polls = polls_of("echo:off", bytes.clone()).await;
+        assert!(
+            (78..400).contains(&polls),
+            "{what}, no echoes: {polls} polls"
+        );
+        let refused = [frame(TEXT, b"\xff"), bytes, close.clone()].concat();
+        assert!(polls_for(refused).await < 5, "{what} behind the end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_has_a_bounded_number_of_bytes() {
+    let message = frame(BINARY, &[7; 16 << 20]);
+    let polls = polls_for(message.clone()).await;
+    assert!((32..100).contains(&polls), "{polls} polls");
+    let polls = polls_of("echo:off", message).await;
+    assert!((32..200).contains(&polls), "{polls} polls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_a_close_is_waited_for_takes_turns_too() {
+    let bytes = fragments(b"", 40_000);
+    let shutdown = Shutdown::new();
+    let drain = shutdown.subscribe();
+    shutdown.begin(Duration::ZERO, usize::MAX);
+    let (stream, config) = (AtOnce(bytes), Arc::new(quiet()));
+    let session = run(stream, b"", config, Arc::default(), &drain, CALLER);
+    let polls = polls(session).await;
+    assert!((78..200).contains(&polls), "{polls} polls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_takes_turns() {
+    let polls_of = |scenario| polls_of(scenario, Vec::new());
+    let small = polls_of("burst:1x1048576,fragment:1").await;
+    assert!((128..400).contains(&small), "fragments: {small} polls");
+    let large = polls_of("burst:1x67108864").await;
+    assert!((128..400).contains(&large), "bytes: {large} polls");
+    let many = polls_of("burst:65536x8").await;
+    assert!((8..100).contains(&many), "messages: {many} polls");
+}

@@ -1,0 +1,102 @@
+//! Turns: what a session, or a connection, may do before others have theirs.
+
+use std::pin::pin;
+use std::task::Context;
+
+use tokio::task::yield_now;
+
+/// Work of a turn: some 100 µs in a release build, whatever it is made of.
+const TURN: usize = 512 << 10;
+
+/// Work of a read, and of the write that may follow, beside that for their bytes.
+const CALL: usize = 16 << 10;
+
+/// Work of a frame, beside that for its payload.
+const FRAME: usize = 1 << 10;
+
+/// Work of a piece of a message that is made ready to be sent.
+const PIECE: usize = 64;
+
+/// What is left of a turn. Work is counted in bytes that are copied once: a message counts when it
+/// is read, and when it is dealt with.
+///
+/// A count, and no clock: to ask for the time costs as much as a short message.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    left: usize,
+}
+
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Self { left: TURN }
+    }
+
+    /// Counts a read or a write of so many bytes.
+    pub(crate) fn call(&mut self, bytes: usize) {
+        self.spend(CALL.saturating_add(bytes));
+    }
+
+    /// Counts a frame with so many bytes of payload, which may be empty, or a fragment.
+    pub(crate) fn frame(&mut self, payload: usize) {
+        self.spend(FRAME.saturating_add(payload));
+    }
+
+    /// Counts a piece of a message, or a fragment, that is made ready to be sent.
+    pub(crate) fn piece(&mut self) {
+        self.spend(PIECE);
+    }
+
+    fn spend(&mut self, work: usize) {
+        self.left = self.left.saturating_sub(work);
+    }
+
+    /// Whether it has been long enough.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left == 0
+    }
+}
+
+/// Has the task that is polled polled again, once others had their turn and sockets were asked what
+/// they have: to wake it at once would have neither.
+pub(crate) fn give_way(cx: &mut Context<'_>) {
+    // The first time, it is never ready.
+    let _ = pin!(yield_now()).poll(cx);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often `work` can be done in a turn.
+    fn times(work: impl Fn(&mut Turn)) -> usize {
+        let mut turn = Turn::new();
+        let mut times = 0;
+        while !turn.is_over() {
+            work(&mut turn);
+            times += 1;
+        }
+        times
+    }
+
+    #[test]
+    fn it_has_room_for_a_bounded_amount_of_work_of_any_kind() {
+        assert_eq!(times(|turn| turn.frame(0)), 512);
+        assert_eq!(times(|turn| turn.frame(125)), 457);
+        assert_eq!(times(|turn| turn.frame(64 << 10)), 8);
+        assert_eq!(times(|turn| turn.call(1)), 32);
+        assert_eq!(times(|turn| turn.call(256 << 10)), 2);
+        assert_eq!(times(|turn| turn.frame(usize::MAX)), 1);
+        assert_eq!(times(|turn| turn.piece()), 8 << 10);
+    }
+
+    #[test]
+    fn all_work_of_a_turn_is_added_up() {
+        let mixed = |turn: &mut Turn| {
+            turn.call(1000);
+            for _ in 0..10 {
+                turn.frame(100);
+            }
+        };
+        assert_eq!(times(mixed), 19);
+    }
+}
