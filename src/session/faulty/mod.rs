@@ -253,10 +253,9 @@ where
         if let Some(act) = self.cues.counted(self.lineup.answered()) {
             return self.act(act, now).map(Poll::Ready);
         }
-        if self.keep_time(now)? {
-            return Ok(Poll::Ready(()));
-        }
-        if self.poll_receive(now, cx)?.is_ready() {
+        // Read first: the silence of a peer counts from what it has sent last.
+        let received = self.poll_receive(now, cx)?;
+        if self.keep_time(now, received.is_pending())? || received.is_ready() {
             return Ok(Poll::Ready(()));
         }
         // There may be Pongs.

@@ -17,9 +17,10 @@ impl<S> Play<S>
 where
     S: Transport,
 {
-    /// Does what is due by the clock of every session, and says whether something was.
-    pub(super) fn keep_time(&mut self, now: Instant) -> Result<bool, Finish> {
-        let line = self.line(now);
+    /// Does what is due by the clock of every session, and says whether something was. `is_all` says
+    /// whether all that the peer has sent was read.
+    pub(super) fn keep_time(&mut self, now: Instant, is_all: bool) -> Result<bool, Finish> {
+        let line = self.line(now, is_all);
         let Session {
             schedule, config, ..
         } = &mut self.session;
@@ -49,8 +50,8 @@ where
         self.lineup.frame(frames::ping());
     }
 
-    pub(super) fn line(&mut self, now: Instant) -> Line {
-        let is_attentive = self.is_attentive();
+    fn line(&mut self, now: Instant, is_all: bool) -> Line {
+        let is_attentive = is_all && self.is_attentive();
         if !is_attentive {
             self.inattentive_at = now;
         }

@@ -171,6 +171,38 @@ async fn pings_come_at_their_interval_during_an_echo_storm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_step_keeps_the_interval_of_pings() {
+    let config = ServerConfig {
+        ping_interval: Some(SECOND),
+        ..quiet()
+    };
+    for steps in [
+        "who",
+        "beat:off",
+        "echo:off",
+        "delay:1s",
+        "fragment:1",
+        "noreply",
+        "fin@1h",
+    ] {
+        let mut client = start(config.clone(), steps, PIPE);
+        let begun = Instant::now();
+        client.expect(PING, b"").await;
+        assert!(
+            (500..=1001).contains(&begun.elapsed().as_millis()),
+            "{steps}"
+        );
+        for _ in 0..5 {
+            let answered = Instant::now();
+            client.send(&frame(PONG, b"")).await;
+            client.expect(PING, b"").await;
+            let silence = answered.elapsed().as_millis();
+            assert!((1000..=1002).contains(&silence), "{steps}: {silence} ms");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn steps_take_the_place_of_settings() {
     let config = ServerConfig {
         heartbeat: Some(3 * SECOND),
