@@ -18,6 +18,7 @@ use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Answers, Ended, Remains};
 use crate::http::http2::{self, Pings};
 use crate::http::preface::Rewound;
+use crate::http::redact::loggable;
 use crate::http::whole::{self, Beginning};
 use crate::http::{Reply, Routes, Terms, Upgrade};
 use crate::linger::linger;
@@ -249,12 +250,15 @@ fn log_open(caller: Caller, upgrade: &Upgrade) {
         path, handshake, ..
     } = upgrade;
     let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
+    let subprotocol = subprotocol.map(loggable);
     let scenario = &handshake.scenario;
     let scenario = (!scenario.is_default()).then(|| scenario.to_string());
     match &handshake.passed_over {
         None => info!(parent: &caller.span(), path, subprotocol, r#do = scenario, "open"),
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
+            let offered: Vec<_> = offered.split(", ").map(loggable).collect();
+            let offered = offered.join(", ");
             let message = "open, without a subprotocol";
             info!(parent: &caller.span(), path, offered, r#do = scenario, "{message}");
         }

@@ -19,6 +19,7 @@
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`portrait`] | what the server saw of a request |
+//! | [`redact`] | secrets of a request, so that they can be compared and not be used |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 
@@ -28,6 +29,7 @@ pub(crate) mod http2;
 mod page;
 mod portrait;
 pub(crate) mod preface;
+pub(crate) mod redact;
 pub(crate) mod stream;
 pub(crate) mod whole;
 

@@ -214,6 +214,49 @@ async fn who_tells_what_the_server_saw() {
     assert_eq!(raw.read(4).await, text_echo("hi"));
 }
 
+/// What the server saw of a request with these header lines.
+async fn portrait_with(server: &TestServer, lines: &str) -> Vec<(String, String)> {
+    let mut raw = server.raw().await;
+    raw.send(format!("GET /?do=who HTTP/1.1\r\n{UPGRADE}{lines}\r\n"))
+        .await;
+    assert_eq!(raw.head().await.status, 101);
+    assert_eq!(raw.read(2).await, [0x81, 126]);
+    let length = raw.stream.read_u16().await.unwrap();
+    let portrait: serde_json::Value =
+        serde_json::from_slice(&raw.read(length.into()).await).unwrap();
+    serde_json::from_value(portrait["headers"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn who_shows_secrets_so_that_they_can_be_compared_and_not_be_used() {
+    let server = TestServer::start().await;
+    let secrets = "Cookie: sid=hunter2\r\nAuthorization: Basic hunter2\r\n\
+        Proxy-Authorization: Bearer hunter2\r\nX-Api-Key: hunter2\r\n";
+    let shown = portrait_with(&server, secrets).await;
+    assert!(
+        shown.iter().all(|(_, value)| !value.contains("hunter2")),
+        "{shown:?}"
+    );
+    let value = |name: &str| &shown.iter().find(|(found, _)| found == name).unwrap().1;
+    assert!(
+        value("cookie").starts_with("[redacted: 11 bytes, hash "),
+        "{shown:?}"
+    );
+    assert!(value("authorization").starts_with("Basic [redacted: 13 bytes"));
+    assert!(value("proxy-authorization").starts_with("Bearer [redacted: "));
+    assert!(value("x-api-key").starts_with("[redacted: 7 bytes"));
+    assert_eq!(portrait_with(&server, secrets).await, shown);
+    let other = portrait_with(&server, &secrets.replace("hunter2", "hunter3")).await;
+    assert!(
+        other
+            .iter()
+            .zip(&shown)
+            .filter(|(one, other)| one != other)
+            .count()
+            == 4
+    );
+}
+
 #[tokio::test]
 async fn the_log_says_what_was_asked_for_and_what_came_of_it() {
     let mut running = Running::start(echobeat(&["127.0.0.1:0", "--do=greet:hi"])).await;
