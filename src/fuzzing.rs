@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::{Request, Response};
@@ -15,7 +16,7 @@ use crate::handshake;
 use crate::listen::{Caller, Peer};
 use crate::session::{self, Report};
 use crate::shutdown::Shutdown;
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
 
 /// Answers a request that asks for a session; a refusal has its sentence for a body.
 #[must_use]
@@ -38,6 +39,10 @@ where
     W: AsyncWrite + Unpin,
 {
     fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
 
     fn is_socket(&self) -> bool {
         true

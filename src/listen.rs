@@ -15,8 +15,8 @@ use tokio::time::{Sleep, sleep};
 use tracing::{Span, info, info_span, warn};
 
 use crate::address::{Address, BindError, Endpoint};
-use crate::platform::{self, LocalListener, LocalStream, TcpAcceptor};
-use crate::wire::Transport;
+use crate::platform::{self, LocalListener, LocalStream, TcpAcceptor, Watch};
+use crate::wire::{Hangup, Transport};
 
 /// Silence after which TCP's keepalive asks for an answer, every quarter of it.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -228,10 +228,10 @@ impl Socket {
         match self {
             Self::Tcp(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Peer::Tcp(peer))),
+                .map_ok(|(stream, peer)| (stream.into(), Peer::Tcp(peer))),
             Self::Local(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|stream| (Stream::Local(stream), Peer::Local)),
+                .map_ok(|stream| (stream.into(), Peer::Local)),
         }
     }
 }
@@ -239,14 +239,30 @@ impl Socket {
 /// An accepted connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Local(LocalStream),
+    Tcp(TcpStream, Watched),
+    Local(LocalStream, Watched),
+}
+
+/// Whether a socket was watched for its end, and may have more to read than it says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Watched(bool);
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream, Watched::default())
+    }
+}
+
+impl From<LocalStream> for Stream {
+    fn from(stream: LocalStream) -> Self {
+        Self::Local(stream, Watched::default())
+    }
 }
 
 impl Stream {
     /// Has the kernel ask a silent peer whether it is there, as it may be silent for long.
     pub(crate) fn keep_alive(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Self::Tcp(stream, _) = self {
             let probes = TcpKeepalive::new()
                 .with_time(KEEP_ALIVE)
                 .with_interval(KEEP_ALIVE / 4);
@@ -258,8 +274,15 @@ impl Stream {
 
 impl Transport for Stream {
     fn reset(self) {
-        if let Self::Tcp(stream) = self {
+        if let Self::Tcp(stream, _) = self {
             let _ = stream.set_zero_linger();
+        }
+    }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+        match self {
+            Self::Tcp(stream, watched) => watched.poll_hangup(stream, cx),
+            Self::Local(stream, watched) => watched.poll_hangup(stream, cx),
         }
     }
 
@@ -272,7 +295,7 @@ impl Transport for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self::Tcp(stream) = &*self else {
+        let Self::Tcp(stream, _) = &*self else {
             return self.poll_write(cx, bytes);
         };
         loop {
@@ -285,15 +308,62 @@ impl Transport for Stream {
     }
 }
 
+impl Watched {
+    fn poll_hangup(&mut self, socket: &impl Watch, cx: &mut Context<'_>) -> Poll<Hangup> {
+        loop {
+            match socket.state() {
+                Some(state) if state.is_write_closed() || state.is_error() => {
+                    return Poll::Ready(Hangup::Reset);
+                }
+                Some(state) if state.is_read_closed() => return Poll::Ready(Hangup::HalfClosed),
+                _ => {}
+            }
+            self.0 = true;
+            if ready!(socket.poll_change(cx)).is_err() {
+                return Poll::Ready(Hangup::Reset);
+            }
+        }
+    }
+
+    fn poll_read<S>(
+        &mut self,
+        socket: &mut S,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        S: Watch + AsyncRead + Unpin,
+    {
+        if self.0
+            && let Some(read) = self.read_now(socket, buf)
+        {
+            return Poll::Ready(read);
+        }
+        Pin::new(socket).poll_read(cx, buf)
+    }
+
+    /// Reads what has come while the socket was watched, until there is no more.
+    #[cold]
+    fn read_now(&mut self, socket: &impl Watch, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+        match socket.read_now(buf.initialize_unfilled()) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.0 = false;
+                None
+            }
+            read => Some(read.map(|read| buf.advance(read))),
+        }
+    }
+}
+
 /// Calls a method of whichever stream it is.
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
-            Stream::Tcp(stream) => {
+            Stream::Tcp(stream, _) => {
                 let $stream = Pin::new(stream);
                 $call
             }
-            Stream::Local(stream) => {
+            Stream::Local(stream, _) => {
                 let $stream = Pin::new(stream);
                 $call
             }
@@ -307,7 +377,10 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        delegate!(self, stream => stream.poll_read(cx, buf))
+        match self.get_mut() {
+            Self::Tcp(stream, watched) => watched.poll_read(stream, cx, buf),
+            Self::Local(stream, watched) => watched.poll_read(stream, cx, buf),
+        }
     }
 }
 
@@ -330,8 +403,8 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Local(stream) => stream.is_write_vectored(),
+            Self::Tcp(stream, _) => stream.is_write_vectored(),
+            Self::Local(stream, _) => stream.is_write_vectored(),
         }
     }
 

@@ -132,6 +132,16 @@ pub(super) struct ServeArgs {
     #[arg(conflicts_with = "no_faults")]
     scenario: Option<Scenario>,
 
+    /// Time that a session may stall, be deaf or leave a Close unanswered, when it is asked to
+    #[arg(
+        long,
+        env = "ECHOBEAT_FAULT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10m"
+    )]
+    #[arg(value_parser = duration)]
+    fault_timeout: Duration,
+
     /// Answer 403 to URLs with a do
     #[arg(long, env = "ECHOBEAT_NO_FAULTS", value_parser = BoolishValueParser::new())]
     no_faults: bool,
@@ -166,6 +176,7 @@ impl ServeArgs {
             ping_timeout: self.ping_timeout,
             send_timeout: self.send_timeout,
             close_timeout: self.close_timeout,
+            fault_timeout: self.fault_timeout,
             drain: lifetime.drain,
             scenario: self.scenario.unwrap_or_default(),
             faults: !self.no_faults,

@@ -11,9 +11,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{self, SignalKind};
 
 use super::Signal;
+use super::watch::watch;
 
 /// A connection accepted on a Unix domain socket.
 pub(crate) type LocalStream = UnixStream;
+
+watch!(UnixStream);
 
 /// Connects to a Unix domain socket.
 pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {

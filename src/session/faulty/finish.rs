@@ -4,12 +4,12 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{LONGEST_SILENCE, Play};
+use super::Play;
 use crate::close::{End, Parting};
 use crate::scenario::Closing;
 use crate::session::Farewell;
 use crate::shutdown::Drain;
-use crate::wire::{Transport, Wire};
+use crate::wire::{Hangup, Transport, Wire, has_left};
 
 /// How a session ends.
 #[derive(Debug)]
@@ -48,8 +48,21 @@ impl<S> Play<S>
 where
     S: Transport,
 {
-    /// Ends the session, as far as the scenario lets it.
-    pub(super) async fn part(&mut self, finish: &Finish, drain: &Drain) -> Farewell {
+    /// Ends the session, as far as the scenario lets it, and says how it has ended.
+    pub(super) async fn part(&mut self, finish: Finish, drain: &Drain) -> (End, Farewell) {
+        let mut hangup = None;
+        let farewell = self.farewell(&finish, drain, &mut hangup).await;
+        (hangup.map_or_else(|| finish.into(), End::from), farewell)
+    }
+
+    /// Ends the session. Where the peer does so itself before, that is a `hangup`.
+    async fn farewell(
+        &mut self,
+        finish: &Finish,
+        drain: &Drain,
+        hangup: &mut Option<Hangup>,
+    ) -> Farewell {
+        let limit = self.session.config.fault_timeout;
         let parting = |parting| Farewell {
             clean: false,
             parting,
@@ -65,15 +78,17 @@ where
                 Finish::Closed(_) => self.session.await_reply().await,
                 Finish::Cut(_, how) => parting(*how),
                 Finish::Silent(_) => {
+                    let wire = self.session.wire.get_mut();
                     tokio::select! {
-                        () = sleep(LONGEST_SILENCE) => {}
+                        () = sleep(limit) => {}
                         _ = drain.begun() => {}
+                        left = has_left(|cx| wire.poll_hangup(cx)) => *hangup = Some(left),
                     }
                     parting(Parting::Reset)
                 }
                 Finish::Unanswered(_) => {
                     tokio::select! {
-                        () = sleep(LONGEST_SILENCE) => parting(Parting::Reset),
+                        () = sleep(limit) => parting(Parting::Reset),
                         _ = drain.begun() => parting(Parting::Reset),
                         () = discard(&mut self.session.wire) => parting(Parting::Linger),
                     }

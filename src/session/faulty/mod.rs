@@ -34,15 +34,15 @@ use crate::listen::Caller;
 use crate::metrics::Metrics;
 use crate::scenario::{Scenario, Step};
 use crate::shutdown::Drain;
-use crate::wire::Transport;
+use crate::wire::{HALF_CLOSED, Hangup, LOOK, Transport};
 use cues::{Act, Cues};
 use finish::Finish;
 use lineup::Lineup;
 use pace::Paced;
 use send::Blocked;
 
-/// Time for which a peer is not read, at most: one that is gone would never be found out.
-const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+/// The longest time from one look at the clock to the next.
+const LONGEST_REST: Duration = Duration::from_secs(3600);
 
 /// The least patience with a write that waits for its rate, which may be a byte a second.
 const PACED_PATIENCE: Duration = Duration::from_secs(2);
@@ -76,8 +76,7 @@ where
     let mut play = Play::new(session, script.scenario, start);
     play.open(script);
     let finish = poll_fn(|cx| play.poll(cx)).await;
-    let farewell = play.part(&finish, &drain).await;
-    let end = End::from(finish);
+    let (end, farewell) = play.part(finish, &drain).await;
     let lasted = start.elapsed();
     play.session.ledger.metrics.end(&end, lasted);
     let report = Report {
@@ -123,6 +122,10 @@ struct Play<S> {
     /// Its turn in the drain.
     leave: Option<Instant>,
     blocked: Option<Blocked>,
+    /// Since when the peer has half-closed, where reading does not show it.
+    half_closed_since: Option<Instant>,
+    /// When to look whether such a peer is gone.
+    look_at: Option<Instant>,
     /// When it last did not read: the peer's silence until then says nothing.
     inattentive_at: Instant,
     timer: Pin<Box<Sleep>>,
@@ -150,6 +153,8 @@ where
             finish: None,
             leave: None,
             blocked: None,
+            half_closed_since: None,
+            look_at: None,
             inattentive_at: start,
             timer: Box::pin(sleep_until(start)),
         };
@@ -203,6 +208,10 @@ where
                 Ok(Poll::Ready(())) => {}
                 Err(finish) => return Poll::Ready(finish),
                 Ok(Poll::Pending) => {
+                    match self.look_for_hangup(now, cx) {
+                        Ok(()) => {}
+                        Err(finish) => return Poll::Ready(finish),
+                    }
                     self.session.ledger.add_up_by(now.into());
                     let next = self.next(now);
                     self.timer.as_mut().reset(next);
@@ -238,7 +247,7 @@ where
         }
         if self
             .deaf_since
-            .is_some_and(|since| now - since >= LONGEST_SILENCE)
+            .is_some_and(|since| now - since >= self.session.config.fault_timeout)
         {
             return Err(Finish::Cut("deaf", Parting::Reset));
         }
@@ -262,6 +271,31 @@ where
         self.poll_send(now, cx).map(|_| Poll::Pending)
     }
 
+    /// Ends the session of a peer that has left, where that does not show in reading. Who has
+    /// half-closed gets what is to be sent, but nothing that comes later.
+    fn look_for_hangup(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), Finish> {
+        self.look_at = None;
+        let reads = self.is_open && self.blocked.is_none() && self.is_attentive();
+        if reads {
+            return Ok(());
+        }
+        let Poll::Ready(hangup) = self.session.wire.get_mut().poll_hangup(cx) else {
+            return Ok(());
+        };
+        if hangup == Hangup::Reset {
+            return Err(End::from(hangup).into());
+        }
+        self.look_at = Some(now + LOOK);
+        let since = *self.half_closed_since.get_or_insert(now);
+        if self.deaf_since.is_some() && now - since >= HALF_CLOSED && self.finish.is_none() {
+            if self.lineup.is_empty() {
+                return Err(End::from(hangup).into());
+            }
+            self.finish = Some(End::from(hangup).into());
+        }
+        Ok(())
+    }
+
     /// Does what a cue asks for.
     fn act(&mut self, act: Act, now: Instant) -> Result<(), Finish> {
         match act {
@@ -282,8 +316,10 @@ where
 
     /// When to look again, if nothing else comes.
     fn next(&self, now: Instant) -> Instant {
-        let silence = self.deaf_since.map(|since| since + LONGEST_SILENCE);
-        let always = [self.cues.next(), self.leave, silence];
+        let silence = self
+            .deaf_since
+            .map(|since| since + self.session.config.fault_timeout);
+        let always = [self.cues.next(), self.leave, silence, self.look_at];
         let free = match &self.blocked {
             Some(blocked) => [Some(blocked.deadline), None, None],
             None => [
@@ -293,6 +329,6 @@ where
             ],
         };
         let times = always.into_iter().chain(free).flatten();
-        times.min().unwrap_or(now + LONGEST_SILENCE)
+        times.min().unwrap_or(now + LONGEST_REST)
     }
 }

@@ -7,6 +7,7 @@ mod properties;
 mod timing;
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -17,7 +18,7 @@ use super::{Report, run};
 use crate::config::ServerConfig;
 use crate::listen::{Caller, Peer};
 use crate::shutdown::Shutdown;
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
 
 /// First bytes of frames: FIN and opcode.
 const TEXT: u8 = 0x81;
@@ -172,6 +173,10 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 impl Transport for DuplexStream {
     fn reset(self) {}
 
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
+
     fn is_socket(&self) -> bool {
         true
     }
@@ -179,6 +184,10 @@ impl Transport for DuplexStream {
 
 impl Transport for &mut DuplexStream {
     fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
 
     fn is_socket(&self) -> bool {
         true
