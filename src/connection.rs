@@ -25,6 +25,7 @@ use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
 use crate::metrics::{Metrics, SessionGuard};
 use crate::places::{Place, Places};
+use crate::scenario::Turns;
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 use crate::tasks::Stage;
@@ -39,6 +40,7 @@ pub(crate) struct EchoService {
     /// For sessions.
     places: Places,
     metrics: Arc<Metrics>,
+    turns: Arc<Turns>,
 }
 
 impl EchoService {
@@ -48,6 +50,7 @@ impl EchoService {
             places: Places::new(config.max_connections),
             config: Arc::new(config),
             metrics: Arc::new(metrics),
+            turns: Arc::default(),
         }
     }
 
@@ -187,6 +190,7 @@ impl EchoService {
             self.places.clone(),
             Arc::clone(&self.metrics),
             visit.drain.clone(),
+            Arc::clone(&self.turns),
         )
     }
 }

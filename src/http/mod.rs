@@ -51,6 +51,7 @@ use crate::handshake::{self, Handshake, Refusal};
 use crate::listen::Caller;
 use crate::metrics::{self, Metrics};
 use crate::places::{Place, Places};
+use crate::scenario::Turns;
 use crate::shutdown::Drain;
 
 /// Time that a connection without a session has left when the drain begins.
@@ -91,6 +92,7 @@ pub(crate) struct Routes {
     places: Places,
     metrics: Arc<Metrics>,
     drain: Drain,
+    turns: Arc<Turns>,
 }
 
 impl Routes {
@@ -99,12 +101,14 @@ impl Routes {
         places: Places,
         metrics: Arc<Metrics>,
         drain: Drain,
+        turns: Arc<Turns>,
     ) -> Self {
         Self {
             config,
             places,
             metrics,
             drain,
+            turns,
         }
     }
 
@@ -139,7 +143,8 @@ impl Routes {
     }
 
     fn upgrade<B>(&self, request: &Request<B>, caller: Caller) -> Result<Reply, Refusal> {
-        let mut upgrade = self.accept(request)?;
+        let handshake = self.negotiate(request)?;
+        let mut upgrade = self.accept(handshake, request)?;
         if upgrade.handshake.scenario.has_portrait() {
             let portrait = portrait::portrait(request, &upgrade.handshake, caller);
             upgrade.portrait = Some(portrait);
@@ -147,11 +152,27 @@ impl Routes {
         Ok(Reply::Session(upgrade.handshake.response(), upgrade))
     }
 
-    /// Accepts a request that [asks for a session](handshake::is_asked_for), or says why not.
-    fn accept<B>(&self, request: &Request<B>) -> Result<Box<Upgrade>, Refusal> {
-        let handshake = handshake::answer(request, &self.config)?;
+    /// Answers a request that [asks for a session](handshake::is_asked_for), as far as it depends on
+    /// nothing else.
+    fn negotiate<B>(&self, request: &Request<B>) -> Result<Handshake, Refusal> {
+        handshake::answer(request, &self.config)
+    }
+
+    /// Accepts such a request, once, or says why not.
+    fn accept<B>(
+        &self,
+        mut handshake: Handshake,
+        request: &Request<B>,
+    ) -> Result<Box<Upgrade>, Refusal> {
         if self.drain.has_begun() {
             return Err(Refusal::unavailable("The server is shutting down."));
+        }
+        if !handshake.scenario.is_default() {
+            let path = request.uri().path();
+            let target = request.uri().path_and_query();
+            let url = target.map_or(path, |target| target.as_str());
+            handshake.scenario = self.turns.draw(&handshake.scenario, path, url);
+            handshake = handshake.distorted()?;
         }
         let full = "The server has all the connections that it may have.";
         let place = self

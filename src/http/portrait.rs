@@ -45,6 +45,7 @@ pub(super) fn portrait<B>(request: &Request<B>, handshake: &Handshake, caller: C
             "offered": handshake::offers(headers).collect::<Vec<_>>(),
             "selected": handshake.subprotocol.as_ref().map(Subprotocol::as_str),
         },
+        "do": handshake.scenario.to_string(),
         "server": platform::host_name(),
     })
     .to_string()

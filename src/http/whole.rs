@@ -86,10 +86,11 @@ fn answer(read: &Bytes, routes: &Routes) -> Option<(String, Box<Upgrade>, usize)
     if !handshake::is_asked_for(&request) {
         return None;
     }
-    let upgrade = routes.accept(&request).ok()?;
-    if !upgrade.handshake.scenario.is_default() {
+    let handshake = routes.negotiate(&request).ok()?;
+    if !handshake.scenario.is_default() {
         return None;
     }
+    let upgrade = routes.accept(handshake, &request).ok()?;
     Some((upgrade.handshake.switching_protocols()?, upgrade, length))
 }
 
@@ -143,6 +144,7 @@ mod tests {
             Places::new(places),
             Arc::default(),
             shutdown.subscribe(),
+            Arc::default(),
         );
         let deadline = Instant::now() + Duration::from_secs(1);
         let stream = Rewound::fresh(server);

@@ -32,7 +32,7 @@ use crate::close::{End, Parting};
 use crate::config::ServerConfig;
 use crate::listen::Caller;
 use crate::metrics::Metrics;
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Reply, Scenario, Step, When};
 use crate::shutdown::Drain;
 use crate::wire::{HALF_CLOSED, Hangup, LOOK, Transport};
 use cues::{Act, Cues};
@@ -96,7 +96,7 @@ fn changed(mut config: ServerConfig, scenario: &Scenario) -> ServerConfig {
     for step in scenario.steps() {
         match step {
             Step::Beat(every) => config.heartbeat = *every,
-            Step::Say(text) => config.heartbeat_text.clone_from(text),
+            Step::Say(text, When::Start) => config.heartbeat_text.clone_from(text),
             Step::Rate(_) => config.send_timeout = config.send_timeout.max(PACED_PATIENCE),
             _ => {}
         }
@@ -113,6 +113,8 @@ struct Play<S> {
     lineup: Lineup,
     pings: Option<Pings>,
     echoes: bool,
+    /// Answers that take the place of echoes.
+    canned: Vec<Reply>,
     /// Whether the peer's Close is answered.
     replies: bool,
     /// Since when nothing is read any more, if so.
@@ -148,6 +150,7 @@ where
             cues: Cues::new(scenario, start),
             pings: None,
             echoes: true,
+            canned: Vec::new(),
             replies: true,
             deaf_since: None,
             finish: None,
@@ -164,6 +167,7 @@ where
                 Step::Delay { least, most } => play.lineup.delay(*least, *most),
                 Step::Fragment(bytes) => play.lineup.fragment(*bytes),
                 Step::NoReply => play.replies = false,
+                Step::Reply(reply) => play.canned.push(reply.clone()),
                 Step::Ping(every) => {
                     let (every, next) = (*every, start + *every);
                     play.pings = Some(Pings { every, next });
@@ -176,8 +180,8 @@ where
 
     /// Puts down what goes out first, all of it at once whatever the rate.
     fn open(&mut self, script: Script<'_>) {
-        let steps = script.scenario.steps();
-        let greetings = steps.iter().filter_map(|step| match step {
+        let scenario = script.scenario;
+        let greetings = scenario.steps().filter_map(|step| match step {
             Step::Greet(text) => Some(text),
             _ => None,
         });
@@ -188,7 +192,7 @@ where
         let now = Instant::now();
         while self.put(now) {}
         let exempt = self.session.writer.outbox().replies().len();
-        for step in steps {
+        for step in scenario.steps() {
             if let Step::Rate(rate) = step {
                 self.session.wire.get_mut().pace(*rate, exempt);
             }
@@ -304,6 +308,7 @@ where
                 self.lineup.frame(frames::close(&closing));
                 self.finish = Some(Finish::Closed(closing));
             }
+            Act::Say(text) => self.lineup.text(&text),
             Act::Fin => return Err(Finish::Cut("fin", Parting::Linger)),
             Act::Rst => return Err(Finish::Cut("rst", Parting::Reset)),
             Act::Stall => return Err(Finish::Silent("stall")),

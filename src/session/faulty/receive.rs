@@ -8,6 +8,7 @@ use tracing::trace;
 use super::finish::Finish;
 use super::{Play, frames};
 use crate::close::End;
+use crate::frames::Opcode;
 use crate::session::Session;
 use crate::session::protocol::Received;
 use crate::session::schedule::{Due, Line};
@@ -98,9 +99,13 @@ where
                 let heard_at = self.session.wire.alive_at();
                 let ledger = &mut self.session.ledger;
                 ledger.receive(opcode, payload.len(), heard_at);
-                match self.echoes {
-                    true => self.lineup.echo(now, opcode, payload),
-                    false => self.lineup.no_echo(),
+                let mut canned = self.canned.iter();
+                let reply = canned
+                    .find(|reply| opcode == Opcode::Text && reply.message.as_bytes() == payload);
+                match reply {
+                    Some(reply) => self.lineup.echo(now, opcode, reply.answer.as_bytes()),
+                    None if self.echoes => self.lineup.echo(now, opcode, payload),
+                    None => self.lineup.no_echo(),
                 }
             }
             Received::Control(_) => {

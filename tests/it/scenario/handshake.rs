@@ -208,6 +208,7 @@ async fn who_tells_what_the_server_saw() {
             ["x-odd", "\"\u{e9}"],
         ],
         "subprotocols": {"offered": ["chat", "b"], "selected": "chat"},
+        "do": "who,greet:hi",
         "server": null,
     });
     assert_eq!(portrait, expected);
