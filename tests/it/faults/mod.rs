@@ -38,6 +38,8 @@
 //! | 43 | either side closes, resets, half-closes | the other sees the same | `proxy::tunnels::an_end_of_…`, `a_reset_of_…` |
 //! | 44 | hop-by-hop headers, forged `X-Forwarded-For` | removed; appended to | `proxy::forwarding::the_upstream_sees_…` |
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
+//! | 48 | a peer of `stall`, `deaf`, `wait`, `noreply`, `delay` has gone | its place is free | `scenario::left::…` |
+//! | 60 | secrets in headers and `who` | redacted | `scenario::handshake::who_shows_secrets_…` |
 
 mod flow;
 mod frames;

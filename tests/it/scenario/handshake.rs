@@ -55,6 +55,92 @@ async fn refusals_are_what_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_refusal_may_be_for_the_first_connections_of_a_url() {
+    let server = TestServer::start_with(ServerConfig {
+        h2c: true,
+        ..config()
+    })
+    .await;
+    let proxy = TestProxy::before(server.address).await;
+    let mut http2 = connect(server.address).await;
+    // Each is another URL. A head may come whole or in two reads.
+    for (n, address) in [server.address, proxy.address].into_iter().enumerate() {
+        let path = path(&format!("refuse:503:5s@2x&run={n}"));
+        for expected in [503, 503, 101, 101] {
+            let mut raw = Raw::connect(address).await;
+            raw.send(upgrade_request(&path)).await;
+            assert_eq!(raw.head().await.status, expected);
+        }
+    }
+    for expected in [503, 503, 200] {
+        let version = [("sec-websocket-version", "13")];
+        let (response, _send) = http2.try_session(&path("refuse:503@2x"), &version).await;
+        assert_eq!(soon(response).await.unwrap().status().as_u16(), expected);
+    }
+}
+
+#[tokio::test]
+async fn connections_that_come_together_are_counted_as_well() {
+    let server = TestServer::start().await;
+    let asked = (0..20).map(|_| server.ask(upgrade_request(&path("refuse:503@7x"))));
+    let answers = futures_util::future::join_all(asked).await;
+    let refused = answers.iter().filter(|answer| answer.status == 503).count();
+    assert_eq!(refused, 7);
+}
+
+#[tokio::test]
+async fn a_wait_and_an_end_may_be_for_some_connections() {
+    let server = TestServer::start_with(ServerConfig {
+        scenario: "rst@0s@1x".parse().unwrap(),
+        ..config()
+    })
+    .await;
+    // What the server is told is counted by path, whatever the query.
+    for (query, is_reset) in [("a", true), ("b", false), ("c", false)] {
+        let mut raw = server.raw().await;
+        raw.send(upgrade_request(&format!("/?{query}"))).await;
+        let mut byte = [0; 512];
+        let ended = async {
+            loop {
+                match raw.stream.read(&mut byte).await {
+                    Ok(1..) if byte.ends_with(b"x") || !is_reset => return false,
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return true,
+                }
+            }
+        };
+        assert_eq!(soon(ended).await, is_reset, "{query}");
+    }
+    for late in [true, false] {
+        let begun = Instant::now();
+        let mut raw = server.raw().await;
+        raw.send(upgrade_request("/wait?do=wait:300ms@1x,rst@1day"))
+            .await;
+        assert_eq!(raw.head().await.status, 101);
+        let waited = begun.elapsed() >= Duration::from_millis(300);
+        // Without the wait it may be as slow on a busy machine.
+        assert!(waited || !late);
+    }
+}
+
+#[tokio::test]
+async fn the_log_and_who_say_what_was_done_in_this_connection() {
+    let mut running = Running::start(echobeat(&["127.0.0.1:0"])).await;
+    for expected in ["who,greet:hi@1x", "who"] {
+        let mut raw = Raw::connect(running.address()).await;
+        raw.send(upgrade_request("/?do=who,greet:hi@1x")).await;
+        assert_eq!(raw.head().await.status, 101);
+        assert_eq!(raw.read(2).await, [0x81, 126]);
+        let length = raw.stream.read_u16().await.unwrap();
+        let portrait: serde_json::Value =
+            serde_json::from_slice(&raw.read(length.into()).await).unwrap();
+        assert_eq!(portrait["do"], expected);
+        let open = running.logs("open").await;
+        assert!(open.contains(&format!("do=\"{expected}\"")), "{open}");
+    }
+}
+
+#[tokio::test]
 async fn a_step_that_is_none_gets_the_list_of_steps() {
     let server = TestServer::start().await;
     let response = server.ask(upgrade_request(&path("who,close:bye"))).await;
