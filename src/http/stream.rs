@@ -40,6 +40,7 @@ pub(crate) struct Receiver {
 
 /// What has come and is not read. The peer may send no more of it than a window.
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "every stream would have room for it")]
 enum Data {
     /// What is left of the DATA frame at hand.
     Frame(Bytes),
