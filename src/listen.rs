@@ -1,5 +1,7 @@
 //! Listening sockets, and the connections that they accept.
 
+mod watched;
+
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -15,8 +17,9 @@ use tokio::time::{Sleep, sleep};
 use tracing::{Span, info, info_span, warn};
 
 use crate::address::{Address, BindError, Endpoint};
-use crate::platform::{self, LocalListener, LocalStream, TcpAcceptor, Watch};
+use crate::platform::{self, LocalListener, LocalStream, TcpAcceptor};
 use crate::wire::{Hangup, Transport};
+use watched::Watched;
 
 /// Silence after which TCP's keepalive asks for an answer, every quarter of it.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -243,10 +246,6 @@ pub(crate) enum Stream {
     Local(LocalStream, Watched),
 }
 
-/// Whether a socket was watched for its end, and may have more to read than it says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Watched(bool);
-
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Self::Tcp(stream, Watched::default())
@@ -304,53 +303,6 @@ impl Transport for Stream {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
-        }
-    }
-}
-
-impl Watched {
-    fn poll_hangup(&mut self, socket: &impl Watch, cx: &mut Context<'_>) -> Poll<Hangup> {
-        loop {
-            match socket.state() {
-                Some(state) if state.is_write_closed() || state.is_error() => {
-                    return Poll::Ready(Hangup::Reset);
-                }
-                Some(state) if state.is_read_closed() => return Poll::Ready(Hangup::HalfClosed),
-                _ => {}
-            }
-            self.0 = true;
-            if ready!(socket.poll_change(cx)).is_err() {
-                return Poll::Ready(Hangup::Reset);
-            }
-        }
-    }
-
-    fn poll_read<S>(
-        &mut self,
-        socket: &mut S,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>>
-    where
-        S: Watch + AsyncRead + Unpin,
-    {
-        if self.0
-            && let Some(read) = self.read_now(socket, buf)
-        {
-            return Poll::Ready(read);
-        }
-        Pin::new(socket).poll_read(cx, buf)
-    }
-
-    /// Reads what has come while the socket was watched, until there is no more.
-    #[cold]
-    fn read_now(&mut self, socket: &impl Watch, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
-        match socket.read_now(buf.initialize_unfilled()) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.0 = false;
-                None
-            }
-            read => Some(read.map(|read| buf.advance(read))),
         }
     }
 }
