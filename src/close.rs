@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::frames::Endless;
+use crate::wire::Hangup;
 
 /// Why a session ended. Displayed, it is the reason that a Close frame of ours gives, and the log.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +145,15 @@ impl End {
             Self::Dead | Self::Lost(_) | Self::Cut => Parting::Drop,
             Self::Stalled => Parting::Reset,
             _ => Parting::Linger,
+        }
+    }
+}
+
+impl From<Hangup> for End {
+    fn from(hangup: Hangup) -> Self {
+        match hangup {
+            Hangup::HalfClosed => Self::Eof,
+            Hangup::Reset => Self::Lost(ErrorKind::ConnectionReset.into()),
         }
     }
 }

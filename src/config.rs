@@ -69,6 +69,9 @@ pub struct ServerConfig {
     pub send_timeout: Duration,
     /// Time that the peer has to answer our Close.
     pub close_timeout: Duration,
+    /// Time that a session may stall, be deaf or leave a Close unanswered, where a scenario asks for
+    /// that.
+    pub fault_timeout: Duration,
     /// Time that sessions have to end on shutdown. A thousand a second are closed, or all in its
     /// first half.
     pub drain: Duration,
@@ -96,6 +99,7 @@ impl Default for ServerConfig {
             ping_timeout: Duration::from_secs(10),
             send_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            fault_timeout: Duration::from_secs(600),
             drain: Duration::from_secs(10),
             scenario: Scenario::default(),
             faults: true,

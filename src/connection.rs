@@ -18,12 +18,14 @@ use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Answers, Ended, Remains};
 use crate::http::http2::{self, Pings};
 use crate::http::preface::Rewound;
+use crate::http::redact::loggable;
 use crate::http::whole::{self, Beginning};
 use crate::http::{Reply, Routes, Upgrade};
 use crate::linger::linger;
 use crate::listen::{Caller, Peer, Stream};
 use crate::metrics::{Metrics, SessionGuard};
 use crate::places::{Place, Places};
+use crate::scenario::Turns;
 use crate::session::{self, Report};
 use crate::shutdown::Drain;
 use crate::tasks::Stage;
@@ -38,6 +40,7 @@ pub(crate) struct EchoService {
     /// For sessions.
     places: Places,
     metrics: Arc<Metrics>,
+    turns: Arc<Turns>,
 }
 
 impl EchoService {
@@ -53,6 +56,7 @@ impl EchoService {
             places: Places::new(config.max_connections),
             config: Arc::new(config),
             metrics: Arc::new(metrics),
+            turns: Arc::default(),
         }
     }
 
@@ -184,6 +188,7 @@ impl EchoService {
             self.places.clone(),
             Arc::clone(&self.metrics),
             visit.drain.clone(),
+            Arc::clone(&self.turns),
         )
     }
 }
@@ -246,12 +251,15 @@ fn log_open(caller: Caller, upgrade: &Upgrade) {
         path, handshake, ..
     } = upgrade;
     let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
+    let subprotocol = subprotocol.map(loggable);
     let scenario = &handshake.scenario;
     let scenario = (!scenario.is_default()).then(|| scenario.to_string());
     match &handshake.passed_over {
         None => info!(parent: &caller.span(), path, subprotocol, r#do = scenario, "open"),
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
+            let offered: Vec<_> = offered.split(", ").map(loggable).collect();
+            let offered = offered.join(", ");
             let message = "open, without a subprotocol";
             info!(parent: &caller.span(), path, offered, r#do = scenario, "{message}");
         }

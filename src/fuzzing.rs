@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::{Request, Response};
@@ -11,22 +12,24 @@ use tokio::time::sleep;
 
 use crate::close::Parting;
 use crate::config::ServerConfig;
-use crate::handshake;
+use crate::handshake::{self, Handshake};
 use crate::listen::{Caller, Peer};
 use crate::session::{self, Report};
 use crate::shutdown::Shutdown;
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
 
 /// Answers a request that asks for a session; a refusal has its sentence for a body.
 #[must_use]
 pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<String>> {
-    handshake::is_asked_for(request).then(|| match handshake::answer(request, config) {
-        Ok(handshake) => handshake.response(),
-        Err(refusal) => {
-            let mut response = Response::new(refusal.sentence.into_owned());
-            *response.status_mut() = refusal.status;
-            response.headers_mut().extend(refusal.headers);
-            response
+    handshake::is_asked_for(request).then(|| {
+        match handshake::answer(request, config).and_then(Handshake::distorted) {
+            Ok(handshake) => handshake.response(),
+            Err(refusal) => {
+                let mut response = Response::new(refusal.sentence.into_owned());
+                *response.status_mut() = refusal.status;
+                response.headers_mut().extend(refusal.headers);
+                response
+            }
         }
     })
 }
@@ -38,6 +41,10 @@ where
     W: AsyncWrite + Unpin,
 {
     fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
 
     fn is_socket(&self) -> bool {
         true

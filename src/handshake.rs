@@ -169,16 +169,12 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
     check_origin(request, config)?;
     let subprotocol = select_subprotocol(headers, &config.subprotocols);
     let offers: Vec<_> = offers(headers).collect();
-    let handshake = Handshake {
+    Ok(Handshake {
         acceptance,
         passed_over: (subprotocol.is_none() && !offers.is_empty()).then(|| offers.join(", ")),
         subprotocol,
         scenario: faults::scenario(request.uri().query(), config)?,
-    };
-    match handshake.scenario.is_default() {
-        true => Ok(handshake),
-        false => faults::distort(handshake),
-    }
+    })
 }
 
 /// Checks what holds for every request, upgrade or not: the head's size, and its `Host` (RFC 9112,

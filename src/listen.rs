@@ -1,5 +1,7 @@
 //! Listening sockets, and the connections that they accept.
 
+mod watched;
+
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +18,8 @@ use tracing::{Span, info, info_span, warn};
 
 use crate::address::{Address, BindError, Endpoint, UnixAddress};
 use crate::platform::{self, LocalListener, LocalStream, TcpAcceptor};
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
+use watched::Watched;
 
 /// Silence after which TCP's keepalive asks for an answer, every quarter of it.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -246,10 +249,10 @@ impl Socket {
         match self {
             Self::Tcp(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Peer::at(peer))),
+                .map_ok(|(stream, peer)| (stream.into(), Peer::at(peer))),
             Self::Local(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|stream| (Stream::Local(stream), Peer::Local)),
+                .map_ok(|stream| (stream.into(), Peer::Local)),
         }
     }
 }
@@ -257,8 +260,20 @@ impl Socket {
 /// An accepted connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Local(LocalStream),
+    Tcp(TcpStream, Watched),
+    Local(LocalStream, Watched),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream, Watched::default())
+    }
+}
+
+impl From<LocalStream> for Stream {
+    fn from(stream: LocalStream) -> Self {
+        Self::Local(stream, Watched::default())
+    }
 }
 
 impl Stream {
@@ -266,15 +281,15 @@ impl Stream {
     pub(crate) async fn peek_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
         let length = match self {
-            Self::Tcp(stream) => stream.peek(&mut byte).await?,
-            Self::Local(stream) => platform::peek_local(stream, &mut byte).await?,
+            Self::Tcp(stream, _) => stream.peek(&mut byte).await?,
+            Self::Local(stream, _) => platform::peek_local(stream, &mut byte).await?,
         };
         Ok((length > 0).then_some(byte[0]))
     }
 
     /// Has the kernel ask a silent peer whether it is there, as it may be silent for long.
     pub(crate) fn keep_alive(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Self::Tcp(stream, _) = self {
             let probes = TcpKeepalive::new()
                 .with_time(KEEP_ALIVE)
                 .with_interval(KEEP_ALIVE / 4);
@@ -286,8 +301,15 @@ impl Stream {
 
 impl Transport for Stream {
     fn reset(self) {
-        if let Self::Tcp(stream) = self {
+        if let Self::Tcp(stream, _) = self {
             let _ = stream.set_zero_linger();
+        }
+    }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+        match self {
+            Self::Tcp(stream, watched) => watched.poll_hangup(stream, cx),
+            Self::Local(stream, watched) => watched.poll_hangup(stream, cx),
         }
     }
 
@@ -300,7 +322,7 @@ impl Transport for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self::Tcp(stream) = &*self else {
+        let Self::Tcp(stream, _) = &*self else {
             return self.poll_write(cx, bytes);
         };
         loop {
@@ -317,11 +339,11 @@ impl Transport for Stream {
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
-            Stream::Tcp(stream) => {
+            Stream::Tcp(stream, _) => {
                 let $stream = Pin::new(stream);
                 $call
             }
-            Stream::Local(stream) => {
+            Stream::Local(stream, _) => {
                 let $stream = Pin::new(stream);
                 $call
             }
@@ -335,7 +357,10 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        delegate!(self, stream => stream.poll_read(cx, buf))
+        match self.get_mut() {
+            Self::Tcp(stream, watched) => watched.poll_read(stream, cx, buf),
+            Self::Local(stream, watched) => watched.poll_read(stream, cx, buf),
+        }
     }
 }
 
@@ -358,8 +383,8 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Local(stream) => stream.is_write_vectored(),
+            Self::Tcp(stream, _) => stream.is_write_vectored(),
+            Self::Local(stream, _) => stream.is_write_vectored(),
         }
     }
 

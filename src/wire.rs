@@ -1,18 +1,34 @@
 //! The socket, with what a session needs to know of its bytes: when some last came, and how many
 //! have gone.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::sleep;
 
 use crate::moment::Moment;
+
+/// How a peer has ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// It sends no more, and may read still.
+    HalfClosed,
+    /// It is gone.
+    Reset,
+}
 
 /// What a session has its bytes from: a socket, with or without TLS, or a stream of HTTP/2.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
     fn reset(self);
+
+    /// Waits until the peer ends the connection, for as long as it is not read. What the peer sent
+    /// before stays there to be read.
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup>;
 
     /// Whether it is a socket: what is read from one is all that there is, if it is less than there
     /// was room for.
@@ -28,6 +44,28 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.poll_write(cx, bytes)
+    }
+}
+
+/// Time that a peer which has half-closed, and is owed nothing, may wait for the end.
+pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(5);
+
+/// How often a peer that has half-closed is looked at: it may reset the connection yet.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until the peer of a connection that is not read has left: at once where it resets that, and
+/// some time later where it half-closes.
+pub(crate) async fn has_left(
+    mut poll_hangup: impl FnMut(&mut Context<'_>) -> Poll<Hangup>,
+) -> Hangup {
+    let mut patience = HALF_CLOSED;
+    loop {
+        let hangup = poll_fn(&mut poll_hangup).await;
+        if hangup == Hangup::Reset || patience.is_zero() {
+            return hangup;
+        }
+        sleep(LOOK).await;
+        patience = patience.saturating_sub(LOOK);
     }
 }
 

@@ -29,6 +29,9 @@ HANDSHAKES = {
     "good-token-lists": head(Connection="keep-alive, UPGRADE", more=[("Upgrade", "foo, WebSocket")]),
     "faults-in-the-handshake": head("GET /?do=accept:none,subprotocol:a,greet:b%5C%2C HTTP/1.1"),
     "faults-in-the-session": head("GET /?a=b&do=delay:1s..2s,close:4001:c@3msg,who HTTP/1.1"),
+    "faults-for-some-connections": head(
+        "GET /?do=refuse:503:5s@2x,rst@2s@20%,reply:a%5C=b=c,say:d@3msg@1x HTTP/1.1"
+    ),
     "faults-that-refuse": head("GET /?do=refuse:302:/a HTTP/1.1"),
     "good-content-length-zero": head(more=[("Content-Length", "0")]),
     "origin-known": head("GET /chat HTTP/1.1", more=[("Origin", "https://EXAMPLE.com")]),

@@ -155,6 +155,19 @@ pub(super) struct ServeArgs {
     #[arg(conflicts_with = "no_faults")]
     scenario: Option<Scenario>,
 
+    /// Time for stall, deaf, noreply
+    ///
+    /// A session that is asked to stall, to be deaf, or to leave a Close unanswered ends after it.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_FAULT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10m"
+    )]
+    #[arg(value_parser = duration)]
+    fault_timeout: Duration,
+
     /// No faults by URL
     ///
     /// URLs with a parameter do get 403.
@@ -188,6 +201,7 @@ impl ServeArgs {
             ping_timeout: self.ping_timeout,
             send_timeout: self.send_timeout,
             close_timeout: self.close_timeout,
+            fault_timeout: self.fault_timeout,
             drain: lifetime.drain,
             scenario: self.scenario.unwrap_or_default(),
             faults: !self.no_faults,

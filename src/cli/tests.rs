@@ -44,6 +44,7 @@ fn every_flag_arrives() {
         "--ping-timeout=3s",
         "--send-timeout=4s",
         "--close-timeout=500ms",
+        "--fault-timeout=1m",
         "--drain=2m",
         "--do=who,fin@3msg",
     ]);
@@ -68,6 +69,7 @@ fn every_flag_arrives() {
         ping_timeout: Duration::from_secs(3),
         send_timeout: Duration::from_secs(4),
         close_timeout: Duration::from_millis(500),
+        fault_timeout: Duration::from_secs(60),
         drain: Duration::from_secs(120),
         scenario: "who,fin@3msg".parse().unwrap(),
         faults: true,

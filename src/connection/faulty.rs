@@ -1,19 +1,24 @@
 //! Sessions that misbehave, from the answer to their upgrade on, which is theirs to send.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tracing::info;
 
 use super::{Opening, part};
 use crate::http::exchange::Exchange;
+use crate::http::stream::Receiver;
 use crate::scenario::Step;
 use crate::session::faulty::{self, Script};
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport, has_left};
 
 impl Opening {
     /// Accepts the upgrade on `stream`, of which `early` was read already, and runs the session.
-    pub(super) async fn misbehave_over_http1<S: Transport>(self, stream: S, early: Vec<u8>) {
-        self.wait().await;
+    pub(super) async fn misbehave_over_http1<S: Transport>(self, mut stream: S, early: Vec<u8>) {
+        if !self.wait(|cx| stream.poll_hangup(cx)).await {
+            return;
+        }
         let head = self.upgrade.handshake.switching_protocols();
         let head = head.unwrap_or_default().into_bytes();
         self.misbehave(stream, &early, head).await;
@@ -21,26 +26,37 @@ impl Opening {
 
     /// Accepts the stream of `exchange`, and runs the session.
     pub(super) async fn misbehave_over_http2(self, exchange: Exchange) {
-        self.wait().await;
+        let (request, mut respond) = exchange.into_parts();
+        let mut receive = Receiver::from(request.into_body());
+        if !self.wait(|cx| respond.poll_hangup(&mut receive, cx)).await {
+            return;
+        }
         let answer = self.upgrade.handshake.response::<()>();
-        if let Some(stream) = exchange.accept(&answer) {
+        if let Some(stream) = respond.accept(&answer, receive) {
             self.misbehave(stream, &[], Vec::new()).await;
         }
     }
 
-    /// Puts the answer off, if that is asked for, but no longer than until the drain.
-    async fn wait(&self) {
-        let times = self.upgrade.handshake.scenario.steps().iter();
+    /// Puts the answer off, if that is asked for, but no longer than until the drain. Says whether
+    /// the peer still waits for it.
+    async fn wait(&self, poll_hangup: impl FnMut(&mut Context<'_>) -> Poll<Hangup>) -> bool {
+        let times = self.upgrade.handshake.scenario.steps();
         let time: Duration = times
             .filter_map(|step| match step {
                 Step::Wait(time) => Some(*time),
                 _ => None,
             })
             .sum();
-        if !time.is_zero() {
-            tokio::select! {
-                () = sleep(time) => {}
-                _ = self.drain.begun() => {}
+        if time.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            () = sleep(time) => true,
+            _ = self.drain.begun() => true,
+            _ = has_left(poll_hangup) => {
+                let path = &self.upgrade.path;
+                info!(parent: &self.caller.span(), path, "the peer left before its answer");
+                false
             }
         }
     }

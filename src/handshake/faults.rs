@@ -24,27 +24,29 @@ pub(crate) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Sce
     })
 }
 
-/// Does what the scenario says to a handshake that is good.
-pub(super) fn distort(mut handshake: Handshake) -> Result<Handshake, Refusal> {
-    for step in handshake.scenario.steps() {
-        match step {
-            Step::Refuse(refuse) => return Err(refusal(refuse)),
-            Step::Accept(accept) => match &mut handshake.acceptance {
-                Acceptance::Upgrade(value) => *value = distorted(*accept),
-                Acceptance::Connect => {
-                    return Err(bad_request(
-                        "The step accept is for HTTP/1.1: HTTP/2 has no Sec-WebSocket-Accept.",
-                    ));
+impl Handshake {
+    /// Does to a good handshake what its scenario says.
+    pub(crate) fn distorted(mut self) -> Result<Self, Refusal> {
+        for step in self.scenario.steps() {
+            match step {
+                Step::Refuse(refuse) => return Err(refusal(refuse)),
+                Step::Accept(accept) => match &mut self.acceptance {
+                    Acceptance::Upgrade(value) => *value = distorted(*accept),
+                    Acceptance::Connect => {
+                        return Err(bad_request(
+                            "The step accept is for HTTP/1.1: HTTP/2 has no Sec-WebSocket-Accept.",
+                        ));
+                    }
+                },
+                Step::Subprotocol(selected) => {
+                    self.subprotocol.clone_from(selected);
+                    self.passed_over = None;
                 }
-            },
-            Step::Subprotocol(selected) => {
-                handshake.subprotocol.clone_from(selected);
-                handshake.passed_over = None;
+                _ => {}
             }
-            _ => {}
         }
+        Ok(self)
     }
-    Ok(handshake)
 }
 
 fn distorted(accept: Accept) -> Option<String> {

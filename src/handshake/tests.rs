@@ -304,7 +304,7 @@ fn paths_and_origins_are_checked_over_http2_too() {
 fn asked(query: &str, config: &ServerConfig) -> Result<Handshake, Refusal> {
     let mut request = request(&[("Sec-WebSocket-Protocol", "chat")]);
     *request.uri_mut() = format!("/?{query}").parse().unwrap();
-    answer(&request, config)
+    answer(&request, config).and_then(Handshake::distorted)
 }
 
 #[test]
@@ -391,7 +391,9 @@ fn faults_can_be_switched_off() {
 fn there_is_no_accept_to_distort_over_http2() {
     let mut request = connect("websocket", &[("Sec-WebSocket-Version", "13")]);
     *request.uri_mut() = "https://localhost/?do=accept:wrong".parse().unwrap();
-    let refusal = answer(&request, &ServerConfig::default()).unwrap_err();
+    let refusal = answer(&request, &ServerConfig::default())
+        .and_then(Handshake::distorted)
+        .unwrap_err();
     assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
     assert!(refusal.sentence.contains("accept"), "{refusal:?}");
 }

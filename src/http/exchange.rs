@@ -15,8 +15,9 @@ use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout};
 
 use super::Answer;
-use super::stream::{Http2Stream, poll_capacity};
+use super::stream::{Http2Stream, Receiver, poll_capacity};
 use crate::listen::{Caller, Http};
+use crate::wire::Hangup;
 
 /// A request, and the way to answer it.
 pub(crate) struct Exchange {
@@ -84,10 +85,22 @@ impl Respond {
     pub(crate) fn accept<B>(
         mut self,
         answer: &Response<B>,
-        receive: RecvStream,
+        receive: impl Into<Receiver>,
     ) -> Option<Http2Stream> {
         let send = self.respond.send_response(head(answer), false).ok()?;
-        Some(Http2Stream::new(send, receive))
+        Some(Http2Stream::new(send, receive.into()))
+    }
+
+    /// Waits until the peer ends the stream, whose body is `receive`.
+    pub(crate) fn poll_hangup(
+        &mut self,
+        receive: &mut Receiver,
+        cx: &mut Context<'_>,
+    ) -> Poll<Hangup> {
+        if self.respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(Hangup::Reset);
+        }
+        receive.poll_hangup(cx)
     }
 
     /// Sends an interim response, unless the peer has reset the stream.

@@ -24,6 +24,7 @@
 //! | [`fair`] | a connection that leaves others their turn |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`portrait`] | what the server saw of a request |
+//! | [`redact`] | secrets of a request, so that they can be compared and not be used |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 //! | [`verdict`] | what an upgrade would be answered, for the page |
@@ -38,6 +39,7 @@ mod inbound;
 mod page;
 mod portrait;
 pub(crate) mod preface;
+pub(crate) mod redact;
 pub(crate) mod stream;
 mod verdict;
 pub(crate) mod whole;
@@ -61,6 +63,7 @@ use crate::listen::Caller;
 use crate::metrics::{self, Metrics};
 use crate::places::{Place, Places};
 use crate::reject::{Cause, Rejects};
+use crate::scenario::{Scenario, Turns};
 use crate::shutdown::Drain;
 
 /// Time that a connection without a session has left when the drain begins.
@@ -117,6 +120,7 @@ pub(crate) struct Routes {
     places: Places,
     metrics: Arc<Metrics>,
     drain: Drain,
+    turns: Arc<Turns>,
 }
 
 impl Routes {
@@ -125,12 +129,14 @@ impl Routes {
         places: Places,
         metrics: Arc<Metrics>,
         drain: Drain,
+        turns: Arc<Turns>,
     ) -> Self {
         Self {
             config,
             places,
             metrics,
             drain,
+            turns,
         }
     }
 
@@ -165,7 +171,8 @@ impl Routes {
     }
 
     fn upgrade<B>(&self, request: &Request<B>, caller: Caller) -> Result<Reply, Refusal> {
-        let mut upgrade = self.accept(request)?;
+        let handshake = self.negotiate(request)?;
+        let mut upgrade = self.accept(handshake, request, Turns::draw)?;
         if upgrade.handshake.scenario.has_portrait() {
             let portrait = portrait::portrait(request, &upgrade.handshake, caller);
             upgrade.portrait = Some(portrait);
@@ -173,11 +180,28 @@ impl Routes {
         Ok(Reply::Session(upgrade.handshake.response(), upgrade))
     }
 
-    /// Accepts a request that [asks for a session](handshake::is_asked_for), or says why not.
-    fn accept<B>(&self, request: &Request<B>) -> Result<Box<Upgrade>, Refusal> {
-        let handshake = handshake::answer(request, &self.config)?;
+    /// Answers a request that [asks for a session](handshake::is_asked_for), as far as it depends on
+    /// nothing else.
+    fn negotiate<B>(&self, request: &Request<B>) -> Result<Handshake, Refusal> {
+        handshake::answer(request, &self.config)
+    }
+
+    /// Accepts such a request with the steps that `choose` leaves, or says why not.
+    fn accept<B>(
+        &self,
+        mut handshake: Handshake,
+        request: &Request<B>,
+        choose: impl FnOnce(&Turns, &Scenario, &str, &str) -> Scenario,
+    ) -> Result<Box<Upgrade>, Refusal> {
         if self.drain.has_begun() {
             return Err(Refusal::unavailable("The server is shutting down."));
+        }
+        if !handshake.scenario.is_default() {
+            let path = request.uri().path();
+            let target = request.uri().path_and_query();
+            let url = target.map_or(path, |target| target.as_str());
+            handshake.scenario = choose(&self.turns, &handshake.scenario, path, url);
+            handshake = handshake.distorted()?;
         }
         let full = "The server has all the connections that it may have.";
         let place = self
@@ -196,7 +220,8 @@ impl Routes {
         handshake::check_head(request)?;
         if self.has_page() && verdict::is_asked_for(request) {
             check_method(request.method())?;
-            let accept = |upgrade: &_| self.accept(upgrade);
+            // After a connection that failed the page asks why.
+            let accept = |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Turns::latest);
             return Ok(verdict::answer(request, &self.config, accept));
         }
         match request.uri().path() {

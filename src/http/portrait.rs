@@ -4,22 +4,25 @@
 use hyper::Request;
 use serde_json::json;
 
+use super::redact;
 use crate::config::Subprotocol;
 use crate::handshake::{self, Handshake};
 use crate::listen::{Caller, Http};
 use crate::platform;
 
 /// The portrait, in JSON. Header lines are in their order, but those of the same name stand
-/// together; names are in lower case, and what of a value is not UTF-8 is replaced.
+/// together; names are in lower case, what of a value is not UTF-8 is replaced, and
+/// [secrets](redact) are redacted.
 pub(super) fn portrait<B>(request: &Request<B>, handshake: &Handshake, caller: Caller) -> String {
     let headers = request.headers();
     let lines: Vec<_> = headers
         .iter()
         .map(|(name, value)| {
-            [
-                name.as_str().into(),
-                String::from_utf8_lossy(value.as_bytes()),
-            ]
+            let value = match redact::is_secret(name) {
+                true => redact::redacted(value.as_bytes()).into(),
+                false => String::from_utf8_lossy(value.as_bytes()),
+            };
+            [name.as_str().into(), value]
         })
         .collect();
     let target = request.uri().path_and_query();
@@ -42,6 +45,7 @@ pub(super) fn portrait<B>(request: &Request<B>, handshake: &Handshake, caller: C
             "offered": handshake::offers(headers).collect::<Vec<_>>(),
             "selected": handshake.subprotocol.as_ref().map(Subprotocol::as_str),
         },
+        "do": handshake.scenario.to_string(),
         "server": platform::host_name(),
     })
     .to_string()

@@ -1,7 +1,9 @@
 //! A stream of HTTP/2 as a session sees it: bytes both ways, with the stream's own flow control for
 //! backpressure. Its END_STREAM is the end of TCP, its RST_STREAM the reset (RFC 8441, section 5).
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,25 +11,100 @@ use h2::{Reason, RecvStream, SendStream};
 use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
 
 /// A stream of HTTP/2 that was accepted for a session.
 #[derive(Debug)]
 pub(crate) struct Http2Stream {
     send: SendStream<Bytes>,
-    receive: RecvStream,
-    /// What is left of the DATA frame at hand.
-    data: Bytes,
+    receive: Receiver,
     is_shut_down: bool,
 }
 
 impl Http2Stream {
-    pub(super) fn new(send: SendStream<Bytes>, receive: RecvStream) -> Self {
+    pub(super) fn new(send: SendStream<Bytes>, receive: Receiver) -> Self {
         Self {
             send,
             receive,
-            data: Bytes::new(),
             is_shut_down: false,
+        }
+    }
+}
+
+/// What the peer sends on a stream.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    stream: RecvStream,
+    data: Data,
+}
+
+/// What has come and is not read. The peer may send no more of it than a window.
+#[derive(Debug)]
+#[expect(clippy::box_collection, reason = "every stream would have room for it")]
+enum Data {
+    /// What is left of the DATA frame at hand.
+    Frame(Bytes),
+    /// What came while the stream was watched for its end.
+    Frames(Box<VecDeque<Bytes>>),
+}
+
+impl From<RecvStream> for Receiver {
+    fn from(stream: RecvStream) -> Self {
+        let data = Data::Frame(Bytes::new());
+        Self { stream, data }
+    }
+}
+
+impl Receiver {
+    /// Waits for the end of what the peer sends, and keeps what comes before.
+    pub(super) fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+        loop {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => self.data.keep(data),
+                Some(Err(_)) => return Poll::Ready(Hangup::Reset),
+                None => return Poll::Ready(Hangup::HalfClosed),
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let data = loop {
+            match self.data.front() {
+                Some(data) => break data,
+                None => match ready!(self.stream.poll_data(cx)) {
+                    Some(data) => self.data = Data::Frame(data.map_err(io_error)?),
+                    None => return Poll::Ready(Ok(())),
+                },
+            }
+        };
+        let read = data.len().min(buf.remaining());
+        buf.put_slice(&data[..read]);
+        data.advance(read);
+        let released = self.stream.flow_control().release_capacity(read);
+        Poll::Ready(released.map_err(io_error))
+    }
+}
+
+impl Data {
+    fn keep(&mut self, data: Bytes) {
+        match self {
+            Self::Frames(frames) => frames.push_back(data),
+            Self::Frame(first) => {
+                *self = Self::Frames(Box::new([mem::take(first), data].into()));
+            }
+        }
+    }
+
+    /// The first that is not empty.
+    fn front(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Self::Frame(data) => Some(data).filter(|data| !data.is_empty()),
+            Self::Frames(frames) => {
+                while frames.front().is_some_and(Bytes::is_empty) {
+                    frames.pop_front();
+                }
+                frames.front_mut()
+            }
         }
     }
 }
@@ -53,6 +130,14 @@ impl Transport for Http2Stream {
     fn reset(mut self) {
         self.send.send_reset(Reason::CANCEL);
     }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+        // It tells of an error of the connection too.
+        if self.send.poll_reset(cx).is_ready() {
+            return Poll::Ready(Hangup::Reset);
+        }
+        self.receive.poll_hangup(cx)
+    }
 }
 
 impl AsyncRead for Http2Stream {
@@ -61,17 +146,7 @@ impl AsyncRead for Http2Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.data.is_empty() {
-            match ready!(self.receive.poll_data(cx)) {
-                Some(data) => self.data = data.map_err(io_error)?,
-                None => return Poll::Ready(Ok(())),
-            }
-        }
-        let read = self.data.len().min(buf.remaining());
-        buf.put_slice(&self.data[..read]);
-        self.data.advance(read);
-        let released = self.receive.flow_control().release_capacity(read);
-        Poll::Ready(released.map_err(io_error))
+        self.receive.poll_read(cx, buf)
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::preface::Rewound;
 use super::{Routes, Upgrade};
 use crate::handshake;
+use crate::scenario::Turns;
 use crate::shutdown::Drain;
 
 /// Most bytes of a head that is accepted here. Those of browsers have some 500, without cookies.
@@ -86,10 +87,11 @@ fn answer(read: &Bytes, routes: &Routes) -> Option<(String, Box<Upgrade>, usize)
     if !handshake::is_asked_for(&request) {
         return None;
     }
-    let upgrade = routes.accept(&request).ok()?;
-    if !upgrade.handshake.scenario.is_default() {
+    let handshake = routes.negotiate(&request).ok()?;
+    if !handshake.scenario.is_default() {
         return None;
     }
+    let upgrade = routes.accept(handshake, &request, Turns::draw).ok()?;
     Some((upgrade.handshake.switching_protocols()?, upgrade, length))
 }
 
@@ -143,6 +145,7 @@ mod tests {
             Places::new(places),
             Arc::default(),
             shutdown.subscribe(),
+            Arc::default(),
         );
         let deadline = Instant::now() + Duration::from_secs(1);
         let stream = Rewound::fresh(server);

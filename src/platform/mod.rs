@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+mod watch;
+pub(crate) use watch::Watch;
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
-use super::Signal;
+use super::{Signal, Watch};
 
 /// The signals that ask the process to stop.
 #[derive(Debug)]
@@ -115,6 +115,20 @@ impl LocalListener {
 /// A connection that no [`LocalListener`] accepts.
 #[derive(Debug)]
 pub(crate) struct LocalStream(Infallible);
+
+impl Watch for LocalStream {
+    fn state(&self) -> Option<Ready> {
+        match self.0 {}
+    }
+
+    fn poll_change(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.0 {}
+    }
+
+    fn read_now(&self, _bytes: &mut [u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+}
 
 impl AsyncRead for LocalStream {
     fn poll_read(

@@ -16,9 +16,12 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::task::spawn_blocking;
 
 use super::Signal;
+use super::watch::watch;
 
 /// A connection accepted on a Unix domain socket.
 pub(crate) type LocalStream = UnixStream;
+
+watch!(UnixStream);
 
 /// Connects to a Unix domain socket.
 pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {

@@ -142,11 +142,11 @@ impl Dialer {
                 let port = authority.port_u16().unwrap_or(usual);
                 let stream = TcpStream::connect(format!("{}:{port}", authority.host())).await?;
                 stream.set_nodelay(true)?;
-                let stream = Stream::Tcp(stream);
+                let stream = Stream::from(stream);
                 stream.keep_alive();
                 Ok(stream)
             }
-            Upstream::Unix(path) => platform::connect_local(path).await.map(Stream::Local),
+            Upstream::Unix(path) => platform::connect_local(path).await.map(Stream::from),
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Accept, Advice, Bad, Closing, Refuse, Scenario, Step, When};
+use super::{Accept, Advice, Bad, Closing, Refuse, Reply, Scenario, Share, Step, When};
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, step) in self.steps().iter().enumerate() {
+        for (n, planned) in self.steps.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
-            write!(f, "{comma}{step}")?;
+            write!(f, "{comma}{}{}", planned.step, planned.share)?;
         }
         Ok(())
     }
@@ -19,7 +19,8 @@ impl Step {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Beat(_) => "beat",
-            Self::Say(_) => "say",
+            Self::Say(..) => "say",
+            Self::Reply(_) => "reply",
             Self::EchoOff => "echo",
             Self::Delay { .. } => "delay",
             Self::Rate(_) => "rate",
@@ -42,6 +43,18 @@ impl Step {
         }
     }
 
+    /// Whether this step takes the place of the other, so that no more than one of them is done.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Greet(_), Self::Greet(_)) => false,
+            (Self::Reply(one), Self::Reply(other)) => one.message == other.message,
+            (Self::Say(_, one), Self::Say(_, other)) => {
+                (*one, *other) == (When::Start, When::Start)
+            }
+            _ => self.name() == other.name(),
+        }
+    }
+
     /// When the session ends by this step, if it does.
     pub(super) fn ends_at(&self) -> Option<When> {
         match self {
@@ -59,7 +72,12 @@ impl fmt::Display for Step {
         match self {
             Self::Beat(Some(every)) | Self::Ping(every) => write!(f, ":{}", Time(*every)),
             Self::Beat(None) | Self::EchoOff => f.write_str(":off"),
-            Self::Say(text) | Self::Greet(text) => write!(f, ":{}", escaped(text, &['\\', ','])),
+            Self::Say(text, when) => write!(f, ":{}{when}", escaped(text, &TEXT)),
+            Self::Reply(Reply { message, answer }) => {
+                let message = escaped(message, &['\\', ',', '@', '=']);
+                write!(f, ":{message}={}", escaped(answer, &TEXT))
+            }
+            Self::Greet(text) => write!(f, ":{}", escaped(text, &TEXT)),
             Self::Delay { least, most } if least == most => write!(f, ":{}", Time(*least)),
             Self::Delay { least, most } => write!(f, ":{}..{}", Time(*least), Time(*most)),
             Self::Rate(bytes) => write!(f, ":{}", Size(*bytes)),
@@ -82,6 +100,19 @@ impl fmt::Display for Step {
     }
 }
 
+/// What has a backslash before it in a text.
+const TEXT: [char; 3] = ['\\', ',', '@'];
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => Ok(()),
+            Self::First(connections) => write!(f, "@{connections}x"),
+            Self::Percent(percent) => write!(f, "@{percent}%"),
+        }
+    }
+}
+
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -98,7 +129,7 @@ impl fmt::Display for Closing {
             Self::Bare => f.write_str("none"),
             Self::Code(code, reason) if reason.is_empty() => write!(f, "{code}"),
             Self::Code(code, reason) => {
-                write!(f, "{code}:{}", escaped(reason, &['\\', ',', '@']))
+                write!(f, "{code}:{}", escaped(reason, &TEXT))
             }
         }
     }
@@ -133,7 +164,7 @@ impl fmt::Display for Refuse {
         write!(f, "{}", self.status)?;
         match &self.advice {
             None => Ok(()),
-            Some(Advice::Location(place)) => write!(f, ":{}", escaped(place, &['\\', ','])),
+            Some(Advice::Location(place)) => write!(f, ":{}", escaped(place, &TEXT)),
             Some(Advice::RetryAfter(time)) => write!(f, ":{}", Time(*time)),
         }
     }

@@ -4,9 +4,13 @@ use super::Scenario;
 use super::parse::{TIMED, USAGES};
 
 /// What each step does.
-const MEANINGS: [(&str, &str); 21] = [
+const MEANINGS: [(&str, &str); 22] = [
     ("beat", "the interval of the heart beat"),
-    ("say", "the text of the heart beat"),
+    (
+        "say",
+        "the text of the heart beat, or a message at a time",
+    ),
+    ("reply", "answers a text with another, in place of the echo"),
     ("echo", "no echoes"),
     ("delay", "echoes come later, their order kept"),
     ("rate", "bytes written a second"),
@@ -30,7 +34,7 @@ const MEANINGS: [(&str, &str); 21] = [
     ("wait", "the answer to the upgrade comes later"),
     ("accept", "a wrong Sec-WebSocket-Accept, or none"),
     ("subprotocol", "selects it, whatever was offered"),
-    ("greet", "a text in the same write as the 101"),
+    ("greet", "a text in the same write as the 101; may repeat"),
     ("who", "what the server saw of the request, as JSON"),
 ];
 
@@ -45,8 +49,10 @@ impl Scenario {
         }
         let timed = TIMED.join(", ");
         help.push_str(&format!(
-            "  Behind {timed} there may be a time:\n  @5s after the upgrade, or @3msg received. In a \
-             text, \\, is a comma,\n  \\\\ a backslash, \\@ an at sign."
+            "  Behind {timed} there may be a time:\n  @5s after the upgrade, or @3msg received. \
+             Behind every step there may be @2x,\n  for the first two connections with this URL \
+             alone, or @20%, for one in five.\n  In a text, \\, is a comma, \\\\ a backslash, \\@ an \
+             at sign, \\= an equals sign."
         ));
         help
     }

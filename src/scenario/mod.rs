@@ -3,27 +3,34 @@
 //! A scenario is a list of steps with commas between them, such as `delay:200ms,close:4001:bye@3msg`:
 //! in the parameter `do` of a request's query, or in `--do`. A step is a name, for most a value
 //! behind a colon, and for some the time, behind an `@`, at which it is done: a duration after the
-//! upgrade, or a number of messages received. In a text, `\,` stands for a comma, `\\` for a
-//! backslash, and where a step may have a time, `\@` for an at sign.
+//! upgrade, or a number of messages received. Behind any step there may be the connections that it is
+//! for, as `@2x` or `@20%`. In a text, `\,` stands for a comma, `\\` for a backslash, `\@` for an at
+//! sign that would begin one of these, and `\=` in a message that is replied to.
 //!
 //! | room | purpose |
 //! |---|---|
 //! | [`parse`] | from text |
 //! | [`display`] | to text |
 //! | [`help`] | what each step does |
+//! | [`turns`] | for which of a URL's connections a step is done |
 
 mod display;
 mod help;
 mod parse;
+mod turns;
 
 use std::time::Duration;
 
 use form_urlencoded::parse as parameters;
 
 use crate::config::Subprotocol;
+pub(crate) use turns::Turns;
 
 /// The parameter of a query that has steps. Every other is an application's own.
 const PARAMETER: &str = "do";
+
+/// Steps of a scenario.
+const MAX_STEPS: usize = 64;
 
 /// What a server does in place of what a good one does. The default is the good one.
 ///
@@ -35,8 +42,35 @@ const PARAMETER: &str = "do";
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scenario {
-    /// In the order in which they were written. No two have the same name.
-    steps: Vec<Step>,
+    /// In the order in which they were written.
+    steps: Vec<Planned>,
+}
+
+/// A step, and for which connections it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Planned {
+    step: Step,
+    share: Share,
+    scope: Scope,
+}
+
+/// The connections that a step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    All,
+    /// So many, and none that come later.
+    First(u32),
+    /// So many of a hundred, by chance. Steps of the same share go together.
+    Percent(u8),
+}
+
+/// What connections have alike that are counted as the first, the second, and so on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// The URL, which has the step.
+    Url,
+    /// The path: the server was told to do the step, whatever the query.
+    Path,
 }
 
 /// One thing that is done otherwise.
@@ -44,8 +78,10 @@ pub struct Scenario {
 pub(crate) enum Step {
     /// Another interval of the heart beat, or none.
     Beat(Option<Duration>),
-    /// Another text of the heart beat.
-    Say(String),
+    /// Another text of the heart beat, or a text message at a time of its own.
+    Say(String, When),
+    /// A text message that is answered with another in place of its echo.
+    Reply(Reply),
     /// No echoes.
     EchoOff,
     /// Echoes that come later: by the least time, by the most, or by any in between.
@@ -84,6 +120,14 @@ pub(crate) enum Step {
     Greet(String),
     /// A text message about the request, before all others.
     Who,
+}
+
+/// An answer to text messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// The message that is answered.
+    pub(crate) message: String,
+    pub(crate) answer: String,
 }
 
 /// When a step is done.
@@ -163,13 +207,13 @@ pub(crate) enum Accept {
 }
 
 impl Scenario {
-    pub(crate) fn steps(&self) -> &[Step] {
-        &self.steps
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().map(|planned| &planned.step)
     }
 
     /// Whether the session is to tell what the server saw of the request.
     pub(crate) fn has_portrait(&self) -> bool {
-        self.steps.contains(&Step::Who)
+        self.steps().any(|step| *step == Step::Who)
     }
 
     /// Whether nothing is asked for that is not ordinary.
@@ -182,8 +226,14 @@ impl Scenario {
     /// # Errors
     /// When steps contradict each other.
     fn overridden_by(&self, other: Self) -> Result<Self, ScenarioError> {
-        let is_kept = |step: &&Step| other.steps.iter().all(|new| new.name() != step.name());
-        let mut steps: Vec<_> = self.steps.iter().filter(is_kept).cloned().collect();
+        let is_kept = |kept: &&Planned| other.steps().all(|new| new.name() != kept.step.name());
+        let kept = self.steps.iter().filter(is_kept).cloned();
+        let mut steps: Vec<_> = kept
+            .map(|planned| Planned {
+                scope: Scope::Path,
+                ..planned
+            })
+            .collect();
         steps.extend(other.steps);
         Self::of(steps)
     }
@@ -195,21 +245,52 @@ impl Scenario {
     pub(crate) fn for_query(&self, query: Option<&str>) -> Result<Self, ScenarioError> {
         match asked_for(query) {
             Some(text) => self.overridden_by(text.parse()?),
-            None => Ok(self.clone()),
+            None => self.overridden_by(Self::default()),
         }
+    }
+
+    /// Whether it depends on how many connections there have been.
+    fn counts(&self, scope: Scope) -> bool {
+        let is_counted =
+            |planned: &Planned| matches!(planned.share, Share::First(_)) && planned.scope == scope;
+        self.steps.iter().any(is_counted)
+    }
+
+    /// The steps that are done in one connection.
+    fn filtered(&self, is_done: impl Fn(Share, Scope) -> bool) -> Self {
+        let mut steps: Vec<Planned> = Vec::with_capacity(self.steps.len());
+        for planned in &self.steps {
+            let is_first = steps
+                .iter()
+                .all(|earlier| !earlier.step.is_same(&planned.step));
+            if is_first && is_done(planned.share, planned.scope) {
+                steps.push(planned.clone());
+            }
+        }
+        Self { steps }
     }
 
     /// A scenario of these steps.
     ///
     /// # Errors
-    /// When two have the same name, or contradict each other.
-    fn of(steps: Vec<Step>) -> Result<Self, ScenarioError> {
-        for (n, step) in steps.iter().enumerate() {
-            for earlier in &steps[..n] {
-                if earlier.name() == step.name() {
+    /// When two have the same name, or contradict each other, or there are too many.
+    fn of(steps: Vec<Planned>) -> Result<Self, ScenarioError> {
+        if steps.len() > MAX_STEPS {
+            return Err(ScenarioError::TooMany);
+        }
+        let is_reply = |planned: &Planned| matches!(planned.step, Step::Reply(_));
+        let has_replies = steps.iter().any(is_reply);
+        for (n, Planned { step, share, .. }) in steps.iter().enumerate() {
+            let certain = steps[..n]
+                .iter()
+                .filter(|earlier| earlier.share == Share::All);
+            for Planned { step: earlier, .. } in certain {
+                if earlier.is_same(step) {
                     return Err(ScenarioError::Repeated(step.name()));
                 }
-                if let Some(why) = contradiction(earlier, step) {
+                if *share == Share::All
+                    && let Some(why) = contradiction(earlier, step, has_replies)
+                {
                     let (one, other) = (earlier.name(), step.name());
                     return Err(ScenarioError::Contradiction { one, other, why });
                 }
@@ -230,15 +311,16 @@ pub(crate) fn asked_for(query: Option<&str>) -> Option<String> {
 }
 
 /// Why two steps cannot both be done, if they cannot.
-fn contradiction(one: &Step, other: &Step) -> Option<&'static str> {
+fn contradiction(one: &Step, other: &Step, has_replies: bool) -> Option<&'static str> {
     let either = |matches: fn(&Step, &Step) -> bool| matches(one, other) || matches(other, one);
     if either(|step, _| matches!(step, Step::Refuse(_))) {
         return Some("where the upgrade is refused, nothing else happens");
     }
-    if either(|a, b| matches!((a, b), (Step::EchoOff, Step::Delay { .. }))) {
+    let are_at_odds = either(|a, b| matches!((a, b), (Step::EchoOff, Step::Delay { .. })));
+    if are_at_odds && !has_replies {
         return Some("there are no echoes to delay");
     }
-    if either(|a, b| matches!((a, b), (Step::Beat(None), Step::Say(_)))) {
+    if either(|a, b| matches!((a, b), (Step::Beat(None), Step::Say(_, When::Start)))) {
         return Some("there is no heart beat to say it");
     }
     match (one.ends_at(), other.ends_at()) {
@@ -263,10 +345,14 @@ pub enum ScenarioError {
         usage: &'static str,
     },
     /// A time that is none.
-    #[error("The time of {0:?} is wrong: write @5s, up to 1 day, or @3msg.")]
+    #[error(
+        "What is behind the @ of {0:?} is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."
+    )]
     When(String),
     /// A time at a step that has none.
-    #[error("The step {0} takes no @: it holds from the start.")]
+    #[error(
+        "The step {0} takes no time: it holds from the start. In a text, write \\@ for an at sign."
+    )]
     NoWhen(&'static str),
     /// A step that is there already.
     #[error("The step {0} is there twice.")]
@@ -281,6 +367,9 @@ pub enum ScenarioError {
         /// What is the matter with them.
         why: &'static str,
     },
+    /// More steps than a scenario may have.
+    #[error("There are more than 64 steps.")]
+    TooMany,
     /// More text than a scenario may have.
     #[error("The steps are more than 8 KiB.")]
     TooLong,

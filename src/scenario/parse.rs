@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{
-    Accept, Advice, Bad, Burst, Closing, MAX_REASON, Refuse, Scenario, ScenarioError, Step, When,
+    Accept, Advice, Bad, Burst, Closing, MAX_REASON, Planned, Refuse, Reply, Scenario,
+    ScenarioError, Scope, Share, Step, When,
 };
 
 /// Bytes that a scenario may have.
@@ -31,9 +32,10 @@ const SIZES: RangeInclusive<u64> = 1..=1 << 30;
 const NUMBER: u64 = 8;
 
 /// How each step is written.
-pub(super) const USAGES: [(&str, &str); 21] = [
+pub(super) const USAGES: [(&str, &str); 22] = [
     ("beat", "beat:500ms, from 10ms to 1day, or beat:off"),
-    ("say", "say:TEXT"),
+    ("say", "say:TEXT, or say:TEXT@5s for one message"),
+    ("reply", "reply:TEXT=ANSWER"),
     ("echo", "echo:off"),
     ("delay", "delay:200ms or delay:50ms..200ms, up to 1m"),
     ("rate", "rate:64KiB, from 1 byte a second to 1GiB"),
@@ -65,10 +67,15 @@ pub(super) const USAGES: [(&str, &str); 21] = [
 ];
 
 /// Steps that may have a time.
-pub(super) const TIMED: [&str; 7] = ["close", "fin", "rst", "deaf", "stall", "burst", "bad"];
+pub(super) const TIMED: [&str; 8] = [
+    "say", "close", "fin", "rst", "deaf", "stall", "burst", "bad",
+];
 
-/// Steps with a text, in which an at sign is one.
-const TEXTS: [&str; 3] = ["say", "greet", "refuse"];
+/// Steps with a text, in which an at sign is one unless a time or a share is behind it.
+const TEXTS: [&str; 4] = ["say", "reply", "greet", "refuse"];
+
+/// The most connections that a step may be counted for.
+const MAX_FIRST: u32 = 1_000_000;
 
 impl Scenario {
     /// What there is to choose from.
@@ -76,7 +83,8 @@ impl Scenario {
         let steps: Vec<_> = USAGES.iter().map(|(_, usage)| *usage).collect();
         format!(
             "The steps, with commas between them, are: {}. Behind {} there may be a time, as @5s or \
-             @3msg.",
+             @3msg; behind every step the connections of this URL that it is for, as @2x for the \
+             first two or @20% for one in five.",
             steps.join("; "),
             TIMED.join(", "),
         )
@@ -91,32 +99,36 @@ impl FromStr for Scenario {
             return Err(ScenarioError::TooLong);
         }
         let steps = split(text, ',').into_iter().map(str::trim_start);
-        let steps = steps.filter(|step| !step.is_empty()).map(step);
+        let steps = steps.filter(|step| !step.is_empty()).map(planned);
         Self::of(steps.collect::<Result<_, _>>()?)
     }
 }
 
-fn step(text: &str) -> Result<Step, ScenarioError> {
+fn planned(text: &str) -> Result<Planned, ScenarioError> {
     let end = text.find([':', '@']).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let Some(&(name, usage)) = USAGES.iter().find(|(known, _)| *known == name.trim_end()) else {
         return Err(ScenarioError::Unknown(shown(name)));
     };
-    let (value, when) = match TIMED.contains(&name) {
-        true => timed(rest).ok_or_else(|| ScenarioError::When(shown(text)))?,
-        false if !TEXTS.contains(&name) && rest.contains('@') => {
-            return Err(ScenarioError::NoWhen(name));
-        }
-        false => (rest, When::Start),
-    };
+    let behind = behind(rest, TEXTS.contains(&name));
+    let (value, when, share) = behind.ok_or_else(|| ScenarioError::When(shown(text)))?;
+    if when.is_some() && !TIMED.contains(&name) {
+        return Err(ScenarioError::NoWhen(name));
+    }
+    let when = when.unwrap_or(When::Start);
     let step = match value.strip_prefix(':') {
         Some(value) => with_value(name, value, when),
         None if value.trim_end().is_empty() => without_value(name, when),
         None => None,
     };
-    step.ok_or_else(|| ScenarioError::Value {
+    let step = step.ok_or_else(|| ScenarioError::Value {
         step: shown(text),
         usage,
+    })?;
+    Ok(Planned {
+        step,
+        share: share.unwrap_or(Share::All),
+        scope: Scope::Url,
     })
 }
 
@@ -134,11 +146,13 @@ fn without_value(name: &str, when: When) -> Option<Step> {
 
 fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
     let text = || unescape(value);
+    let untrimmed = value;
     let value = value.trim_end();
     Some(match name {
         "beat" if value == "off" => Step::Beat(None),
         "beat" => Step::Beat(Some(duration(value, INTERVALS)?)),
-        "say" => Step::Say(text()),
+        "say" => Step::Say(text(), when),
+        "reply" => Step::Reply(reply(untrimmed)?),
         "echo" if value == "off" => Step::EchoOff,
         "delay" => delay(value)?,
         "rate" => Step::Rate(size(value)?),
@@ -158,22 +172,51 @@ fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
     })
 }
 
-/// A value, and the time behind it.
-fn timed(text: &str) -> Option<(&str, When)> {
-    let parts = split(text, '@');
-    let Some((when, [_, ..])) = parts.split_last() else {
-        return Some((text, When::Start));
-    };
-    let value = &text[..text.len() - when.len() - "@".len()];
-    let when = when.trim();
-    let when = match when.strip_suffix("msg") {
-        Some(count) => match count.parse().ok()? {
-            0 => return None,
-            count => When::Messages(count),
-        },
-        None => When::After(duration(when, Duration::ZERO..=DAY)?),
-    };
-    Some((value, when))
+/// A value, and the time and the share behind it, each at most once. In a `text`, what is neither
+/// belongs to that.
+fn behind(text: &str, is_text: bool) -> Option<(&str, Option<When>, Option<Share>)> {
+    let (mut value, mut when, mut share) = (text, None, None);
+    loop {
+        let parts = split(value, '@');
+        let Some((last, [_, ..])) = parts.split_last() else {
+            return Some((value, when, share));
+        };
+        let written = last.trim();
+        match (self::when(written), self::share(written)) {
+            (Some(at), _) if when.is_none() => when = Some(at),
+            (_, Some(some)) if share.is_none() => share = Some(some),
+            (None, None) if is_text => return Some((value, when, share)),
+            _ => return None,
+        }
+        value = &value[..value.len() - last.len() - "@".len()];
+    }
+}
+
+fn when(text: &str) -> Option<When> {
+    match text.strip_suffix("msg") {
+        Some(count) => number(count).filter(|count| *count > 0).map(When::Messages),
+        None => duration(text, Duration::ZERO..=DAY).map(When::After),
+    }
+}
+
+fn share(text: &str) -> Option<Share> {
+    match text.strip_suffix('%') {
+        Some(percent) => number(percent)
+            .filter(|percent| (1..=100).contains(percent))
+            .map(Share::Percent),
+        None => number(text.strip_suffix('x')?)
+            .filter(|connections| (1..=MAX_FIRST).contains(connections))
+            .map(Share::First),
+    }
+}
+
+fn reply(value: &str) -> Option<Reply> {
+    let message = *split(value, '=').first()?;
+    let answer = value[message.len()..].strip_prefix('=')?;
+    Some(Reply {
+        message: unescape(message),
+        answer: unescape(answer),
+    })
 }
 
 /// A duration of whole milliseconds.

@@ -5,7 +5,8 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn parsed(text: &str) -> Result<Vec<Step>, ScenarioError> {
-    text.parse().map(|scenario: Scenario| scenario.steps)
+    text.parse()
+        .map(|scenario: Scenario| scenario.steps().cloned().collect())
 }
 
 fn complaint(text: &str) -> String {
@@ -22,9 +23,27 @@ fn every_step_is_parsed_and_written_as_it_was() {
     for (text, expected) in [
         ("beat:500ms", Step::Beat(Some(ms(500)))),
         ("beat:off", Step::Beat(None)),
-        ("say:TEXT", Step::Say("TEXT".into())),
-        ("say:", Step::Say(String::new())),
-        (r"say:a\, b@c: \\", Step::Say(r"a, b@c: \".into())),
+        ("say:TEXT", Step::Say("TEXT".into(), When::Start)),
+        ("say:TEXT@3msg", Step::Say("TEXT".into(), at_3)),
+        ("say:", Step::Say(String::new(), When::Start)),
+        (
+            r"say:a\, b\@c: \\",
+            Step::Say(r"a, b@c: \".into(), When::Start),
+        ),
+        (
+            r"reply:a\=b\,=c=d\@5s",
+            Step::Reply(Reply {
+                message: "a=b,".into(),
+                answer: "c=d@5s".into(),
+            }),
+        ),
+        (
+            "reply:=",
+            Step::Reply(Reply {
+                message: String::new(),
+                answer: String::new(),
+            }),
+        ),
         ("echo:off", Step::EchoOff),
         (
             "delay:200ms",
@@ -102,7 +121,7 @@ fn every_step_is_parsed_and_written_as_it_was() {
             }),
         ),
         (
-            "refuse:302:wss://a@b/c?d",
+            r"refuse:302:wss://a\@b/c?d",
             Step::Refuse(Refuse {
                 status: 302,
                 advice: Some(Advice::Location("wss://a@b/c?d".into())),
@@ -120,7 +139,7 @@ fn every_step_is_parsed_and_written_as_it_was() {
         ("who", Step::Who),
     ] {
         let scenario: Scenario = text.parse().unwrap();
-        assert_eq!(scenario.steps, [expected], "{text:?}");
+        assert!(scenario.steps().eq([&expected]), "{text:?}: {scenario:?}");
         assert_eq!(scenario.to_string(), text);
     }
 }
@@ -130,9 +149,8 @@ fn lists_may_have_spaces_and_empty_places() {
     for text in ["", ",", " , "] {
         assert_eq!(parsed(text), Ok(vec![]), "{text:?}");
     }
-    let steps = parsed("who , ,noreply ,delay:1s ,fin @ 3msg").unwrap();
-    let expected = "who,noreply,delay:1s,fin@3msg";
-    assert_eq!(Scenario { steps }.to_string(), expected);
+    let scenario: Scenario = "who , ,noreply ,delay:1s ,fin @ 3msg @ 2x".parse().unwrap();
+    assert_eq!(scenario.to_string(), "who,noreply,delay:1s,fin@3msg@2x");
     // But a text has the spaces that it has.
     assert_eq!(parsed("greet: a "), Ok(vec![Step::Greet(" a ".into())]));
 }
@@ -188,7 +206,6 @@ fn what_is_no_step_is_named() {
         "refuse:302:",
         "refuse:302:/a b",
         "refuse:302:/\nx",
-        "refuse:503@5s",
         "wait",
         "wait:61s",
         "accept",
@@ -196,6 +213,9 @@ fn what_is_no_step_is_named() {
         "subprotocol:",
         "subprotocol:a b",
         "greet",
+        "reply",
+        "reply:hello",
+        r"reply:a\=b",
         "who:me",
         &too_long,
     ] {
@@ -213,29 +233,36 @@ fn what_is_no_step_is_named() {
         ("who,:1", r#"There is no step ""."#),
         (
             "fin@",
-            r#"The time of "fin@" is wrong: write @5s, up to 1 day, or @3msg."#,
+            r#"What is behind the @ of "fin@" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
         ),
         (
             "fin@soon",
-            r#"The time of "fin@soon" is wrong: write @5s, up to 1 day, or @3msg."#,
+            r#"What is behind the @ of "fin@soon" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
         ),
         (
             "fin@0msg",
-            r#"The time of "fin@0msg" is wrong: write @5s, up to 1 day, or @3msg."#,
+            r#"What is behind the @ of "fin@0msg" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
         ),
         (
             "fin@2days",
-            r#"The time of "fin@2days" is wrong: write @5s, up to 1 day, or @3msg."#,
+            r#"What is behind the @ of "fin@2days" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
         ),
         (
             "echo:off@3msg",
-            "The step echo takes no @: it holds from the start.",
+            r"The step echo takes no time: it holds from the start. In a text, write \@ for an at sign.",
         ),
         (
             "who@3msg",
-            "The step who takes no @: it holds from the start.",
+            r"The step who takes no time: it holds from the start. In a text, write \@ for an at sign.",
         ),
         ("fin,who,fin@5s", "The step fin is there twice."),
+        (
+            "greet:hi@5s",
+            r"The step greet takes no time: it holds from the start. In a text, write \@ for an at sign.",
+        ),
+        ("reply:a=b,reply:a=c", "The step reply is there twice."),
+        ("who,who@2x", "The step who is there twice."),
+        (&"greet:,".repeat(65), "There are more than 64 steps."),
         (&"who,".repeat(2049), "The steps are more than 8 KiB."),
     ] {
         assert_eq!(complaint(text), expected, "{text:?}");
@@ -246,6 +273,62 @@ fn what_is_no_step_is_named() {
         long,
         format!(r#"There is no step "a\n{}"."#, "b".repeat(62))
     );
+}
+
+#[test]
+fn a_share_may_be_behind_every_step_and_a_time_before_it_or_behind() {
+    for (text, canonical) in [
+        ("who@2x", "who@2x"),
+        ("refuse:503:5s@2x", "refuse:503:5s@2x"),
+        ("rst@2x@2s", "rst@2s@2x"),
+        ("close:4001:bye@3msg@20%", "close:4001:bye@3msg@20%"),
+        ("wait:1s@100%", "wait:1s@100%"),
+        ("say:a@b@5s@1x", r"say:a\@b@5s@1x"),
+        ("greet:me@home", r"greet:me\@home"),
+        (r"greet:half\@50%", r"greet:half\@50%"),
+        (
+            "refuse:503@2x,refuse:401@4x,close:4001",
+            "refuse:503@2x,refuse:401@4x,close:4001",
+        ),
+        (
+            "greet:a,greet:b,say:c@1s,say:d@1s,say:e",
+            "greet:a,greet:b,say:c@1s,say:d@1s,say:e",
+        ),
+    ] {
+        let scenario: Scenario = text.parse().unwrap();
+        assert_eq!(scenario.to_string(), canonical, "{text}");
+        assert_eq!(canonical.parse(), Ok(scenario));
+    }
+    for text in [
+        "fin@0x",
+        "fin@1000001x",
+        "fin@0%",
+        "fin@101%",
+        "fin@2x@3x",
+        "fin@2x@20%",
+        "fin@1s@2s",
+        "fin@2X",
+        "who@x",
+    ] {
+        let complaint = complaint(text);
+        assert!(
+            complaint.starts_with("What is behind the @ of "),
+            "{complaint}"
+        );
+    }
+    // In a query, % may be escaped or not.
+    for query in [
+        "do=rst@20%",
+        "do=rst@20%25",
+        "do=rst@20%,who",
+        "do=rst@20%&x",
+    ] {
+        let scenario = Scenario::default().for_query(Some(query)).unwrap();
+        assert!(
+            scenario.to_string().starts_with("rst@20%"),
+            "{query}: {scenario}"
+        );
+    }
 }
 
 #[test]
@@ -274,6 +357,12 @@ fn contradictions_are_named() {
         "stall@5s,rst@6s",
         "fin@5s,rst@3msg",
         "deaf,noreply",
+        // They are not for the same connections, or need not be.
+        "refuse:503@2x,wait:1s",
+        "close:1000,fin@20%",
+        "say:hi@5s,beat:off",
+        // There are answers to delay.
+        "delay:1s,echo:off,reply:a=b",
     ] {
         assert!(parsed(text).is_ok(), "{text:?}");
     }
@@ -324,7 +413,7 @@ fn the_list_of_steps_has_every_step() {
 
 proptest! {
     #[test]
-    fn any_text_is_refused_or_comes_back(text in r"((close|greet|say|fin|burst|bad|refuse|rate|delay|beat)(:[0-9a-zKi:/x.\\ ,]{0,12})?(@[0-9]{1,2}(s|msg|))?,?){0,3}|\PC{0,40}") {
+    fn any_text_is_refused_or_comes_back(text in r"((close|greet|say|reply|fin|burst|bad|refuse|rate|delay|beat)(:[0-9a-zKi:/x.=@%\\ ,]{0,12})?(@[0-9]{1,2}(s|msg|x|%|)){0,2},?){0,3}|\PC{0,40}") {
         if let Ok(scenario) = text.parse::<Scenario>() {
             prop_assert_eq!(scenario.to_string().parse(), Ok(scenario));
         }

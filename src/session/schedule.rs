@@ -105,9 +105,7 @@ impl Schedule {
         }
         if let Some(keepalive) = &mut self.keepalive {
             if line.is_mid_message {
-                // In the middle of a frame no Ping can be answered.
-                let progress = line.heard_at + PROGRESS_TIMEOUT;
-                keepalive.check = keepalive.check.max(progress.into());
+                keepalive.put_off(now, config);
             } else if let Some(due) = keepalive.due(now, line.heard_at, config) {
                 return Some(due);
             }
@@ -132,6 +130,16 @@ impl Schedule {
 }
 
 impl Keepalive {
+    /// Asks again later, for in the middle of a frame no Ping can be answered. The silence that a
+    /// Ping follows will have begun with the end of the message, after `now`.
+    fn put_off(&mut self, now: Instant, config: &ServerConfig) {
+        if self.check <= now.into()
+            && let Some(interval) = config.ping_interval
+        {
+            self.check = (now + interval.mul_f64(self.share.into())).into();
+        }
+    }
+
     fn due(&mut self, now: Instant, heard_at: Instant, config: &ServerConfig) -> Option<Due> {
         if self.check > now.into() {
             return None;
@@ -153,7 +161,9 @@ impl Keepalive {
         }
         if due == Due::Ping {
             self.asked = Some(now.into());
-            self.check = (now + config.ping_timeout).into();
+            // Once it is answered, the next may be due before its time would have been over.
+            let next = config.ping_interval?.min(config.ping_timeout);
+            self.check = (now + next).into();
         }
         Some(due)
     }

@@ -10,7 +10,7 @@ use tokio_rustls::TlsStream;
 
 use super::HTTP2;
 use crate::listen::{Stream, TlsVersion};
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
 
 /// A connection, over TLS or not.
 #[derive(Debug)]
@@ -50,6 +50,16 @@ impl Transport for MaybeTls {
             Self::Tls(stream) => match *stream {
                 TlsStream::Client(stream) => stream.into_inner().0.reset(),
                 TlsStream::Server(stream) => stream.into_inner().0.reset(),
+            },
+        }
+    }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+        match self {
+            Self::Plain(stream) => stream.poll_hangup(cx),
+            Self::Tls(stream) => match &mut **stream {
+                TlsStream::Client(stream) => stream.get_mut().0.poll_hangup(cx),
+                TlsStream::Server(stream) => stream.get_mut().0.poll_hangup(cx),
             },
         }
     }

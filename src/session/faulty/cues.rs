@@ -10,6 +10,7 @@ use crate::scenario::{Bad, Burst, Closing, Scenario, Step, When};
 /// What is done at a cue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Act {
+    Say(String),
     Close(Closing),
     Fin,
     Rst,
@@ -29,8 +30,10 @@ pub(super) struct Cues {
 impl Cues {
     /// The cues of a session that began at `start`.
     pub(super) fn new(scenario: &Scenario, start: Instant) -> Self {
-        let acts = scenario.steps().iter().filter_map(|step| {
+        let acts = scenario.steps().filter_map(|step| {
             Some(match step {
+                // Without a time it is what the heart beat says.
+                Step::Say(text, when) if *when != When::Start => (*when, Act::Say(text.clone())),
                 Step::Close(closing, when) => (*when, Act::Close(closing.clone())),
                 Step::Fin(when) => (*when, Act::Fin),
                 Step::Rst(when) => (*when, Act::Rst),

@@ -6,13 +6,13 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{LONGEST_SILENCE, Play};
+use super::Play;
 use crate::close::{End, Parting};
 use crate::scenario::Closing;
 use crate::session::Report;
 use crate::session::farewell::Farewell;
 use crate::shutdown::Drain;
-use crate::wire::{Transport, Wire};
+use crate::wire::{Hangup, Transport, Wire, has_left};
 
 /// How a session ends.
 #[derive(Debug)]
@@ -74,13 +74,22 @@ where
     pub(super) async fn leave(&mut self, finish: Finish, drain: &Drain) -> Report {
         let play = self;
         let mut leaving = Leaving { play, finish };
-        let farewell = leaving.play.part(&leaving.finish, drain).await;
-        let end = leaving.take_end();
+        let mut hangup = None;
+        let part = leaving.play.part(&leaving.finish, drain, &mut hangup);
+        let farewell = part.await;
+        let end = hangup.map_or_else(|| leaving.take_end(), End::from);
         leaving.play.session.ledger.report(end, farewell)
     }
 
-    /// Ends the session, as far as the scenario lets it.
-    async fn part(&mut self, finish: &Finish, drain: &Drain) -> Farewell {
+    /// Ends the session, as far as the scenario lets it. Where the peer does so itself before, that
+    /// is a `hangup`.
+    async fn part(
+        &mut self,
+        finish: &Finish,
+        drain: &Drain,
+        hangup: &mut Option<Hangup>,
+    ) -> Farewell {
+        let limit = self.session.config.fault_timeout;
         let parting = |parting| Farewell {
             clean: false,
             parting,
@@ -96,15 +105,17 @@ where
                 Finish::Closed(_) => self.session.await_reply().await,
                 Finish::Cut(_, how) => parting(*how),
                 Finish::Silent(_) => {
+                    let wire = self.session.wire.get_mut();
                     tokio::select! {
-                        () = sleep(LONGEST_SILENCE) => {}
+                        () = sleep(limit) => {}
                         _ = drain.begun() => {}
+                        left = has_left(|cx| wire.poll_hangup(cx)) => *hangup = Some(left),
                     }
                     parting(Parting::Reset)
                 }
                 Finish::Unanswered(_) => {
                     tokio::select! {
-                        () = sleep(LONGEST_SILENCE) => parting(Parting::Reset),
+                        () = sleep(limit) => parting(Parting::Reset),
                         _ = drain.begun() => parting(Parting::Reset),
                         () = discard(&mut self.session.wire) => parting(Parting::Linger),
                     }

@@ -32,10 +32,10 @@ use crate::close::{End, Parting};
 use crate::config::ServerConfig;
 use crate::listen::Caller;
 use crate::metrics::Metrics;
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Reply, Scenario, Step, When};
 use crate::shutdown::Drain;
 use crate::turn::{self, Turn};
-use crate::wire::Transport;
+use crate::wire::{HALF_CLOSED, Hangup, LOOK, Transport};
 use cues::{Act, Cues};
 use finish::Finish;
 use lineup::Lineup;
@@ -43,8 +43,8 @@ use pace::Paced;
 use receive::Suspicion;
 use send::Blocked;
 
-/// Time for which a peer is not read, at most: one that is gone would never be found out.
-const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+/// The longest time from one look at the clock to the next.
+const LONGEST_REST: Duration = Duration::from_secs(3600);
 
 /// The least patience with a write that waits for its rate, which may be a byte a second.
 const PACED_PATIENCE: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ fn changed(mut config: ServerConfig, scenario: &Scenario) -> ServerConfig {
     for step in scenario.steps() {
         match step {
             Step::Beat(every) => config.heartbeat = *every,
-            Step::Say(text) => config.heartbeat_text.clone_from(text),
+            Step::Say(text, When::Start) => config.heartbeat_text.clone_from(text),
             Step::Rate(_) => config.send_timeout = config.send_timeout.max(PACED_PATIENCE),
             _ => {}
         }
@@ -104,6 +104,8 @@ struct Play<S> {
     lineup: Lineup,
     pings: Option<Pings>,
     echoes: bool,
+    /// Answers that take the place of echoes.
+    canned: Vec<Reply>,
     /// Whether the peer's Close is answered.
     replies: bool,
     /// Since when nothing is read any more, if so.
@@ -114,6 +116,10 @@ struct Play<S> {
     leave: Option<Instant>,
     blocked: Option<Blocked>,
     suspicion: Option<Suspicion>,
+    /// Since when the peer has half-closed, where reading does not show it.
+    half_closed_since: Option<Instant>,
+    /// When to look whether such a peer is gone.
+    look_at: Option<Instant>,
     /// When it last did not read: the peer's silence until then says nothing.
     inattentive_at: Instant,
     timer: Pin<Box<Sleep>>,
@@ -137,12 +143,15 @@ where
             cues: Cues::new(scenario, start),
             pings: None,
             echoes: true,
+            canned: Vec::new(),
             replies: true,
             deaf_since: None,
             finish: None,
             leave: None,
             blocked: None,
             suspicion: None,
+            half_closed_since: None,
+            look_at: None,
             inattentive_at: start,
             timer: Box::pin(sleep_until(start)),
             turn: Turn::new(),
@@ -153,6 +162,7 @@ where
                 Step::Delay { least, most } => play.lineup.delay(*least, *most),
                 Step::Fragment(bytes) => play.lineup.fragment(*bytes),
                 Step::NoReply => play.replies = false,
+                Step::Reply(reply) => play.canned.push(reply.clone()),
                 Step::Ping(every) => {
                     let (every, next) = (*every, start + *every);
                     play.pings = Some(Pings { every, next });
@@ -165,8 +175,8 @@ where
 
     /// Puts down what goes out first, all of it at once whatever the rate.
     fn open(&mut self, script: Script<'_>) {
-        let steps = script.scenario.steps();
-        let greetings = steps.iter().filter_map(|step| match step {
+        let scenario = script.scenario;
+        let greetings = scenario.steps().filter_map(|step| match step {
             Step::Greet(text) => Some(text),
             _ => None,
         });
@@ -177,7 +187,7 @@ where
         let now = Instant::now();
         while self.put(now) {}
         let exempt = self.session.writer.outbox().replies().len();
-        for step in steps {
+        for step in scenario.steps() {
             if let Step::Rate(rate) = step {
                 self.session.wire.get_mut().pace(*rate, exempt);
             }
@@ -196,6 +206,10 @@ where
                 Ok(Poll::Ready(())) => {}
                 Err(finish) => return Poll::Ready(finish),
                 Ok(Poll::Pending) => {
+                    match self.look_for_hangup(now, cx) {
+                        Ok(()) => {}
+                        Err(finish) => return Poll::Ready(finish),
+                    }
                     self.session.ledger.add_up_by(now.into());
                     let next = self.next(now);
                     self.timer.as_mut().reset(next);
@@ -230,7 +244,7 @@ where
         }
         if self
             .deaf_since
-            .is_some_and(|since| now - since >= LONGEST_SILENCE)
+            .is_some_and(|since| now - since >= self.session.config.fault_timeout)
         {
             return Err(Finish::Cut("deaf", Parting::Reset));
         }
@@ -248,10 +262,9 @@ where
         if let Some(act) = self.cues.counted(self.lineup.answered()) {
             return self.act(act, now).map(Poll::Ready);
         }
-        if self.keep_time(now)? {
-            return Ok(Poll::Ready(()));
-        }
-        if self.poll_receive(now, cx)?.is_ready() {
+        // Read first: the silence of a peer counts from what it has sent last.
+        let received = self.poll_receive(now, cx)?;
+        if self.keep_time(now, received.is_pending())? || received.is_ready() {
             return Ok(Poll::Ready(()));
         }
         self.judge(now)?;
@@ -263,6 +276,31 @@ where
         })
     }
 
+    /// Ends the session of a peer that has left, where that does not show in reading. Who has
+    /// half-closed gets what is to be sent, but nothing that comes later.
+    fn look_for_hangup(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), Finish> {
+        self.look_at = None;
+        let reads = self.is_open && self.blocked.is_none() && self.is_attentive();
+        if reads {
+            return Ok(());
+        }
+        let Poll::Ready(hangup) = self.session.wire.get_mut().poll_hangup(cx) else {
+            return Ok(());
+        };
+        if hangup == Hangup::Reset {
+            return Err(End::from(hangup).into());
+        }
+        self.look_at = Some(now + LOOK);
+        let since = *self.half_closed_since.get_or_insert(now);
+        if self.deaf_since.is_some() && now - since >= HALF_CLOSED && self.finish.is_none() {
+            if self.lineup.is_empty() {
+                return Err(End::from(hangup).into());
+            }
+            self.finish = Some(End::from(hangup).into());
+        }
+        Ok(())
+    }
+
     /// Does what a cue asks for.
     fn act(&mut self, act: Act, now: Instant) -> Result<(), Finish> {
         match act {
@@ -271,6 +309,7 @@ where
                 self.lineup.frame(frames::close(&closing));
                 self.finish = Some(Finish::Closed(closing));
             }
+            Act::Say(text) => self.lineup.text(&text),
             Act::Fin => return Err(Finish::Cut("fin", Parting::Linger)),
             Act::Rst => return Err(Finish::Cut("rst", Parting::Reset)),
             Act::Stall => return Err(Finish::Silent("stall")),
@@ -283,8 +322,10 @@ where
 
     /// When to look again, if nothing else comes.
     fn next(&self, now: Instant) -> Instant {
-        let silence = self.deaf_since.map(|since| since + LONGEST_SILENCE);
-        let always = [self.cues.next(), self.leave, silence];
+        let silence = self
+            .deaf_since
+            .map(|since| since + self.session.config.fault_timeout);
+        let always = [self.cues.next(), self.leave, silence, self.look_at];
         let free = match &self.blocked {
             Some(blocked) => [Some(blocked.deadline), None, None],
             None => [
@@ -297,6 +338,6 @@ where
             ],
         };
         let times = always.into_iter().chain(free).flatten();
-        times.min().unwrap_or(now + LONGEST_SILENCE)
+        times.min().unwrap_or(now + LONGEST_REST)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
 
 /// Writes a second, if there is a byte for each.
 const WRITES: u64 = 20;
@@ -74,6 +74,10 @@ impl Pace {
 impl<S: Transport> Transport for Paced<S> {
     fn reset(self) {
         self.io.reset();
+    }
+
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+        self.io.poll_hangup(cx)
     }
 }
 

@@ -9,6 +9,7 @@ use super::finish::Finish;
 use super::{Play, frames};
 use crate::close::End;
 use crate::deadline::GRACE;
+use crate::frames::Opcode;
 use crate::session::Session;
 use crate::session::protocol::Received;
 use crate::session::schedule::{Due, Line};
@@ -25,9 +26,10 @@ impl<S> Play<S>
 where
     S: Transport,
 {
-    /// Does what is due by the clock of every session, and says whether something was.
-    pub(super) fn keep_time(&mut self, now: Instant) -> Result<bool, Finish> {
-        let line = self.line(now);
+    /// Does what is due by the clock of every session, and says whether something was. `is_all` says
+    /// whether all that the peer has sent was read.
+    pub(super) fn keep_time(&mut self, now: Instant, is_all: bool) -> Result<bool, Finish> {
+        let line = self.line(now, is_all);
         let Session {
             schedule, config, ..
         } = &mut self.session;
@@ -78,8 +80,8 @@ where
         self.lineup.frame(frames::ping());
     }
 
-    pub(super) fn line(&mut self, now: Instant) -> Line {
-        let is_attentive = self.is_attentive();
+    fn line(&mut self, now: Instant, is_all: bool) -> Line {
+        let is_attentive = is_all && self.is_attentive();
         if !is_attentive {
             self.inattentive_at = now;
         }
@@ -126,9 +128,13 @@ where
                 let heard_at = self.session.wire.alive_at();
                 let ledger = &mut self.session.ledger;
                 ledger.receive(opcode, payload.len(), heard_at);
-                match self.echoes {
-                    true => self.lineup.echo(now, opcode, payload),
-                    false => self.lineup.no_echo(),
+                let mut canned = self.canned.iter();
+                let reply = canned
+                    .find(|reply| opcode == Opcode::Text && reply.message.as_bytes() == payload);
+                match reply {
+                    Some(reply) => self.lineup.echo(now, opcode, reply.answer.as_bytes()),
+                    None if self.echoes => self.lineup.echo(now, opcode, payload),
+                    None => self.lineup.no_echo(),
                 }
             }
             Received::Control(_) => {

@@ -89,6 +89,29 @@ fn an_answered_ping_is_followed_by_one_for_every_interval_of_silence() {
 }
 
 #[test]
+fn an_interval_may_be_shorter_than_the_time_for_an_answer() {
+    let start = Instant::now();
+    let config = ServerConfig {
+        ping_interval: Some(secs(1.0)),
+        heartbeat: None,
+        ..ServerConfig::default()
+    };
+    let mut schedule = Schedule::new(&config, start, 1.0);
+    // The peer answers at once, but for the fourth time.
+    let mut heard_at = start;
+    let mut happened = Vec::new();
+    while happened.last().is_none_or(|(due, _)| *due == Due::Ping) {
+        let now = schedule.next();
+        if let Some(due) = schedule.due(now, quiet_since(heard_at), &config) {
+            happened.push((due, (now - start).as_secs()));
+            heard_at = now.min(start + secs(3.0));
+        }
+    }
+    let pings = [1, 2, 3, 4].map(|at| (Due::Ping, at));
+    assert_eq!(happened, [&pings[..], &[(Due::Dead, 14)]].concat());
+}
+
+#[test]
 fn who_talks_is_not_pinged() {
     let start = Instant::now();
     let mut schedule = schedule(start, 0.5);
@@ -108,6 +131,20 @@ fn half_a_message_has_thirty_seconds_from_its_last_byte() {
         is_mid_message: now >= secs(10.0),
     };
     assert_eq!(run(&mut schedule, start, HOUR, line), [(Due::Stuck, 40.0)]);
+}
+
+#[test]
+fn a_message_that_is_half_there_when_a_ping_is_due_puts_it_off_by_one_interval() {
+    let start = Instant::now();
+    let mut schedule = schedule(start, 0.0);
+    schedule.beat = None;
+    // The rest of it comes a second later, and then nothing more.
+    let line = |now: Duration| Line {
+        heard_at: start + secs(12.0) + secs(f64::from(now >= secs(13.0))),
+        is_mid_message: now < secs(13.0),
+    };
+    let happened = run(&mut schedule, start, HOUR, line);
+    assert_eq!(happened, [(Due::Ping, 25.5), (Due::Dead, 35.5)]);
 }
 
 #[test]

@@ -247,6 +247,10 @@ struct Records(DuplexStream, usize);
 
 impl Transport for Records {
     fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
 }
 
 impl AsyncRead for Records {

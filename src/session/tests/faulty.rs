@@ -3,7 +3,9 @@
 
 mod ends;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncWrite, ReadHalf, WriteHalf, split};
 use tokio::time::Instant;
@@ -171,6 +173,38 @@ async fn pings_come_at_their_interval_during_an_echo_storm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_step_keeps_the_interval_of_pings() {
+    let config = ServerConfig {
+        ping_interval: Some(SECOND),
+        ..quiet()
+    };
+    for steps in [
+        "who",
+        "beat:off",
+        "echo:off",
+        "delay:1s",
+        "fragment:1",
+        "noreply",
+        "fin@1h",
+    ] {
+        let mut client = start(config.clone(), steps, PIPE);
+        let begun = Instant::now();
+        client.expect(PING, b"").await;
+        assert!(
+            (500..=1001).contains(&begun.elapsed().as_millis()),
+            "{steps}"
+        );
+        for _ in 0..5 {
+            let answered = Instant::now();
+            client.send(&frame(PONG, b"")).await;
+            client.expect(PING, b"").await;
+            let silence = answered.elapsed().as_millis();
+            assert!((1000..=1002).contains(&silence), "{steps}: {silence} ms");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn steps_take_the_place_of_settings() {
     let config = ServerConfig {
         heartbeat: Some(3 * SECOND),
@@ -220,6 +254,10 @@ pub(super) struct Writes(pub(super) DuplexStream, pub(super) Vec<usize>);
 impl Transport for Writes {
     fn reset(self) {}
 
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
+
     fn is_socket(&self) -> bool {
         true
     }
@@ -227,36 +265,30 @@ impl Transport for Writes {
 
 impl AsyncRead for Writes {
     fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::pin::Pin::new(&mut self.0).poll_read(cx, buf)
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Writes {
     fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
         buf: &[u8],
-    ) -> std::task::Poll<std::io::Result<usize>> {
+    ) -> Poll<std::io::Result<usize>> {
         self.1.push(buf.len());
-        std::pin::Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
-    fn poll_flush(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::pin::Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    fn poll_shutdown(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::pin::Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

@@ -9,6 +9,7 @@ mod timing;
 mod turns;
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -19,7 +20,7 @@ use super::{Report, run};
 use crate::config::ServerConfig;
 use crate::listen::{Caller, Peer};
 use crate::shutdown::Shutdown;
-use crate::wire::Transport;
+use crate::wire::{Hangup, Transport};
 
 /// First bytes of frames: FIN and opcode.
 const TEXT: u8 = 0x81;
@@ -174,6 +175,10 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 impl Transport for DuplexStream {
     fn reset(self) {}
 
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
+
     fn is_socket(&self) -> bool {
         true
     }
@@ -181,6 +186,10 @@ impl Transport for DuplexStream {
 
 impl Transport for &mut DuplexStream {
     fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
 
     fn is_socket(&self) -> bool {
         true

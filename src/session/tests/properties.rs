@@ -29,6 +29,10 @@ struct CutStream {
 impl Transport for CutStream {
     fn reset(self) {}
 
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
+
     fn is_socket(&self) -> bool {
         true
     }

@@ -50,6 +50,10 @@ impl AsyncWrite for AtOnce {
 
 impl Transport for AtOnce {
     fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
 }
 
 /// How often `session` is polled within a second in which it has nothing to wait for but others.

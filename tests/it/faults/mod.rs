@@ -40,6 +40,7 @@
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
 //! | 46 | a log that nobody reads, a closed one, a full disk | nothing stops; lost lines are counted | `stderr::…` |
 //! | 47 | a signal to stop twice within 500 ms | one drain | `ending::a_request_to_stop_…` |
+//! | 48 | a peer of `stall`, `deaf`, `wait`, `noreply`, `delay` has gone | its place is free | `scenario::left::…` |
 //! | 49 | 50 peers that make work: fragments, bursts, empty messages, Pings, requests, frames of HTTP/2 | others stay quick | `fairness::peers_that_make_work_…`; by polls in `session::tests::turns` |
 //! | 51 | a stop past every timeout, answers waiting in the socket | no live peer is given up | `pause::…`; by a paused clock in `session::tests::pause` |
 //! | 52 | files, name servers and Unix sockets that block | exit in time, a word at the start | `ending::a_reload_…`, `a_start_…`, `a_name_server_…`, `a_unix_socket_…` |
@@ -48,6 +49,7 @@
 //! | 57 | the upstream closes a kept connection at the next request | GET: once more; POST: 502, sent once | `proxy::messages::what_can_be_asked_twice_…`, `what_may_do_harm_…` |
 //! | 58 | an upstream with HTTP/1.0, endless 1xx, 103 before the answer | our version; 502; passed on | `proxy::interim::…` |
 //! | 59 | TLS to a plain port, plain HTTP to a TLS port, a client without trust, a PROXY line, no HTTP; odd queries | an answer, a line; accepted | `mistakes::…`, `tls::handshake::what_is_no_tls_…`, `a_client_that_does_not_trust_…`, `a_flood_…` |
+//! | 60 | secrets in headers and `who` | redacted | `scenario::handshake::who_shows_secrets_…` |
 
 #[cfg(unix)]
 mod ending;

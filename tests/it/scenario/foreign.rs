@@ -58,6 +58,8 @@ async fn pythons_websockets_reports_every_fault() {
     let failed = |code: u16| json!({"messages": [], "code": null, "sent": code});
     let cases = [
         ("greet:hi", well(json!(["hi", "hello"]))),
+        ("greet:a,greet:b", well(json!(["a", "b", "hello"]))),
+        ("reply:hello=bye", well(json!(["bye"]))),
         ("delay:100ms,fragment:1", well(hello())),
         ("burst:3x8", well(json!([8, 8, 8, "hello"]))),
         (
@@ -119,6 +121,8 @@ async fn nodes_ws_reports_every_fault() {
     let wrong_accept = || json!({"refused": "Invalid Sec-WebSocket-Accept header"});
     let cases = [
         ("greet:hi", well(json!(["hi", "hello"]))),
+        ("greet:a,greet:b", well(json!(["a", "b", "hello"]))),
+        ("reply:hello=bye", well(json!(["bye"]))),
         ("delay:100ms,fragment:1", well(hello())),
         ("burst:3x8", well(json!([8, 8, 8, "hello"]))),
         (

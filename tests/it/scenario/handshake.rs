@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use echobeat::ServerConfig;
 use tokio::io::AsyncReadExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::path;
 use crate::cli::{Running, echobeat};
@@ -51,6 +51,86 @@ async fn refusals_are_what_was_asked_for() {
         if let Some((name, value)) = header {
             assert_eq!(response.headers()[name], value);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_may_be_for_the_first_connections_of_a_url() {
+    let server = TestServer::start_with(ServerConfig {
+        h2c: true,
+        ..config()
+    })
+    .await;
+    let proxy = TestProxy::before(server.address).await;
+    let mut http2 = connect(server.address).await;
+    // Each is another URL. A head may come whole or in two reads.
+    for (n, address) in [server.address, proxy.address].into_iter().enumerate() {
+        let path = path(&format!("refuse:503:5s@2x&run={n}"));
+        for expected in [503, 503, 101, 101] {
+            let mut raw = Raw::connect(address).await;
+            raw.send(upgrade_request(&path)).await;
+            assert_eq!(raw.head().await.status, expected);
+        }
+    }
+    for expected in [503, 503, 200] {
+        let version = [("sec-websocket-version", "13")];
+        let (response, _send) = http2.try_session(&path("refuse:503@2x"), &version).await;
+        assert_eq!(soon(response).await.unwrap().status().as_u16(), expected);
+    }
+}
+
+#[tokio::test]
+async fn connections_that_come_together_are_counted_as_well() {
+    let server = TestServer::start().await;
+    let asked = (0..20).map(|_| server.ask(upgrade_request(&path("refuse:503@7x"))));
+    let answers = futures_util::future::join_all(asked).await;
+    let refused = answers.iter().filter(|answer| answer.status == 503).count();
+    assert_eq!(refused, 7);
+}
+
+#[tokio::test]
+async fn a_wait_and_an_end_may_be_for_some_connections() {
+    let server = TestServer::start_with(ServerConfig {
+        scenario: "rst@0s@1x".parse().unwrap(),
+        ..config()
+    })
+    .await;
+    // What the server is told is counted by path, whatever the query.
+    let mut raw = server.raw().await;
+    raw.send(upgrade_request("/?a")).await;
+    let mut rest = Vec::new();
+    let end = soon(raw.stream.read_to_end(&mut rest)).await;
+    assert!(end.is_err(), "ends in good order behind {rest:x?}");
+    for path in ["/?b", "/?c"] {
+        let mut raw = server.raw().await;
+        raw.send(upgrade_request(path)).await;
+        assert_eq!(raw.head().await.status, 101);
+        raw.send(text_frame("one")).await;
+        assert_eq!(raw.read(5).await, text_echo("one"));
+    }
+    // The first waits for longer than anything here may take.
+    let path = "/wait?do=wait:1m@1x";
+    let mut first = server.raw().await;
+    first.send(upgrade_request(path)).await;
+    let waits = timeout(Duration::from_millis(300), first.head()).await;
+    assert!(waits.is_err(), "{waits:?}");
+    assert_eq!(server.ask(upgrade_request(path)).await.status, 101);
+}
+
+#[tokio::test]
+async fn the_log_and_who_say_what_was_done_in_this_connection() {
+    let mut running = Running::start(echobeat(&["127.0.0.1:0"])).await;
+    for expected in ["who,greet:hi@1x", "who"] {
+        let mut raw = Raw::connect(running.address()).await;
+        raw.send(upgrade_request("/?do=who,greet:hi@1x")).await;
+        assert_eq!(raw.head().await.status, 101);
+        assert_eq!(raw.read(2).await, [0x81, 126]);
+        let length = raw.stream.read_u16().await.unwrap();
+        let portrait: serde_json::Value =
+            serde_json::from_slice(&raw.read(length.into()).await).unwrap();
+        assert_eq!(portrait["do"], expected);
+        let open = running.logs("open").await;
+        assert!(open.contains(&format!("do=\"{expected}\"")), "{open}");
     }
 }
 
@@ -208,10 +288,54 @@ async fn who_tells_what_the_server_saw() {
             ["x-odd", "\"\u{e9}"],
         ],
         "subprotocols": {"offered": ["chat", "b"], "selected": "chat"},
+        "do": "who,greet:hi",
         "server": null,
     });
     assert_eq!(portrait, expected);
     assert_eq!(raw.read(4).await, text_echo("hi"));
+}
+
+/// What the server saw of a request with these header lines.
+async fn portrait_with(server: &TestServer, lines: &str) -> Vec<(String, String)> {
+    let mut raw = server.raw().await;
+    raw.send(format!("GET /?do=who HTTP/1.1\r\n{UPGRADE}{lines}\r\n"))
+        .await;
+    assert_eq!(raw.head().await.status, 101);
+    assert_eq!(raw.read(2).await, [0x81, 126]);
+    let length = raw.stream.read_u16().await.unwrap();
+    let portrait: serde_json::Value =
+        serde_json::from_slice(&raw.read(length.into()).await).unwrap();
+    serde_json::from_value(portrait["headers"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn who_shows_secrets_so_that_they_can_be_compared_and_not_be_used() {
+    let server = TestServer::start().await;
+    let secrets = "Cookie: sid=hunter2\r\nAuthorization: Basic hunter2\r\n\
+        Proxy-Authorization: Bearer hunter2\r\nX-Api-Key: hunter2\r\n";
+    let shown = portrait_with(&server, secrets).await;
+    assert!(
+        shown.iter().all(|(_, value)| !value.contains("hunter2")),
+        "{shown:?}"
+    );
+    let value = |name: &str| &shown.iter().find(|(found, _)| found == name).unwrap().1;
+    assert!(
+        value("cookie").starts_with("[redacted: 11 bytes, hash "),
+        "{shown:?}"
+    );
+    assert!(value("authorization").starts_with("Basic [redacted: 13 bytes"));
+    assert!(value("proxy-authorization").starts_with("Bearer [redacted: "));
+    assert!(value("x-api-key").starts_with("[redacted: 7 bytes"));
+    assert_eq!(portrait_with(&server, secrets).await, shown);
+    let other = portrait_with(&server, &secrets.replace("hunter2", "hunter3")).await;
+    assert!(
+        other
+            .iter()
+            .zip(&shown)
+            .filter(|(one, other)| one != other)
+            .count()
+            == 4
+    );
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod foreign;
 mod handshake;
+mod left;
 mod links;
 mod scenes;
 

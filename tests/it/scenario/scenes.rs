@@ -99,6 +99,47 @@ fn messages() -> Vec<(&'static str, Vec<Event>)> {
             ],
         ),
         ("greet:hi", vec![hears("hi"), says("one"), hears("one")]),
+        ("greet:a,greet:b", vec![hears("a"), hears("b")]),
+        (
+            "say:now@0s,say:then@1msg,say:more@1msg",
+            vec![
+                hears("now"),
+                says("one"),
+                hears("one"),
+                hears("then"),
+                hears("more"),
+            ],
+        ),
+        (
+            "reply:ping=pong,reply:a%5C=b=c=d",
+            vec![
+                says("ping"),
+                hears("pong"),
+                says("a=b"),
+                hears("c=d"),
+                says("pin"),
+                hears("pin"),
+                Sends(frame(0x82, b"ping")),
+                gets(b"\x82\x04ping"),
+            ],
+        ),
+        (
+            "echo:off,delay:20ms,reply:ping=pong,close:4001@3msg",
+            vec![
+                says("one"),
+                says("ping"),
+                hears("pong"),
+                says("ping"),
+                hears("pong"),
+                gets(b"\x88\x02\x0f\xa1"),
+                closes(b""),
+                Ends,
+            ],
+        ),
+        (
+            "fragment:2,reply:a=bcd",
+            vec![says("a"), gets(b"\x01\x02bc\x80\x01d")],
+        ),
         (
             "deaf,beat:20ms,say:x",
             vec![says("one"), ping(), hears("x"), hears("x"), hears("x")],

@@ -1,0 +1,127 @@
+//! Secrets of a request, shown so that they can be compared and not be used.
+//!
+//! A page's script cannot read the cookies and credentials that a browser or a gateway adds to its
+//! request: it must not learn them from here. What it has chosen itself, as the URL and the
+//! subprotocols, is none.
+
+use std::sync::LazyLock;
+
+use hyper::header::HeaderName;
+use ring::hmac::{HMAC_SHA256, Key, sign};
+
+/// Parts of the names of header lines that have credentials.
+const SECRET: [&str; 11] = [
+    "cookie",
+    "authorization",
+    "token",
+    "secret",
+    "password",
+    "api-key",
+    "apikey",
+    "credential",
+    "assertion",
+    "jwt",
+    "oidc-data",
+];
+
+/// Schemes of credentials (RFC 9110, section 11.1), which are no secret.
+const SCHEMES: [&str; 5] = ["Basic", "Bearer", "Digest", "Negotiate", "NTLM"];
+
+/// Parts of what subprotocols are called that carry a token, and how a JSON Web Token begins.
+const BEARERS: [&str; 4] = ["bearer", "token", "authorization", "eyj"];
+
+/// A key of this process alone: with one that is known, a weak password could be guessed from its
+/// hash.
+static KEY: LazyLock<Key> = LazyLock::new(|| Key::new(HMAC_SHA256, &rand::random::<[u8; 32]>()));
+
+/// Whether the values of this header are secrets.
+pub(super) fn is_secret(name: &HeaderName) -> bool {
+    SECRET.iter().any(|part| name.as_str().contains(part))
+}
+
+/// The scheme of a secret, if it has one, its length, and a hash. Equal secrets look alike for as
+/// long as this process runs.
+pub(super) fn redacted(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    let first = text.split_once(' ').map_or("", |(first, _)| first);
+    let scheme = SCHEMES
+        .iter()
+        .find(|scheme| scheme.eq_ignore_ascii_case(first));
+    let scheme = scheme
+        .map(|scheme| format!("{scheme} "))
+        .unwrap_or_default();
+    let hash: String = sign(&KEY, value).as_ref()[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{scheme}[redacted: {} bytes, hash {hash}]", value.len())
+}
+
+/// A subprotocol as the log may have it: some clients send a token as one, for browsers let them
+/// send no header.
+pub(crate) fn loggable(subprotocol: &str) -> String {
+    let lower = subprotocol.to_ascii_lowercase();
+    match BEARERS.iter().any(|part| lower.contains(part)) {
+        true => redacted(subprotocol.as_bytes()),
+        false => subprotocol.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_known_by_their_headers_names() {
+        for name in [
+            "cookie",
+            "authorization",
+            "proxy-authorization",
+            "x-api-key",
+            "x-auth-token",
+            "x-csrf-token",
+            "x-forwarded-access-token",
+            "x-amzn-oidc-data",
+            "cf-access-jwt-assertion",
+            "set-cookie",
+        ] {
+            assert!(is_secret(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in [
+            "host",
+            "origin",
+            "sec-websocket-key",
+            "sec-websocket-protocol",
+            "x-forwarded-for",
+            "x-auth-request-user",
+            "user-agent",
+        ] {
+            assert!(!is_secret(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn equal_secrets_look_alike_and_others_do_not() {
+        let one = redacted(b"Bearer abc");
+        assert_eq!(one, redacted(b"Bearer abc"));
+        assert_ne!(one, redacted(b"Bearer abd"));
+        assert!(
+            one.starts_with("Bearer [redacted: 10 bytes, hash "),
+            "{one}"
+        );
+        assert!(!redacted(b"hunter2 is it").contains("hunter2"));
+        assert!(redacted(b"sid=\xff").starts_with("[redacted: 5 bytes"));
+    }
+
+    #[test]
+    fn tokens_among_subprotocols_are_not_logged() {
+        for token in [
+            "base64url.bearer.authorization.k8s.io.c2VjcmV0",
+            "access_token.c2VjcmV0",
+            "eyJhbGciOiJIUzI1NiJ9.e30.c2VjcmV0",
+        ] {
+            assert!(!loggable(token).contains("c2VjcmV0"), "{token}");
+        }
+        assert_eq!(loggable("graphql-ws"), "graphql-ws");
+    }
+}

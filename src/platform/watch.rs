@@ -1,0 +1,54 @@
+//! Sockets whose end shows though nothing is read from them.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::io::Ready;
+
+/// A socket that can be watched without reading what has come.
+pub(crate) trait Watch {
+    /// The state of its read side, once there is any.
+    fn state(&self) -> Option<Ready>;
+
+    /// Waits for another state. What waits to be read counts for nothing from then on, and is to be
+    /// had from [`read_now`](Self::read_now) alone.
+    fn poll_change(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is nothing.
+    fn read_now(&self, bytes: &mut [u8]) -> io::Result<usize>;
+}
+
+/// Implements [`Watch`] for a socket of tokio's.
+macro_rules! watch {
+    ($socket:ty) => {
+        impl $crate::platform::Watch for $socket {
+            fn state(&self) -> Option<tokio::io::Ready> {
+                use futures_util::FutureExt;
+                use tokio::io::Interest;
+                self.ready(Interest::READABLE | Interest::ERROR)
+                    .now_or_never()?
+                    .ok()
+            }
+
+            fn poll_change(
+                &self,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                // Says that there is nothing more to read, and so waits for the kernel's next word.
+                let nothing = || Err::<(), _>(std::io::ErrorKind::WouldBlock.into());
+                let _ = self.try_io(tokio::io::Interest::READABLE, nothing);
+                self.poll_read_ready(cx)
+            }
+
+            fn read_now(&self, bytes: &mut [u8]) -> std::io::Result<usize> {
+                std::io::Read::read(&mut &*socket2::SockRef::from(self), bytes)
+            }
+        }
+    };
+}
+pub(super) use watch;
+
+watch!(tokio::net::TcpStream);
