@@ -48,14 +48,10 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "ECHOBEAT_UPSTREAM_CA", value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
 
-    /// Host for the upstream
+    /// Host to ask it for
     ///
-    /// It is the client's, the upstream's own, or a name.
-    #[arg(
-        long,
-        env = "ECHOBEAT_UPSTREAM_HOST",
-        value_name = "client|upstream|NAME"
-    )]
+    /// That of the client, as it came: client; that of --upstream: upstream; or any other.
+    #[arg(long, env = "ECHOBEAT_UPSTREAM_HOST", value_name = "HOST")]
     #[arg(default_value = "client")]
     upstream_host: UpstreamHost,
 

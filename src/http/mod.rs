@@ -221,7 +221,8 @@ impl Routes {
         if self.has_page() && verdict::is_asked_for(request) {
             check_method(request.method())?;
             // After a connection that failed the page asks why.
-            let accept = |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Turns::latest);
+            let accept =
+                |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Turns::latest);
             return Ok(verdict::answer(request, &self.config, accept));
         }
         match request.uri().path() {

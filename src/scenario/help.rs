@@ -6,10 +6,7 @@ use super::parse::{TIMED, USAGES};
 /// What each step does.
 const MEANINGS: [(&str, &str); 22] = [
     ("beat", "the interval of the heart beat"),
-    (
-        "say",
-        "the text of the heart beat, or a message at a time",
-    ),
+    ("say", "the text of the heart beat, or a message at a time"),
     ("reply", "answers a text with another, in place of the echo"),
     ("echo", "no echoes"),
     ("delay", "echoes come later, their order kept"),

@@ -67,7 +67,6 @@ pub(crate) use report::Report;
 use schedule::{Due, Line, Schedule};
 use writer::Writer;
 
-
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
 /// is over, and gives the stream back. Dropped before that, it is reported as cut.
 pub(crate) fn run<S>(

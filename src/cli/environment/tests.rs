@@ -49,7 +49,7 @@ impl Flag {
             ("DURATION", _) => ["1s", "2s"],
             ("SIZE", _) => ["1KiB", "2KiB"],
             ("N", _) => ["1", "2"],
-            ("TEXT" | "NAME" | "FILE" | "DIR", _) => ["one", "other"],
+            ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR", _) => ["one", "other"],
             ("ORIGIN", _) => ["https://one.test", "https://other.test"],
             ("STEPS", _) => ["who", "echo:off"],
             ("URL", _) => ["https://one.test", "https://other.test"],
