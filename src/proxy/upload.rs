@@ -79,7 +79,11 @@ impl Body for Upload {
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         shared.is_awaited.store(false, Ordering::Relaxed);
         shared.frames.fetch_add(1, Ordering::Relaxed);
-        let is_over = matches!(&frame, None | Some(Err(_))) || body.is_end_stream();
+        let is_last = match &frame {
+            Some(Ok(frame)) => frame.is_trailers(),
+            None | Some(Err(_)) => true,
+        };
+        let is_over = is_last || body.is_end_stream();
         shared.is_over.store(is_over, Ordering::Relaxed);
         Poll::Ready(frame)
     }

@@ -254,8 +254,10 @@ where
                 self.keep_time().await
             }
             Pause::Blocked => {
-                self.ledger.metrics.stalls.inc();
-                self.codec.settle();
+                if !self.writer.gave_way() {
+                    self.ledger.metrics.stalls.inc();
+                    self.codec.settle();
+                }
                 self.flush().await
             }
             Pause::Others => {
@@ -296,7 +298,7 @@ where
 enum Pause {
     /// Something is due by the clock.
     Clock,
-    /// The peer does not read.
+    /// The peer does not read, or its share of writing is used up.
     Blocked,
     /// It is the turn of other sessions.
     Others,

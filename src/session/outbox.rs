@@ -37,6 +37,8 @@ struct Batch {
     written: usize,
     /// A large payload, or a large frame, which goes behind the bytes.
     large: Bytes,
+    /// Whether the last write stopped for others to have their turn.
+    gave_way: bool,
 }
 
 impl Outbox {
@@ -52,6 +54,11 @@ impl Outbox {
         self.0
             .as_ref()
             .is_none_or(|batch| batch.bytes.is_empty() && batch.large.is_empty())
+    }
+
+    /// Whether more would have been taken of what is there, had it not been the turn of others.
+    pub(super) fn gave_way(&self) -> bool {
+        self.0.as_ref().is_some_and(|batch| batch.gave_way)
     }
 
     /// Puts a frame in, with a copy of its payload.
@@ -110,12 +117,14 @@ impl Batch {
         W: AsyncWrite,
     {
         let mut turn = Turn::new();
+        self.gave_way = false;
         loop {
             let waiting = &self.bytes[self.written..];
             let large = &self.large[..self.large.len().min(LARGEST_WRITE)];
             let written = match (waiting, large) {
                 ([], []) => return Poll::Ready(Ok(())),
                 _ if turn.is_over() => {
+                    self.gave_way = true;
                     turn::give_way(cx);
                     return Poll::Pending;
                 }

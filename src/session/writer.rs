@@ -34,6 +34,11 @@ impl Writer {
         self.outbox.is_full()
     }
 
+    /// Whether what waits would have been taken, had it not been the turn of others.
+    pub(super) fn gave_way(&self) -> bool {
+        self.outbox.gave_way()
+    }
+
     /// Takes a text or binary message to send at the next flush.
     pub(super) fn feed(&mut self, opcode: Opcode, payload: &[u8]) {
         self.outbox.put(opcode, payload);
