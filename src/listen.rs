@@ -258,8 +258,25 @@ impl Stream {
 
 impl Transport for Stream {
     fn reset(self) {
+        self.reset_on_drop();
+    }
+
+    fn reset_on_drop(&self) {
         if let Self::Tcp(stream) = self {
             let _ = stream.set_zero_linger();
+        }
+    }
+
+    fn linger_at_most(&self, limit: Duration) {
+        if let Self::Tcp(stream) = self {
+            platform::linger_at_most(stream, limit);
+        }
+    }
+
+    fn is_reset(&mut self, _: &mut Context<'_>) -> bool {
+        match self {
+            Self::Tcp(stream) => platform::has_failed(stream),
+            Self::Local(stream) => platform::has_failed(stream),
         }
     }
 

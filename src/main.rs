@@ -16,19 +16,22 @@ use echobeat::{Acceptor, Proxy, ProxyConfig, Server, ServerConfig, UpgradePath};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{debug, error, info, warn};
 
-/// tokio aligns tasks and sockets to 128 bytes: glibc leaves some 190 beside each, jemalloc none
-/// (benches/README.md).
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+mod allocator;
 
 fn main() -> ExitCode {
+    #[cfg(all(feature = "jemalloc", target_os = "linux"))]
+    let gives_back = allocator::give_back_memory();
     let cli = Cli::parse();
     if let Err(error) = cli.log().install() {
         let complaint = format!("invalid value for 'RUST_LOG': {error}");
         Cli::command()
             .error(Usage::ValueValidation, complaint)
             .exit();
+    }
+    #[cfg(all(feature = "jemalloc", target_os = "linux"))]
+    if let Err(error) = gives_back {
+        debug!(%error, "memory is not given back after a peak");
     }
     // Before flags are read whose defaults depend on it.
     platform::raise_open_file_limit();

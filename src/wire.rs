@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -13,6 +14,17 @@ use crate::moment::Moment;
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
     fn reset(self);
+
+    /// Has it reset when it is dropped, and not ended in order.
+    fn reset_on_drop(&self) {}
+
+    /// Limits how long a peer may take nothing of what it was sent, once this is dropped.
+    fn linger_at_most(&self, _limit: Duration) {}
+
+    /// Whether the peer has reset it, be there something to read still. Nobody is woken by that.
+    fn is_reset(&mut self, _cx: &mut Context<'_>) -> bool {
+        false
+    }
 
     /// Whether it is a socket: what is read from one is all that there is, if it is less than there
     /// was room for.

@@ -70,6 +70,16 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = interval)]
     idle_timeout: Interval,
 
+    /// Write without progress, to the client or the upstream, that ends a request or a WebSocket
+    #[arg(
+        long,
+        env = "ECHOBEAT_SEND_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    #[arg(value_parser = duration)]
+    send_timeout: Duration,
+
     /// Requests and WebSockets at the same time; one more gets 503 [default: half of the open-file
     /// limit less 64]
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N", value_parser = connections)]
@@ -101,6 +111,7 @@ impl ProxyArgs {
             max_connections: self
                 .max_connections
                 .unwrap_or_else(config::default_max_tunnels),
+            send_timeout: self.send_timeout,
             handshake_timeout: self.lifetime.handshake_timeout,
             drain: self.lifetime.drain,
         })

@@ -53,6 +53,10 @@ impl Transport for Http2Stream {
     fn reset(mut self) {
         self.send.send_reset(Reason::CANCEL);
     }
+
+    fn is_reset(&mut self, cx: &mut Context<'_>) -> bool {
+        self.send.poll_reset(cx).is_ready()
+    }
 }
 
 impl AsyncRead for Http2Stream {

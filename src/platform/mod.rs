@@ -8,24 +8,28 @@ mod unix;
 #[cfg(unix)]
 pub use unix::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(unix)]
-pub(crate) use unix::{LocalListener, LocalStream, connect_local, create_private, host_name};
+pub(crate) use unix::{
+    LocalListener, LocalStream, connect_local, create_private, has_failed, host_name,
+};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
 pub use other::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(not(unix))]
-pub(crate) use other::{LocalListener, LocalStream, connect_local, create_private, host_name};
+pub(crate) use other::{
+    LocalListener, LocalStream, connect_local, create_private, has_failed, host_name,
+};
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{TcpAcceptor, try_write_last, usage};
+pub(crate) use linux::{TcpAcceptor, linger_at_most, try_write_last, usage};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{TcpAcceptor, try_write_last, usage};
+pub(crate) use elsewhere::{TcpAcceptor, linger_at_most, try_write_last, usage};
 
 /// What a process takes of the system.
 #[derive(Debug, Clone, Copy)]

@@ -2,11 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::{fs, os::unix::net::UnixStream as BlockingUnixStream};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{self, SignalKind};
 
@@ -18,6 +20,13 @@ pub(crate) type LocalStream = UnixStream;
 /// Connects to a Unix domain socket.
 pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {
     UnixStream::connect(path).await
+}
+
+/// Whether a socket has failed, as it does when its peer resets it, whatever is to be read still.
+pub(crate) fn has_failed(socket: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::empty())];
+    let answered = poll(&mut asked, Some(&Timespec::default()));
+    answered.is_ok() && asked[0].revents().contains(PollFlags::ERR)
 }
 
 /// The name of this machine.

@@ -10,16 +10,18 @@
 //! | [`service`] | one connection of a client, from accept to close |
 //! | [`requests`] | its requests over HTTP/1.1 |
 //! | [`front`] | their answers, in place of the upstream if need be, and the tunnels |
-//! | [`patient`] | a client's stream, whose peer must take what it is sent |
+//! | [`patient`] | a stream whose peer must take what it is sent |
 //! | [`forward`] | one request to the upstream, and its answer |
 //! | [`headers`] | what requests and responses become when they are forwarded |
 //! | [`upstream`] | connecting, asking, and what may fail on it |
+//! | [`pooled`] | a connection to it that requests use one after another |
 //! | [`tunnel`] | bytes both ways between two streams |
 
 mod forward;
 mod front;
 mod headers;
 mod patient;
+mod pooled;
 mod requests;
 mod service;
 mod tunnel;

@@ -78,7 +78,8 @@ impl ProxyService {
         let front = self.front(&visit);
         let requests = Requests::new(front.clone());
         let terms = self.terms(&visit);
-        let stream = stream.map(|stream| Patient::new(stream, terms.patience));
+        let stream =
+            stream.map(|stream| Patient::new(stream, self.forwarder.config().send_timeout));
         let served = http1::serve(stream, &requests, requests.progress(), terms, visit.drain);
         let Remains {
             stream,
@@ -96,7 +97,7 @@ impl ProxyService {
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
         let front = self.front(&visit);
         let terms = self.terms(&visit);
-        let patience = terms.patience;
+        let patience = self.forwarder.config().send_timeout;
         let mut opening = Some(visit.opening);
         let handle = move |exchange: Exchange| {
             drop(opening.take());

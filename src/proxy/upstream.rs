@@ -13,11 +13,11 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection as Asked};
 use hyper::http::uri::Uri;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::pooled::Pooled;
 use crate::config::{ProxyConfig, Upstream};
 use crate::listen::Stream;
 use crate::platform;
@@ -68,8 +68,19 @@ impl Failure {
     }
 
     pub(super) fn broken(cause: impl Into<BoxError>) -> Self {
-        Self::Broken(cause.into().into())
+        let cause = cause.into();
+        match is_late(&*cause) {
+            true => Self::LateAnswer,
+            false => Self::Broken(cause.into()),
+        }
     }
+}
+
+/// Whether it comes of a write that the upstream took nothing of.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    let cause: Option<&io::Error> = error.downcast_ref();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+        || error.source().is_some_and(is_late)
 }
 
 /// Connects to the upstream: for a tunnel, or for hyper's pool of connections.
@@ -79,6 +90,7 @@ pub(super) struct Dialer {
     tls: Option<Connector>,
     /// Time that a connection may take, over TLS too.
     patience: Duration,
+    send_timeout: Duration,
 }
 
 impl Dialer {
@@ -100,6 +112,7 @@ impl Dialer {
             upstream: config.upstream.clone(),
             tls,
             patience: config.connect_timeout,
+            send_timeout: config.send_timeout,
         })
     }
 
@@ -140,7 +153,7 @@ impl Dialer {
 }
 
 impl tower_service::Service<Uri> for Dialer {
-    type Response = TokioIo<MaybeTls>;
+    type Response = Pooled;
     type Error = Failure;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
@@ -150,13 +163,10 @@ impl tower_service::Service<Uri> for Dialer {
 
     fn call(&mut self, _always_the_same: Uri) -> Self::Future {
         let dialer = self.clone();
-        Box::pin(async move { dialer.connect().await.map(TokioIo::new) })
-    }
-}
-
-impl Connection for MaybeTls {
-    fn connected(&self) -> Connected {
-        Connected::new()
+        Box::pin(async move {
+            let stream = dialer.connect().await?;
+            Ok(Pooled::new(stream, dialer.send_timeout))
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -34,6 +35,13 @@ impl MaybeTls {
         }
     }
 
+    fn socket(&self) -> &Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Whether the peers agreed on HTTP/2 (RFC 7301).
     pub(crate) fn is_http2(&self) -> bool {
         match self {
@@ -51,6 +59,21 @@ impl Transport for MaybeTls {
                 TlsStream::Client(stream) => stream.into_inner().0.reset(),
                 TlsStream::Server(stream) => stream.into_inner().0.reset(),
             },
+        }
+    }
+
+    fn reset_on_drop(&self) {
+        self.socket().reset_on_drop();
+    }
+
+    fn linger_at_most(&self, limit: Duration) {
+        self.socket().linger_at_most(limit);
+    }
+
+    fn is_reset(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_reset(cx),
+            Self::Tls(stream) => stream.get_mut().0.is_reset(cx),
         }
     }
 

@@ -4,6 +4,7 @@ mod forwarding;
 mod http2;
 mod programs;
 mod secure;
+mod standstill;
 mod tunnels;
 mod upstreams;
 
