@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::process::{serve_many, start_many};
 use crate::cli::Running;
 use crate::http2;
-use crate::support::{Control, Raw, header};
+use crate::support::{Raw, header};
 use crate::tls::Issued;
 
 const UPLOADS: usize = 1_500;
@@ -17,12 +17,10 @@ const UPLOADS: usize = 1_500;
 /// Time in which what the uploads took is to be given back.
 const GIVEN_BACK: Duration = Duration::from_secs(15);
 
-/// Resident memory in KiB, once a first session has echoed for a while.
-async fn idle(running: &Running, control: Control) -> u64 {
+/// Resident memory in KiB, while all sessions are idle.
+async fn idle(running: &Running) -> u64 {
     sleep(Duration::from_secs(1)).await;
-    let idle = running.memory();
-    control.finish("idle").await;
-    idle
+    running.memory()
 }
 
 /// Begins a message, and sends most of it.
@@ -41,7 +39,7 @@ async fn expect_given_back(running: &Running, idle: u64) {
     }
     let (peak, took) = (running.peak_memory(), begun.elapsed());
     println!("idle {idle} KiB, {peak} KiB at the peak, {after} KiB after {took:?}");
-    assert!(peak > 50 * idle, "there was no peak");
+    assert!(peak > 10 * idle, "there was no peak");
     assert!(after <= 2 * idle, "{idle} KiB became {after} KiB");
 }
 
@@ -50,15 +48,18 @@ async fn expect_given_back(running: &Running, idle: u64) {
 async fn abandoned_uploads_leave_no_memory_behind() {
     echobeat::platform::raise_open_file_limit();
     let running = serve_many(&["--ping-interval=off"]).await;
-    let idle = idle(&running, running.control().await).await;
+    let control = running.control().await;
     let mut crowd = Vec::new();
     for _ in 0..UPLOADS {
-        let mut raw = Raw::session(running.address()).await;
-        upload(&mut raw).await;
-        crowd.push(raw);
+        crowd.push(Raw::session(running.address()).await);
+    }
+    let idle = idle(&running).await;
+    for raw in &mut crowd {
+        upload(raw).await;
     }
     drop(crowd);
     expect_given_back(&running, idle).await;
+    control.finish("abandoned uploads").await;
 }
 
 #[tokio::test]
@@ -68,15 +69,18 @@ async fn abandoned_uploads_over_tls_leave_no_memory_behind() {
     let issued = Issued::new("abandoned");
     let running = start_many(issued.command(&["--ping-interval=off"])).await;
     let trusted = issued.trusted();
-    let idle = idle(&running, trusted.control(running.address()).await).await;
+    let control = trusted.control(running.address()).await;
     let mut crowd = Vec::new();
     for _ in 0..UPLOADS {
-        let mut raw = trusted.session(running.address()).await;
-        upload(&mut raw).await;
-        crowd.push(raw);
+        crowd.push(trusted.session(running.address()).await);
+    }
+    let idle = idle(&running).await;
+    for raw in &mut crowd {
+        upload(raw).await;
     }
     drop(crowd);
     expect_given_back(&running, idle).await;
+    control.finish("abandoned uploads over TLS").await;
 }
 
 #[tokio::test]
@@ -84,20 +88,25 @@ async fn abandoned_uploads_over_tls_leave_no_memory_behind() {
 async fn abandoned_uploads_over_http2_leave_no_memory_behind() {
     const STREAMS: usize = 50;
     let running = serve_many(&["--ping-interval=off", "--h2c"]).await;
-    let idle = idle(&running, running.control().await).await;
+    let control = running.control().await;
     let (mut connections, mut crowd) = (Vec::new(), Vec::new());
     for _ in 0..UPLOADS / STREAMS {
         let mut connection = http2::connect(running.address()).await;
         for _ in 0..STREAMS {
-            let mut raw = connection.raw_session().await;
-            upload(&mut raw).await;
-            crowd.push(raw);
+            crowd.push(connection.raw_session().await);
         }
         connections.push(connection);
     }
+    let idle = idle(&running).await;
+    for raw in &mut crowd {
+        upload(raw).await;
+    }
+    // What waits in pipes of the test is still to be sent.
+    sleep(Duration::from_secs(1)).await;
     for connection in connections {
         connection.connection.abort();
     }
     drop(crowd);
     expect_given_back(&running, idle).await;
+    control.finish("abandoned uploads over HTTP/2").await;
 }

@@ -38,7 +38,7 @@
 //! | 43 | either side closes, resets, half-closes | the other sees the same | `proxy::tunnels::an_end_of_…`, `a_reset_of_…` |
 //! | 44 | hop-by-hop headers, forged `X-Forwarded-For` | removed; appended to | `proxy::forwarding::the_upstream_sees_…` |
 //! | 45 | one side does not read | the other is stopped | `proxy::tunnels::who_does_not_read_…` |
-//! | 50 | 1,500 uploads of 1 MB, abandoned at once | memory falls to twice the idle figure in 15 s | `memory::…` |
+//! | 50 | 1,500 uploads of 1 MB, abandoned at once | memory falls to twice that of idle sessions in 15 s | `memory::…` |
 //! | 54 | tunnel: one side does not read, the other is gone | both sockets gone in time | `proxy::standstill::a_reset_is_passed_on_…`, `an_end_is_a_reset_…`, `a_reset_of_a_stream_…` |
 //! | 55 | POST to an upstream that never reads | 504, and its socket gone | `proxy::standstill::an_upload_that_…` |
 
