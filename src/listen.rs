@@ -301,8 +301,18 @@ impl Stream {
 
 impl Transport for Stream {
     fn reset(self) {
+        self.reset_on_drop();
+    }
+
+    fn reset_on_drop(&self) {
         if let Self::Tcp(stream, _) = self {
             let _ = stream.set_zero_linger();
+        }
+    }
+
+    fn linger_at_most(&self, limit: Duration) {
+        if let Self::Tcp(stream, _) = self {
+            platform::linger_at_most(stream, limit);
         }
     }
 

@@ -26,13 +26,12 @@ use tracing::{debug, error, info, warn};
 /// group, and wrappers pass on what the terminal has sent to both.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
-/// tokio aligns tasks and sockets to 128 bytes: glibc leaves some 190 beside each, jemalloc none
-/// (benches/README.md).
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+mod allocator;
 
 fn main() -> ExitCode {
+    #[cfg(all(feature = "jemalloc", target_os = "linux"))]
+    let gives_back = allocator::give_back_memory();
     let cli = Cli::read(env::args_os(), |name| env::var_os(name))
         .unwrap_or_else(|complaint| complaint.exit());
     let _last_lines = logging::FlushOnDrop;
@@ -41,6 +40,10 @@ fn main() -> ExitCode {
         Cli::command()
             .error(Usage::ValueValidation, complaint)
             .exit();
+    }
+    #[cfg(all(feature = "jemalloc", target_os = "linux"))]
+    if let Err(error) = gives_back {
+        debug!(%error, "memory is not given back after a peak");
     }
     // Before flags are read whose defaults depend on it.
     platform::raise_open_file_limit();

@@ -26,6 +26,12 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
     fn reset(self);
 
+    /// Has it reset when it is dropped, and not ended in order.
+    fn reset_on_drop(&self) {}
+
+    /// Limits how long a peer may take nothing of what it was sent, once this is dropped.
+    fn linger_at_most(&self, _limit: Duration) {}
+
     /// Waits until the peer ends the connection, for as long as it is not read. What the peer sent
     /// before stays there to be read.
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup>;

@@ -91,6 +91,20 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = interval)]
     idle_timeout: Interval,
 
+    /// Write without progress
+    ///
+    /// A client, or an upstream, that takes nothing of what it is sent for so long ends the request or
+    /// the WebSocket.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_SEND_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    #[arg(value_parser = duration)]
+    send_timeout: Duration,
+
     /// Requests at once [default: by ulimit -n]
     ///
     /// WebSockets count too, and one more gets 503. Each takes two files: by default there may be half
@@ -125,6 +139,7 @@ impl ProxyArgs {
             max_connections: self
                 .max_connections
                 .unwrap_or_else(config::default_max_tunnels),
+            send_timeout: self.send_timeout,
             handshake_timeout: self.lifetime.handshake_timeout,
             drain: self.lifetime.drain,
         })

@@ -35,8 +35,9 @@ pub struct ProxyConfig {
     pub idle_timeout: Option<Duration>,
     /// Tunnels and requests at the same time; one more is refused with 503.
     pub max_connections: usize,
-    /// Time from accept, or from the last answer, until a request's head has arrived whole; and time
-    /// in which a client takes nothing of an answer.
+    /// Time in which a client or the upstream takes nothing of what it is sent: it is given up.
+    pub send_timeout: Duration,
+    /// Time from accept, or from the last answer, until a request's head has arrived whole.
     pub handshake_timeout: Duration,
     /// Time that tunnels and requests have to end on shutdown.
     pub drain: Duration,
@@ -55,6 +56,7 @@ impl Default for ProxyConfig {
             response_timeout: Duration::from_secs(30),
             idle_timeout: None,
             max_connections: default_max_tunnels(),
+            send_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
         }

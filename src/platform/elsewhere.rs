@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -44,3 +45,6 @@ impl TcpAcceptor {
 pub(crate) fn try_write_last(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     stream.try_write(bytes)
 }
+
+/// Limits how long a peer may take nothing: this system has its own limit.
+pub(crate) fn linger_at_most(_: &TcpStream, _: Duration) {}

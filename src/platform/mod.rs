@@ -27,12 +27,12 @@ pub(crate) use other::{
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{TcpAcceptor, try_write_last, usage};
+pub(crate) use linux::{TcpAcceptor, linger_at_most, try_write_last, usage};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{TcpAcceptor, try_write_last, usage};
+pub(crate) use elsewhere::{TcpAcceptor, linger_at_most, try_write_last, usage};
 
 /// What a process takes of the system.
 #[derive(Debug, Clone, Copy)]

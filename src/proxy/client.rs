@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::http::uri::Uri;
@@ -15,9 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::debug;
 
+use super::patient::Patient;
 use super::upload::Upload;
 use super::upstream::{Dialer, Failure};
 use crate::tls::MaybeTls;
+use crate::wire::Transport;
 
 /// Sends requests to the upstream.
 #[derive(Debug)]
@@ -84,7 +87,7 @@ fn is_stale(error: &legacy::Error) -> bool {
 struct Connector(Dialer);
 
 impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Traced<MaybeTls>>;
+    type Response = TokioIo<Traced>;
     type Error = Failure;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
@@ -95,9 +98,13 @@ impl tower_service::Service<Uri> for Connector {
     fn call(&mut self, _always_the_same: Uri) -> Self::Future {
         let dialer = self.0.clone();
         Box::pin(async move {
+            let send_timeout = dialer.send_timeout;
             let stream = dialer.connect().await?;
-            let trace = Trace::default();
-            Ok(TokioIo::new(Traced { stream, trace }))
+            Ok(TokioIo::new(Traced {
+                stream: Patient::new(stream, send_timeout),
+                send_timeout,
+                trace: Trace::default(),
+            }))
         })
     }
 }
@@ -134,18 +141,27 @@ impl Trace {
 
 /// A connection that leaves a trace.
 #[derive(Debug)]
-struct Traced<S> {
-    stream: S,
+struct Traced {
+    stream: Patient<MaybeTls>,
+    send_timeout: Duration,
     trace: Trace,
 }
 
-impl<S> Connection for Traced<S> {
+impl Drop for Traced {
+    /// A request that is given up may leave something that nobody reads, which the kernel is not to
+    /// keep for longer.
+    fn drop(&mut self) {
+        self.stream.get_ref().linger_at_most(self.send_timeout);
+    }
+}
+
+impl Connection for Traced {
     fn connected(&self) -> Connected {
         Connected::new().extra(self.trace.clone())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Traced<S> {
+impl AsyncRead for Traced {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -160,7 +176,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Traced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Traced<S> {
+impl AsyncWrite for Traced {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

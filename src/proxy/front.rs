@@ -10,7 +10,7 @@ use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
 use super::interim;
-use super::tunnel::{self, End, Mouth, Report};
+use super::tunnel::{self, Limits, Mouth, Report};
 use super::upstream::{BoxError, Failure};
 use crate::config::ProxyConfig;
 use crate::handshake::Refusal;
@@ -109,15 +109,21 @@ impl Front {
                 stream: &mut upstream,
                 early: early_of_upstream,
             },
-            config.idle_timeout,
+            Limits {
+                idle: config.idle_timeout,
+                send: config.send_timeout,
+            },
             self.drain.clone(),
         )
         .await;
         drop(place);
         self.log_end(&report);
-        if matches!(report.end, End::Lost(..)) {
+        if report.end.is_abort() {
             client.reset();
             upstream.reset();
+        } else {
+            client.linger_at_most(config.send_timeout);
+            upstream.linger_at_most(config.send_timeout);
         }
     }
 

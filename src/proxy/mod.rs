@@ -10,7 +10,7 @@
 //! | [`service`] | one connection of a client, from accept to close |
 //! | [`requests`] | its requests over HTTP/1.1 |
 //! | [`front`] | their answers, in place of the upstream if need be, and the tunnels |
-//! | [`patient`] | a client's stream, whose peer must take what it is sent |
+//! | [`patient`] | a stream whose peer must take what it is sent |
 //! | [`forward`] | one request to the upstream, and its answer |
 //! | [`headers`], [`hop`] | what requests and responses become when they are forwarded |
 //! | [`framing`], [`upload`] | how long bodies are, and how far a request's has come |

@@ -1,4 +1,4 @@
-//! A client's stream, while it is answered: who takes nothing of an answer for too long is given up.
+//! A stream whose peer must take what it is sent: who takes nothing for too long is given up.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -8,7 +8,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose writes fail when its peer takes nothing for too long.
+use crate::wire::Transport;
+
+/// A stream whose writes fail when its peer takes nothing for too long. If it is shut down while a
+/// write waits, it is reset, so that nothing is kept for such a peer.
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
@@ -26,10 +29,16 @@ impl<S> Patient<S> {
         }
     }
 
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     pub(super) fn into_inner(self) -> S {
         self.stream
     }
+}
 
+impl<S: Transport> Patient<S> {
     /// Passes on what became of a write, unless it waits for too long.
     fn in_time<T>(
         &mut self,
@@ -42,8 +51,10 @@ impl<S> Patient<S> {
         }
         let patience = self.patience;
         let late = self.late.get_or_insert_with(|| Box::pin(sleep(patience)));
-        let late = late.as_mut().poll(cx);
-        late.map(|()| Err(ErrorKind::TimedOut.into()))
+        late.as_mut().poll(cx).map(|()| {
+            self.stream.reset_on_drop();
+            Err(ErrorKind::TimedOut.into())
+        })
     }
 }
 
@@ -57,7 +68,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: Transport> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -86,6 +97,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.late.is_some() {
+            self.stream.reset_on_drop();
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

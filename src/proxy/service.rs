@@ -86,7 +86,7 @@ impl ProxyService {
             ..self.entry.terms(&visit)
         };
         let stream = stream.map(|stream| {
-            let stream = Patient::new(stream, terms.patience);
+            let stream = Patient::new(stream, self.forwarder.config().send_timeout);
             InterimStream::new(stream, interims)
         });
         let served = http1::serve(stream, &requests, requests.progress(), terms, visit.drain);
@@ -106,7 +106,7 @@ impl ProxyService {
     fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
         let front = self.front(&visit);
         let terms = self.entry.terms(&visit);
-        let patience = terms.patience;
+        let patience = self.forwarder.config().send_timeout;
         let mut opening = Some(visit.opening);
         let handle = move |exchange: Exchange| {
             drop(opening.take());

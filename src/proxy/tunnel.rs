@@ -1,21 +1,23 @@
 //! The tunnel: bytes both ways between two streams, as they come, and nothing is parsed.
 
 mod closing;
+mod flow;
 mod silence;
+mod standstill;
 
 use std::cell::Cell;
-use std::io::{self, ErrorKind};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, future};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use crate::shutdown::Drain;
-use closing::ends_in_close;
+use crate::wire::Transport;
+use flow::Flow;
 use silence::Silence;
+use standstill::Standstill;
 
 /// Bytes that are read at once, and the most that wait for one side to take them.
 const READ_AT_ONCE: usize = 32 << 10;
@@ -59,9 +61,15 @@ pub(super) enum End {
     /// The connection to this side failed.
     #[error("the connection to the {0} failed: {1}")]
     Lost(Side, io::Error),
+    /// This side took nothing of what it was sent for too long.
+    #[error("the {0} takes nothing of what it is sent")]
+    Stalled(Side),
     /// Nothing came for too long.
     #[error("nothing came for too long")]
     Idle,
+    /// This side has ended, and nothing came from the other for too long.
+    #[error("the {0} closed first, and nothing more came for too long")]
+    HalfClosed(Side),
     /// The drain is over.
     #[error("the proxy is shutting down")]
     Drained,
@@ -73,9 +81,18 @@ impl End {
         match self {
             Self::Closed(_) => "closed",
             Self::Lost(..) => "lost",
-            Self::Idle => "idle",
+            Self::Stalled(_) => "stalled",
+            Self::Idle | Self::HalfClosed(_) => "idle",
             Self::Drained => "drained",
         }
+    }
+
+    /// Whether there is nothing more that either side could be told in order.
+    pub(super) fn is_abort(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost(..) | Self::Stalled(_) | Self::HalfClosed(_)
+        )
     }
 }
 
@@ -97,17 +114,25 @@ pub(super) struct Mouth<'a, S> {
     pub(super) early: Vec<u8>,
 }
 
-/// Copies until both sides have ended, one of them fails, nothing comes for `idle`, or the drain is
-/// over.
+/// How long a tunnel may be without progress.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// When nothing is sent.
+    pub(super) idle: Option<Duration>,
+    /// When something is, and not taken.
+    pub(super) send: Duration,
+}
+
+/// Copies until both sides have ended, one of them fails, a limit is reached, or the drain is over.
 pub(super) async fn run<C, U>(
     client: Mouth<'_, C>,
     upstream: Mouth<'_, U>,
-    idle: Option<Duration>,
+    limits: Limits,
     drain: Drain,
 ) -> Report
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    C: Transport,
+    U: Transport,
 {
     let begun = Instant::now();
     let mut first = None;
@@ -116,18 +141,24 @@ where
         outward: Flow::new(upstream.early),
         is_outward_first: false,
     };
-    let mut silence = idle.map(Silence::new);
+    let mut silence = limits.idle.map(Silence::new);
+    let mut standstill = Standstill::new(limits.send);
     let copied = future::poll_fn(|cx| {
         let before = both.bytes();
-        let over = with_shared(|buffer| both.poll_copy(client.stream, upstream.stream, buffer, cx));
+        let over = with_shared(|buffer| both.copy(client.stream, upstream.stream, buffer, cx));
         let is_progress = both.bytes() > before;
         first = both.first_to_close(first);
-        match (over, &mut silence) {
-            (Poll::Ready(Ok(())), _) => Poll::Ready(End::Closed(first.unwrap_or(Side::Client))),
-            (Poll::Ready(Err(end)), _) => Poll::Ready(end),
-            (Poll::Pending, Some(silence)) => silence.poll_end(is_progress, cx).map(|()| End::Idle),
-            (Poll::Pending, None) => Poll::Pending,
+        match over {
+            Ok(true) => return Poll::Ready(End::Closed(first.unwrap_or(Side::Client))),
+            Ok(false) => {}
+            Err(end) => return Poll::Ready(end),
         }
+        if let Some(silence) = &mut silence
+            && silence.poll_end(is_progress, cx).is_ready()
+        {
+            return Poll::Ready(End::Idle);
+        }
+        standstill.poll_end(&both, client.stream, upstream.stream, cx)
     });
     // First the clock: what copies as long as tokio lets it, leaves no budget for others.
     let end = tokio::select! {
@@ -177,189 +208,29 @@ impl Both {
         .or(upstream.then_some(Side::Upstream))
     }
 
-    fn poll_copy<C, U>(
+    /// Copies both ways, and says whether both have ended.
+    fn copy<C, U>(
         &mut self,
         client: &mut C,
         upstream: &mut U,
         buffer: &mut [u8],
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), End>>
+    ) -> Result<bool, End>
     where
-        C: AsyncRead + AsyncWrite + Unpin,
-        U: AsyncRead + AsyncWrite + Unpin,
+        C: Transport,
+        U: Transport,
     {
         self.is_outward_first = !self.is_outward_first;
         for is_outward in [self.is_outward_first, !self.is_outward_first] {
-            let copied = match is_outward {
-                false => (self.inward.poll_copy(client, upstream, buffer, cx))
+            match is_outward {
+                false => (self.inward.copy(client, upstream, buffer, cx))
                     .map_err(|fault| fault.end(Side::Client, Side::Upstream)),
-                true => (self.outward.poll_copy(upstream, client, buffer, cx))
+                true => (self.outward.copy(upstream, client, buffer, cx))
                     .map_err(|fault| fault.end(Side::Upstream, Side::Client)),
-            };
-            if let Poll::Ready(Err(end)) = copied {
-                return Poll::Ready(Err(end));
-            }
+            }?;
         }
-        match self.inward.is_over && self.outward.is_over {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Pending,
-        }
+        Ok(self.inward.is_over && self.outward.is_over)
     }
-}
-
-/// A failure in one direction.
-enum Fault {
-    Read(io::Error),
-    Write(io::Error),
-}
-
-impl Fault {
-    fn end(self, source: Side, sink: Side) -> End {
-        match self {
-            Self::Read(error) => End::Lost(source, error),
-            Self::Write(error) => End::Lost(sink, error),
-        }
-    }
-}
-
-/// One direction.
-#[derive(Debug)]
-struct Flow {
-    /// What was read and could not be written yet. It has a buffer only while there is some.
-    held: Vec<u8>,
-    /// How much of that has been written.
-    written: usize,
-    /// Bytes written in all.
-    bytes: u64,
-    /// Whether the sink may keep something to itself still, as TLS does.
-    is_unflushed: bool,
-    has_ended: bool,
-    is_over: bool,
-    ends_in_close: bool,
-}
-
-impl Flow {
-    fn new(early: Vec<u8>) -> Self {
-        Self {
-            ends_in_close: ends_in_close(&early),
-            held: early,
-            written: 0,
-            bytes: 0,
-            is_unflushed: false,
-            has_ended: false,
-            is_over: false,
-        }
-    }
-
-    fn is_closing(&self) -> bool {
-        self.ends_in_close || self.has_ended
-    }
-
-    /// Copies as much as there is and as is taken, and passes the end on. Nothing is read while
-    /// something is held, so that a sink that does not take it stops the source.
-    fn poll_copy<R, W>(
-        &mut self,
-        source: &mut R,
-        sink: &mut W,
-        buffer: &mut [u8],
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Fault>>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
-        while !self.is_over {
-            if !self.held.is_empty() {
-                ready!(self.poll_release(sink, cx)).map_err(Fault::Write)?;
-            }
-            if self.has_ended {
-                ready!(Pin::new(&mut *sink).poll_shutdown(cx)).map_err(Fault::Write)?;
-                self.is_over = true;
-                break;
-            }
-            let Poll::Ready(read) = poll_read(source, buffer, cx) else {
-                ready!(self.poll_flush(sink, cx)).map_err(Fault::Write)?;
-                return Poll::Pending;
-            };
-            let read = read.map_err(Fault::Read)?;
-            self.has_ended = read.is_empty();
-            if !self.has_ended {
-                self.ends_in_close = ends_in_close(read);
-                self.pass(read, sink, cx).map_err(Fault::Write)?;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes what is held.
-    fn poll_release<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
-    where
-        W: AsyncWrite + Unpin,
-    {
-        while self.written < self.held.len() {
-            let rest = &self.held[self.written..];
-            let written = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
-            if written == 0 {
-                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
-            }
-            self.written += written;
-            self.count(written);
-        }
-        self.held = Vec::new();
-        self.written = 0;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes what was read, and holds what is not taken.
-    fn pass<W>(&mut self, read: &[u8], sink: &mut W, cx: &mut Context<'_>) -> io::Result<()>
-    where
-        W: AsyncWrite + Unpin,
-    {
-        let taken = match Pin::new(sink).poll_write(cx, read) {
-            Poll::Ready(taken) => taken?,
-            Poll::Pending => 0,
-        };
-        self.count(taken);
-        if taken < read.len() {
-            self.held = read[taken..].to_vec();
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, written: usize) {
-        self.bytes += written as u64;
-        self.is_unflushed = true;
-    }
-
-    fn poll_flush<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
-    where
-        W: AsyncWrite + Unpin,
-    {
-        if self.is_unflushed {
-            ready!(Pin::new(sink).poll_flush(cx))?;
-            self.is_unflushed = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Reads once to `buffer`, and returns what came, which is nothing at the end.
-fn poll_read<'b, R>(
-    source: &mut R,
-    buffer: &'b mut [u8],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<&'b [u8]>>
-where
-    R: AsyncRead + Unpin,
-{
-    let mut read = ReadBuf::new(buffer);
-    match ready!(Pin::new(source).poll_read(cx, &mut read)) {
-        // The end of TCP without that of TLS: a WebSocket says by Close whether it is whole.
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-        result => result?,
-    }
-    let length = read.filled().len();
-    Poll::Ready(Ok(&buffer[..length]))
 }
 
 #[cfg(test)]

@@ -65,9 +65,13 @@ impl Failure {
         }
     }
 
-    /// An answer that cannot be used, with all that is known of why.
+    /// An answer that cannot be used, with all that is known of why; or a late one, where the upstream
+    /// took nothing of what it was sent.
     pub(super) fn broken(error: impl Into<BoxError>) -> Self {
         let error = error.into();
+        if causes(&*error).any(is_timeout) {
+            return Self::LateAnswer;
+        }
         let mut causes: Vec<_> = causes(&*error).map(ToString::to_string).collect();
         if causes.len() > 1 {
             // The outermost says in whose hands it was, and no more.
@@ -84,6 +88,11 @@ pub(super) fn causes<'a>(
     iter::successors(Some(error), |&error| error.source())
 }
 
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    let error: Option<&io::Error> = error.downcast_ref();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
 /// Connects to the upstream.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
@@ -91,6 +100,7 @@ pub(super) struct Dialer {
     tls: Option<Connector>,
     /// Time that a connection may take, over TLS too.
     patience: Duration,
+    pub(super) send_timeout: Duration,
 }
 
 impl Dialer {
@@ -112,6 +122,7 @@ impl Dialer {
             upstream: config.upstream.clone(),
             tls,
             patience: config.connect_timeout,
+            send_timeout: config.send_timeout,
         })
     }
 

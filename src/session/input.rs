@@ -149,9 +149,10 @@ impl Input {
 }
 
 impl Drop for Input {
-    /// A session that ends has, as a rule, just read the peer's Close.
+    /// A session that ends has, as a rule, just read the peer's Close. The thread keeps no buffer of
+    /// a large message that did not come whole.
     fn drop(&mut self) {
-        if let Some(buffer) = self.0.take() {
+        if let Some(buffer) = self.0.take_if(|buffer| buffer.size == READ_AHEAD) {
             buffer.give_back();
         }
     }

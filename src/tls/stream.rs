@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -34,6 +35,13 @@ impl MaybeTls {
         }
     }
 
+    fn socket(&self) -> &Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Whether the peers agreed on HTTP/2 (RFC 7301).
     pub(crate) fn is_http2(&self) -> bool {
         match self {
@@ -54,13 +62,18 @@ impl Transport for MaybeTls {
         }
     }
 
+    fn reset_on_drop(&self) {
+        self.socket().reset_on_drop();
+    }
+
+    fn linger_at_most(&self, limit: Duration) {
+        self.socket().linger_at_most(limit);
+    }
+
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
         match self {
             Self::Plain(stream) => stream.poll_hangup(cx),
-            Self::Tls(stream) => match &mut **stream {
-                TlsStream::Client(stream) => stream.get_mut().0.poll_hangup(cx),
-                TlsStream::Server(stream) => stream.get_mut().0.poll_hangup(cx),
-            },
+            Self::Tls(stream) => stream.get_mut().0.poll_hangup(cx),
         }
     }
 

@@ -1,8 +1,10 @@
 //! The last that is said on a connection.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -13,4 +15,11 @@ use tokio::net::TcpStream;
 pub(crate) fn try_write_last(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
     stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
+}
+
+/// Limits how long a peer may take nothing of what it was sent, before the kernel gives it up. That
+/// goes on when the socket is closed.
+pub(crate) fn linger_at_most(stream: &TcpStream, limit: Duration) {
+    // Fails only for a connection that is gone already.
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(limit));
 }

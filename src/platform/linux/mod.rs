@@ -9,7 +9,7 @@ use procfs::process::Process;
 
 use super::Usage;
 pub(crate) use accept::TcpAcceptor;
-pub(crate) use ending::try_write_last;
+pub(crate) use ending::{linger_at_most, try_write_last};
 
 /// What this process takes, if `/proc` is there to say so.
 pub(crate) fn usage() -> Option<Usage> {

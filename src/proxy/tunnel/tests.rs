@@ -1,10 +1,38 @@
-use tokio::io::{self, AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
+use tokio::io::{
+    self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex,
+};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
 use crate::shutdown::Shutdown;
+use crate::wire::Hangup;
 
 const SOON: Duration = Duration::from_secs(60);
+
+impl Transport for BufStream<DuplexStream> {
+    fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
+}
+
+impl<R, W> Transport for io::Join<R, W>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
+}
+
+fn limits(idle: Option<Duration>) -> Limits {
+    Limits { idle, send: SOON }
+}
 
 /// A tunnel between two pipes of `size` bytes, and what is at their other ends.
 fn tunnel(
@@ -30,7 +58,7 @@ fn tunnel(
             stream: &mut upstream_end,
             early: from_upstream,
         };
-        run(client, upstream, idle, drain).await
+        run(client, upstream, limits(idle), drain).await
     };
     (client, upstream, report)
 }
@@ -115,7 +143,7 @@ async fn what_a_sink_keeps_to_itself_is_flushed() {
             stream: &mut upstream_end,
             early: b"first".to_vec(),
         };
-        run(client, upstream, None, drain).await
+        run(client, upstream, limits(None), drain).await
     });
     let mut read = [0; 5];
     timeout(SOON, client.read_exact(&mut read))
@@ -194,7 +222,7 @@ async fn the_end_of_the_drain_ends_what_never_pauses() {
     });
     let drain = shutdown.subscribe();
     shutdown.begin(Duration::from_millis(50), usize::MAX);
-    let running = run(client, upstream, None, drain);
+    let running = run(client, upstream, limits(None), drain);
     let report = timeout(SOON, running).await.unwrap();
     assert!(matches!(report.end, End::Drained), "{report:?}");
 }
@@ -216,7 +244,7 @@ async fn a_direction_that_never_pauses_leaves_the_other_its_turn() {
             stream: &mut upstream_end,
             early: Vec::new(),
         };
-        run(client, upstream, None, drain).await
+        run(client, upstream, limits(None), drain).await
     });
     upstream.write_all(b"x").await.unwrap();
     let mut byte = [0];
@@ -224,6 +252,63 @@ async fn a_direction_that_never_pauses_leaves_the_other_its_turn() {
     running.abort();
     assert!(read.is_ok(), "nothing comes");
     assert_eq!(&byte, b"x");
+}
+
+/// What a tunnel ends with whose client ends, or sends so much that the upstream does not read.
+async fn end_of(client: &mut DuplexStream, sent: &[u8], report: JoinHandle<Report>) -> Report {
+    let sending = async {
+        let _ = client.write_all(sent).await;
+        let _ = client.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        report = report => report.unwrap(),
+        () = sending => unreachable!(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_takes_nothing_ends_it() {
+    let shutdown = Shutdown::new();
+    let (mut client, _upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
+    let report = end_of(&mut client, &[7; 1 << 10], tokio::spawn(report)).await;
+    assert!(
+        matches!(report.end, End::Stalled(Side::Upstream)),
+        "{report:?}"
+    );
+    assert_eq!(report.lasted.as_secs(), SOON.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_takes_little_by_little_does_not_end_it() {
+    let shutdown = Shutdown::new();
+    let (mut client, mut upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
+    let report = tokio::spawn(report);
+    let sending = tokio::spawn(async move {
+        client.write_all(&[7; 256]).await.unwrap();
+        client
+    });
+    let mut read = [0; 32];
+    for _ in 0..8 {
+        tokio::time::sleep(SOON * 9 / 10).await;
+        upstream.read_exact(&mut read).await.unwrap();
+    }
+    let _client = sending.await.unwrap();
+    // It is idle now, for as long as it likes.
+    tokio::time::sleep(SOON * 100).await;
+    assert!(!report.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_does_not_end_after_the_other_has_its_time() {
+    let shutdown = Shutdown::new();
+    let (mut client, _upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
+    let report = end_of(&mut client, b"bye", tokio::spawn(report)).await;
+    assert!(
+        matches!(report.end, End::HalfClosed(Side::Client)),
+        "{report:?}"
+    );
+    assert_eq!(report.bytes_in, 3);
 }
 
 #[test]

@@ -42,9 +42,12 @@
 //! | 47 | a signal to stop twice within 500 ms | one drain | `ending::a_request_to_stop_…` |
 //! | 48 | a peer of `stall`, `deaf`, `wait`, `noreply`, `delay` has gone | its place is free | `scenario::left::…` |
 //! | 49 | 50 peers that make work: fragments, bursts, empty messages, Pings, requests, frames of HTTP/2 | others stay quick | `fairness::peers_that_make_work_…`; by polls in `session::tests::turns` |
+//! | 50 | 1,500 uploads of 1 MB, abandoned at once | memory falls to twice that of idle sessions in 15 s | `memory::…` |
 //! | 51 | a stop past every timeout, answers waiting in the socket | no live peer is given up | `pause::…`; by a paused clock in `session::tests::pause` |
 //! | 52 | files, name servers and Unix sockets that block | exit in time, a word at the start | `ending::a_reload_…`, `a_start_…`, `a_name_server_…`, `a_unix_socket_…` |
 //! | 53 | a request, then the end of the client's side | its answer | `mistakes::behind_an_end_…`, `an_upgrade_behind_…`; slow upstreams in `proxy::half_close::…`; TLS in `tls::sessions::a_request_…` |
+//! | 54 | tunnel: one side does not read, the other is gone | both sockets gone in time | `proxy::standstill::a_reset_is_passed_on_…`, `an_end_is_a_reset_…`, `a_reset_of_a_stream_…` |
+//! | 55 | POST to an upstream that never reads | 504, and its socket gone | `proxy::standstill::an_upload_that_…` |
 //! | 56 | a body without a length with any method, over HTTP/2 too | forwarded, chunked | `proxy::messages::any_method_…`, `proxy::http2::a_body_needs_…` |
 //! | 57 | the upstream closes a kept connection at the next request | GET: once more; POST: 502, sent once | `proxy::messages::what_can_be_asked_twice_…`, `what_may_do_harm_…` |
 //! | 58 | an upstream with HTTP/1.0, endless 1xx, 103 before the answer | our version; 502; passed on | `proxy::interim::…` |
@@ -59,6 +62,8 @@ mod flow;
 mod frames;
 mod handshake;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod memory;
 mod mistakes;
 #[cfg(target_os = "linux")]
 mod pause;

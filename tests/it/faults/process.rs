@@ -15,7 +15,11 @@ pub async fn serve(args: &[&str]) -> Running {
 
 /// The same for so many connections that their log lines would fill the pipe.
 pub async fn serve_many(args: &[&str]) -> Running {
-    let mut command = command(args);
+    start_many(command(args)).await
+}
+
+/// Starts the program for so many connections.
+pub async fn start_many(mut command: Command) -> Running {
     command.env(
         "RUST_LOG",
         "echobeat::connection=warn,echobeat::session=warn,info",

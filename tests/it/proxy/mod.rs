@@ -7,6 +7,7 @@ mod interim;
 mod messages;
 mod programs;
 mod secure;
+mod standstill;
 mod tunnels;
 mod upstreams;
 

@@ -10,7 +10,7 @@ use super::{ACCEPTED, Stub, TestProxy, to};
 use crate::support::{Raw, TestServer, soon, text_echo, text_frame, upgrade_request};
 
 /// A tunnel, by its two ends.
-async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {
+pub(super) async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {
     let mut client = proxy.raw().await;
     client.send(upgrade_request("/")).await;
     let (mut upstream, _) = stub.accept().await;

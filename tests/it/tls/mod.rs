@@ -20,6 +20,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -86,6 +87,11 @@ impl Issued {
 
     /// The program with these files.
     pub async fn run(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args)).await
+    }
+
+    /// What runs the program with these files.
+    pub fn command(&self, args: &[&str]) -> Command {
         let (certificate, key) = (self.certificate(), self.key());
         let tls = [
             "127.0.0.1:0",
@@ -95,7 +101,7 @@ impl Issued {
             "--tls-key",
             text(&key),
         ];
-        Running::start(echobeat(&[&tls, args].concat())).await
+        echobeat(&[&tls, args].concat())
     }
 
     pub async fn serve(&self, settings: ServerConfig) -> TestServer {

@@ -1,0 +1,221 @@
+//! One direction of a tunnel.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::closing::ends_in_close;
+use super::{End, Side};
+
+/// A failure in one direction.
+pub(super) enum Fault {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl Fault {
+    pub(super) fn end(self, source: Side, sink: Side) -> End {
+        match self {
+            Self::Read(error) => End::Lost(source, error),
+            Self::Write(error) => End::Lost(sink, error),
+        }
+    }
+}
+
+/// One direction.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// What was read and could not be written yet. It has a buffer only while there is some.
+    held: Vec<u8>,
+    /// How much of that has been written.
+    written: usize,
+    /// Bytes written in all.
+    pub(super) bytes: u64,
+    /// Since when the sink takes nothing of what there is for it.
+    blocked_since: Option<Instant>,
+    /// Whether the sink may keep something to itself still, as TLS does.
+    is_unflushed: bool,
+    pub(super) has_ended: bool,
+    pub(super) is_over: bool,
+    ends_in_close: bool,
+}
+
+impl Flow {
+    pub(super) fn new(early: Vec<u8>) -> Self {
+        Self {
+            ends_in_close: ends_in_close(&early),
+            held: early,
+            written: 0,
+            bytes: 0,
+            blocked_since: None,
+            is_unflushed: false,
+            has_ended: false,
+            is_over: false,
+        }
+    }
+
+    /// Whether the source has begun to close.
+    pub(super) fn is_closing(&self) -> bool {
+        self.ends_in_close || self.has_ended
+    }
+
+    /// How long the sink has taken nothing of what there is for it, if there is anything.
+    pub(super) fn blocked_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.blocked_since?;
+        Some(now.saturating_duration_since(since))
+    }
+
+    /// Whether the source is not read, so that a failure of it would go unseen.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.has_ended || self.blocked_since.is_some()
+    }
+
+    /// Copies as much as there is and as is taken, and passes the end on.
+    pub(super) fn copy<R, W>(
+        &mut self,
+        source: &mut R,
+        sink: &mut W,
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Fault>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let before = self.bytes;
+        let is_blocked = self.copy_until_blocked(source, sink, buffer, cx)?;
+        if !is_blocked {
+            self.blocked_since = None;
+        } else if self.bytes > before || self.blocked_since.is_none() {
+            self.blocked_since = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Copies until one of the two has to be waited for, and says whether it is the sink. Nothing is
+    /// read while something is held, so that a sink that does not take it stops the source.
+    fn copy_until_blocked<R, W>(
+        &mut self,
+        source: &mut R,
+        sink: &mut W,
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Fault>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        while !self.is_over {
+            if self
+                .poll_settle(sink, cx)
+                .map_err(Fault::Write)?
+                .is_pending()
+            {
+                return Ok(true);
+            }
+            if self.has_ended {
+                self.is_over = true;
+                break;
+            }
+            let Poll::Ready(read) = poll_read(source, buffer, cx) else {
+                let flushed = self.poll_flush(sink, cx).map_err(Fault::Write)?;
+                return Ok(flushed.is_pending());
+            };
+            let read = read.map_err(Fault::Read)?;
+            self.has_ended = read.is_empty();
+            if !self.has_ended {
+                self.ends_in_close = ends_in_close(read);
+                self.pass(read, sink, cx).map_err(Fault::Write)?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes what is held, and passes on the end that follows it, if it has come.
+    fn poll_settle<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if !self.held.is_empty() {
+            ready!(self.poll_release(sink, cx))?;
+        }
+        match self.has_ended {
+            true => Pin::new(sink).poll_shutdown(cx),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Writes what is held.
+    fn poll_release<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        while self.written < self.held.len() {
+            let rest = &self.held[self.written..];
+            let written = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+            self.count(written);
+        }
+        self.held = Vec::new();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what was read, and holds what is not taken.
+    fn pass<W>(&mut self, read: &[u8], sink: &mut W, cx: &mut Context<'_>) -> io::Result<()>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        let taken = match Pin::new(sink).poll_write(cx, read) {
+            Poll::Ready(taken) => taken?,
+            Poll::Pending => 0,
+        };
+        self.count(taken);
+        if taken < read.len() {
+            self.held = read[taken..].to_vec();
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, written: usize) {
+        self.bytes += written as u64;
+        self.is_unflushed = true;
+    }
+
+    fn poll_flush<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        if self.is_unflushed {
+            ready!(Pin::new(sink).poll_flush(cx))?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads once to `buffer`, and returns what came, which is nothing at the end.
+fn poll_read<'b, R>(
+    source: &mut R,
+    buffer: &'b mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<&'b [u8]>>
+where
+    R: AsyncRead + Unpin,
+{
+    let mut read = ReadBuf::new(buffer);
+    match ready!(Pin::new(source).poll_read(cx, &mut read)) {
+        // The end of TCP without that of TLS: a WebSocket says by Close whether it is whole.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+        result => result?,
+    }
+    let length = read.filled().len();
+    Poll::Ready(Ok(&buffer[..length]))
+}

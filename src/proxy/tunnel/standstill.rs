@@ -1,0 +1,102 @@
+//! The clock of a tunnel in which something stands still: data that is not taken, or a side that does
+//! not end though the other has.
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{Both, End, Side};
+use crate::wire::{Hangup, Transport};
+
+/// Time between two looks at what stands still. A side that has ended wakes nobody when it is reset:
+/// the other learns of it after this.
+const GLANCE: Duration = Duration::from_millis(250);
+
+/// Silence that a side may keep once the other has ended: it has something to say, or ends too.
+const HALF_CLOSED: Duration = Duration::from_secs(60);
+
+/// How long something has stood still, and how long that may be.
+#[derive(Debug)]
+pub(super) struct Standstill {
+    send_timeout: Duration,
+    /// Bytes that had been written when there was last progress, and when that was.
+    progress: (u64, Instant),
+    /// While something stands still.
+    glance: Option<Pin<Box<Sleep>>>,
+}
+
+impl Standstill {
+    pub(super) fn new(send_timeout: Duration) -> Self {
+        Self {
+            send_timeout,
+            progress: (0, Instant::now()),
+            glance: None,
+        }
+    }
+
+    /// Waits until something has stood still for too long, or is in vain.
+    pub(super) fn poll_end<C, U>(
+        &mut self,
+        both: &Both,
+        client: &mut C,
+        upstream: &mut U,
+        cx: &mut Context<'_>,
+    ) -> Poll<End>
+    where
+        C: Transport,
+        U: Transport,
+    {
+        if !both.inward.is_unwatched() && !both.outward.is_unwatched() {
+            self.glance = None;
+            return Poll::Pending;
+        }
+        loop {
+            let glance = self.glance.get_or_insert_with(|| {
+                self.progress = (both.bytes(), Instant::now());
+                Box::pin(sleep(GLANCE))
+            });
+            let lost = match () {
+                () if both.inward.is_unwatched() && is_reset(client, cx) => Some(Side::Client),
+                () if both.outward.is_unwatched() && is_reset(upstream, cx) => Some(Side::Upstream),
+                () => None,
+            };
+            if let Some(side) = lost {
+                return Poll::Ready(End::Lost(side, ErrorKind::ConnectionReset.into()));
+            }
+            ready!(glance.as_mut().poll(cx));
+            glance.as_mut().reset(Instant::now() + GLANCE);
+            if let Some(end) = self.late(both) {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    /// The end that there is, if something has stood still for too long.
+    fn late(&mut self, both: &Both) -> Option<End> {
+        let now = Instant::now();
+        let is_late = |waited: Option<Duration>| waited.is_some_and(|it| it >= self.send_timeout);
+        if is_late(both.inward.blocked_for(now)) {
+            return Some(End::Stalled(Side::Upstream));
+        }
+        if is_late(both.outward.blocked_for(now)) {
+            return Some(End::Stalled(Side::Client));
+        }
+        if both.bytes() > self.progress.0 {
+            self.progress = (both.bytes(), now);
+        }
+        let first = match (both.inward.is_over, both.outward.is_over) {
+            (true, _) => Side::Client,
+            (_, true) => Side::Upstream,
+            (false, false) => return None,
+        };
+        let is_silent = now.saturating_duration_since(self.progress.1) >= HALF_CLOSED;
+        is_silent.then_some(End::HalfClosed(first))
+    }
+}
+
+fn is_reset(side: &mut impl Transport, cx: &mut Context<'_>) -> bool {
+    side.poll_hangup(cx) == Poll::Ready(Hangup::Reset)
+}
