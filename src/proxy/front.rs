@@ -9,7 +9,7 @@ use hyper::{Method, Request};
 use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarder, Switch, never};
-use super::tunnel::{self, Limits, Mouth, Report};
+use super::tunnel::{self, Mouth, Report};
 use super::upstream::BoxError;
 use crate::config::ProxyConfig;
 use crate::handshake::Refusal;
@@ -92,10 +92,7 @@ impl Front {
                 stream: &mut upstream,
                 early: early_of_upstream,
             },
-            Limits {
-                idle: config.idle_timeout,
-                send: config.send_timeout,
-            },
+            config,
             self.drain.clone(),
         )
         .await;
