@@ -10,7 +10,7 @@ use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
 use super::interim;
-use super::tunnel::{self, Limits, Mouth, Report};
+use super::tunnel::{self, Mouth, Report};
 use super::upstream::{BoxError, Failure};
 use crate::config::ProxyConfig;
 use crate::handshake::Refusal;
@@ -109,10 +109,7 @@ impl Front {
                 stream: &mut upstream,
                 early: early_of_upstream,
             },
-            Limits {
-                idle: config.idle_timeout,
-                send: config.send_timeout,
-            },
+            config,
             self.drain.clone(),
         )
         .await;

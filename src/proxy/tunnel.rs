@@ -13,6 +13,7 @@ use std::{fmt, future};
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::config::ProxyConfig;
 use crate::shutdown::Drain;
 use crate::wire::Transport;
 use flow::Flow;
@@ -114,20 +115,12 @@ pub(super) struct Mouth<'a, S> {
     pub(super) early: Vec<u8>,
 }
 
-/// How long a tunnel may be without progress.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// When nothing is sent.
-    pub(super) idle: Option<Duration>,
-    /// When something is, and not taken.
-    pub(super) send: Duration,
-}
-
-/// Copies until both sides have ended, one of them fails, a limit is reached, or the drain is over.
+/// Copies until both sides have ended, one of them fails, a timeout of `config` is over, or the drain
+/// is.
 pub(super) async fn run<C, U>(
     client: Mouth<'_, C>,
     upstream: Mouth<'_, U>,
-    limits: Limits,
+    config: &ProxyConfig,
     drain: Drain,
 ) -> Report
 where
@@ -141,8 +134,8 @@ where
         outward: Flow::new(upstream.early),
         is_outward_first: false,
     };
-    let mut silence = limits.idle.map(Silence::new);
-    let mut standstill = Standstill::new(limits.send);
+    let mut silence = config.idle_timeout.map(Silence::new);
+    let mut standstill = Standstill::default();
     let copied = future::poll_fn(|cx| {
         let before = both.bytes();
         let over = with_shared(|buffer| both.copy(client.stream, upstream.stream, buffer, cx));
@@ -158,7 +151,8 @@ where
         {
             return Poll::Ready(End::Idle);
         }
-        standstill.poll_end(&both, client.stream, upstream.stream, cx)
+        let patience = config.send_timeout;
+        standstill.poll_end(&both, patience, client.stream, upstream.stream, cx)
     });
     // First the clock: what copies as long as tokio lets it, leaves no budget for others.
     let end = tokio::select! {

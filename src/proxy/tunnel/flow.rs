@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
 use super::closing::ends_in_close;
 use super::{End, Side};
+use crate::moment::Moment;
 
 /// A failure in one direction.
 pub(super) enum Fault {
@@ -32,11 +32,11 @@ pub(super) struct Flow {
     /// What was read and could not be written yet. It has a buffer only while there is some.
     held: Vec<u8>,
     /// How much of that has been written.
-    written: usize,
+    written: u32,
     /// Bytes written in all.
     pub(super) bytes: u64,
     /// Since when the sink takes nothing of what there is for it.
-    blocked_since: Option<Instant>,
+    blocked_since: Option<Moment>,
     /// Whether the sink may keep something to itself still, as TLS does.
     is_unflushed: bool,
     pub(super) has_ended: bool,
@@ -64,9 +64,8 @@ impl Flow {
     }
 
     /// How long the sink has taken nothing of what there is for it, if there is anything.
-    pub(super) fn blocked_for(&self, now: Instant) -> Option<Duration> {
-        let since = self.blocked_since?;
-        Some(now.saturating_duration_since(since))
+    pub(super) fn blocked_for(&self, now: Moment) -> Option<Duration> {
+        self.blocked_since.map(|since| now.since(since))
     }
 
     /// Whether the source is not read, so that a failure of it would go unseen.
@@ -91,7 +90,7 @@ impl Flow {
         if !is_blocked {
             self.blocked_since = None;
         } else if self.bytes > before || self.blocked_since.is_none() {
-            self.blocked_since = Some(Instant::now());
+            self.blocked_since = Some(Moment::now());
         }
         Ok(())
     }
@@ -154,13 +153,13 @@ impl Flow {
     where
         W: AsyncWrite + Unpin,
     {
-        while self.written < self.held.len() {
-            let rest = &self.held[self.written..];
+        while (self.written as usize) < self.held.len() {
+            let rest = &self.held[self.written as usize..];
             let written = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
             if written == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
-            self.written += written;
+            self.written += written as u32;
             self.count(written);
         }
         self.held = Vec::new();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Both, End, Side};
+use crate::moment::Moment;
 use crate::wire::{Hangup, Transport};
 
 /// Time between two looks at what stands still. A side that has ended wakes nobody when it is reset:
@@ -18,66 +19,29 @@ const GLANCE: Duration = Duration::from_millis(250);
 /// Silence that a side may keep once the other has ended: it has something to say, or ends too.
 const HALF_CLOSED: Duration = Duration::from_secs(60);
 
-/// How long something has stood still, and how long that may be.
+/// How long something has stood still, while it does.
+#[derive(Debug, Default)]
+pub(super) struct Standstill(Option<Box<Watch>>);
+
 #[derive(Debug)]
-pub(super) struct Standstill {
-    send_timeout: Duration,
+struct Watch {
     /// Bytes that had been written when there was last progress, and when that was.
-    progress: (u64, Instant),
-    /// While something stands still.
-    glance: Option<Pin<Box<Sleep>>>,
+    progress: (u64, Moment),
+    glance: Pin<Box<Sleep>>,
 }
 
-impl Standstill {
-    pub(super) fn new(send_timeout: Duration) -> Self {
-        Self {
-            send_timeout,
-            progress: (0, Instant::now()),
-            glance: None,
-        }
-    }
-
-    /// Waits until something has stood still for too long, or is in vain.
-    pub(super) fn poll_end<C, U>(
-        &mut self,
-        both: &Both,
-        client: &mut C,
-        upstream: &mut U,
-        cx: &mut Context<'_>,
-    ) -> Poll<End>
-    where
-        C: Transport,
-        U: Transport,
-    {
-        if !both.inward.is_unwatched() && !both.outward.is_unwatched() {
-            self.glance = None;
-            return Poll::Pending;
-        }
-        loop {
-            let glance = self.glance.get_or_insert_with(|| {
-                self.progress = (both.bytes(), Instant::now());
-                Box::pin(sleep(GLANCE))
-            });
-            let lost = match () {
-                () if both.inward.is_unwatched() && is_reset(client, cx) => Some(Side::Client),
-                () if both.outward.is_unwatched() && is_reset(upstream, cx) => Some(Side::Upstream),
-                () => None,
-            };
-            if let Some(side) = lost {
-                return Poll::Ready(End::Lost(side, ErrorKind::ConnectionReset.into()));
-            }
-            ready!(glance.as_mut().poll(cx));
-            glance.as_mut().reset(Instant::now() + GLANCE);
-            if let Some(end) = self.late(both) {
-                return Poll::Ready(end);
-            }
-        }
+impl Watch {
+    fn begin(written: u64) -> Box<Self> {
+        Box::new(Self {
+            progress: (written, Moment::now()),
+            glance: Box::pin(sleep(GLANCE)),
+        })
     }
 
     /// The end that there is, if something has stood still for too long.
-    fn late(&mut self, both: &Both) -> Option<End> {
-        let now = Instant::now();
-        let is_late = |waited: Option<Duration>| waited.is_some_and(|it| it >= self.send_timeout);
+    fn late(&mut self, both: &Both, patience: Duration) -> Option<End> {
+        let now = Moment::now();
+        let is_late = |waited: Option<Duration>| waited.is_some_and(|it| it >= patience);
         if is_late(both.inward.blocked_for(now)) {
             return Some(End::Stalled(Side::Upstream));
         }
@@ -92,8 +56,46 @@ impl Standstill {
             (_, true) => Side::Upstream,
             (false, false) => return None,
         };
-        let is_silent = now.saturating_duration_since(self.progress.1) >= HALF_CLOSED;
+        let is_silent = now.since(self.progress.1) >= HALF_CLOSED;
         is_silent.then_some(End::HalfClosed(first))
+    }
+}
+
+impl Standstill {
+    /// Waits until something has stood still for too long, be it a write for `patience`, or is in vain.
+    pub(super) fn poll_end<C, U>(
+        &mut self,
+        both: &Both,
+        patience: Duration,
+        client: &mut C,
+        upstream: &mut U,
+        cx: &mut Context<'_>,
+    ) -> Poll<End>
+    where
+        C: Transport,
+        U: Transport,
+    {
+        if !both.inward.is_unwatched() && !both.outward.is_unwatched() {
+            self.0 = None;
+            return Poll::Pending;
+        }
+        let begin = || Watch::begin(both.bytes());
+        let watch = self.0.get_or_insert_with(begin);
+        loop {
+            let lost = match () {
+                () if both.inward.is_unwatched() && is_reset(client, cx) => Some(Side::Client),
+                () if both.outward.is_unwatched() && is_reset(upstream, cx) => Some(Side::Upstream),
+                () => None,
+            };
+            if let Some(side) = lost {
+                return Poll::Ready(End::Lost(side, ErrorKind::ConnectionReset.into()));
+            }
+            ready!(watch.glance.as_mut().poll(cx));
+            watch.glance.as_mut().reset(Instant::now() + GLANCE);
+            if let Some(end) = watch.late(both, patience) {
+                return Poll::Ready(end);
+            }
+        }
     }
 }
 

@@ -74,7 +74,7 @@ async fn a_reset_is_passed_on_though_the_other_side_does_not_read() {
 async fn an_end_is_a_reset_for_who_does_not_read_in_time() {
     for is_inward in [true, false] {
         let stub = Stub::start().await;
-        let proxy = proxy(&stub, 2 * BLOCKED).await;
+        let proxy = proxy(&stub, 3 * BLOCKED).await;
         let (mut sender, deaf) = blocked(&stub, &proxy, is_inward).await;
         sender.stream.shutdown().await.unwrap();
         expect_reset(&deaf).await;
@@ -143,7 +143,7 @@ async fn accept(stub: &Stub) -> Raw {
 #[tokio::test]
 async fn an_upload_that_the_upstream_does_not_read_is_given_up() {
     let stub = Stub::start().await;
-    let proxy = proxy(&stub, BLOCKED).await;
+    let proxy = proxy(&stub, 3 * BLOCKED).await;
     // One after another, for there is one place.
     for _ in 0..2 {
         let mut client = proxy.raw().await;
@@ -161,7 +161,7 @@ async fn an_upload_that_the_upstream_does_not_read_is_given_up() {
 async fn an_upload_whose_client_is_gone_is_given_up() {
     for is_reset in [true, false] {
         let stub = Stub::start().await;
-        let proxy = proxy(&stub, 2 * BLOCKED).await;
+        let proxy = proxy(&stub, 3 * BLOCKED).await;
         let mut client = proxy.raw().await;
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
@@ -179,7 +179,7 @@ async fn an_upload_whose_client_is_gone_is_given_up() {
 #[tokio::test]
 async fn an_answer_that_the_client_does_not_read_is_given_up() {
     let stub = Stub::start().await;
-    let proxy = proxy(&stub, 2 * BLOCKED).await;
+    let proxy = proxy(&stub, 3 * BLOCKED).await;
     let mut client = proxy.raw().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let (mut upstream, _) = stub.accept().await;
