@@ -162,7 +162,7 @@ pub fn start_echobeat(path: &Path, flags: &[String], threads: usize) -> Result<S
     let mut child = command
         .env(
             "RUST_LOG",
-            "info,echobeat::connection=warn,echobeat::proxy=warn",
+            "info,echobeat::connection=warn,echobeat::session=warn,echobeat::proxy=warn",
         )
         .stdin(Stdio::null())
         .stderr(Stdio::piped())

@@ -16,7 +16,7 @@ use crate::turn::{self, Turn};
 pub(super) const LARGE: usize = 16 << 10;
 
 /// The most that is written at once of a large payload: others have their turn in between.
-pub(super) const LARGEST_WRITE: usize = 256 << 10;
+pub(super) const LARGEST_WRITE: usize = 1 << 20;
 
 /// Bytes that are gathered before a write, unless a flush comes first.
 const FULL: usize = 64 << 10;

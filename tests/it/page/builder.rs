@@ -78,7 +78,12 @@ async fn the_builder_says_what_is_wrong_in_the_words_of_the_server() {
     for (name, value, time, sentence) in [
         ("delay", "abc", "", "The step \"delay:abc\" is wrong"),
         ("delay", "", "", "The step \"delay\" is wrong"),
-        ("stall", "", "soon", "The time of \"stall@soon\" is wrong"),
+        (
+            "stall",
+            "",
+            "soon",
+            "What is behind the @ of \"stall@soon\"",
+        ),
         (
             "say",
             "x",
