@@ -5,9 +5,11 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::mem::{self, MaybeUninit};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::head::{self, Behind, READ_LIMIT, Reject};
 use super::http1::Progress;
@@ -15,6 +17,9 @@ use crate::turn;
 
 /// Bytes that are read at once.
 const PIECE: usize = 4 << 10;
+
+/// Silence that an answer may keep towards a client that has ended its side.
+const HALF_CLOSED: Duration = Duration::from_secs(60);
 
 /// The stream of a client, of which hyper gets one request at a time.
 ///
@@ -38,6 +43,8 @@ pub(super) struct Inbound<S> {
     /// Whether something was read ahead, which is to be handed on behind the answer.
     is_waiting: bool,
     reject: Option<Box<Reject>>,
+    /// While an answer is owed to a client that has ended its side, and makes no progress.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is left of a client's stream.
@@ -65,6 +72,7 @@ impl<S> Inbound<S> {
             is_unflushed: false,
             is_waiting: false,
             reject: None,
+            silence: None,
         }
     }
 
@@ -120,6 +128,13 @@ impl<S> Inbound<S> {
         }
     }
 
+    fn note_write(&mut self) {
+        self.is_unflushed = true;
+        if let Some(silence) = &mut self.silence {
+            silence.as_mut().reset(Instant::now() + HALF_CLOSED);
+        }
+    }
+
     /// Whether a request that was handed on has not been answered.
     fn owes(&self) -> bool {
         self.is_unflushed || self.progress.is_under_way()
@@ -154,7 +169,20 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         }
         // There is nothing more to read that would wake hyper behind its answer.
         self.is_waiting = true;
-        Poll::Pending
+        match self.has_ended {
+            true => self.poll_silence(cx),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Gives up a client that has ended its side once nothing more of its answer has come for long:
+    /// it may be gone, which only a write would show.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let silence = self
+            .silence
+            .get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED)));
+        ready!(silence.as_mut().poll(cx));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
     /// Clears the next head, or comes to the end without one.
@@ -213,7 +241,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.is_unflushed = true;
+        self.note_write();
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -222,7 +250,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.is_unflushed = true;
+        self.note_write();
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -243,5 +271,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_ended_its_side_is_given_up_when_nothing_more_of_its_answer_comes() {
+        const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (mut client, server) = duplex(1 << 10);
+        client.write_all(HEAD).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut inbound = Inbound::new(server, Progress::default());
+        let mut head = vec![0; HEAD.len()];
+        inbound.read_exact(&mut head).await.unwrap();
+        for _ in 0..3 {
+            let more = timeout(HALF_CLOSED * 9 / 10, inbound.read_u8());
+            assert!(more.await.is_err(), "an answer is owed");
+            inbound.write_all(b"a part of it").await.unwrap();
+        }
+        advance(HALF_CLOSED).await;
+        let given_up = inbound.read_u8().await.unwrap_err();
+        assert_eq!(given_up.kind(), ErrorKind::TimedOut);
     }
 }

@@ -7,7 +7,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes};
 use hyper::header::{
-    CONNECTION, EXPECT, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+    CONNECTION, EXPECT, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy;
@@ -137,7 +137,7 @@ impl Forwarder {
                 let sentence = "This proxy opens no tunnels by CONNECT.";
                 return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).into());
             }
-            framing::check_request(request.headers())?;
+            framing::check_request(request.headers_mut())?;
             let request = request.map(Upload::new);
             Ok((self.pass(request, caller, place).await?, None))
         };
@@ -221,7 +221,7 @@ impl Forwarder {
                 close_after(&mut answer);
                 Ok((answer.map(|body| held(body, place)), None))
             }
-            Answered::Switched(answer, ..) if !accepts(answer.headers(), &accept) => {
+            Answered::Switched(answer, ..) if !accepts(&answer, &accept) => {
                 Err(Failure::broken("a 101 that does not accept the upgrade").into())
             }
             Answered::Switched(mut answer, upstream, early) => {
@@ -306,15 +306,23 @@ fn held<B>(body: B, place: Place) -> Forwarded
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
 {
-    let holding = body.map_frame(move |frame| {
+    let holding = body.map_frame(move |mut frame| {
         let _ = &place;
+        if let Some(trailers) = frame.trailers_mut() {
+            headers::forward_trailers(trailers);
+        }
         frame
     });
     holding.map_err(Into::into).boxed_unsync()
 }
 
 /// Whether a 101 accepts the handshake of this accept key (RFC 6455, section 4.1).
-fn accepts(headers: &HeaderMap, accept: &str) -> bool {
+fn accepts(answer: &Response<()>, accept: &str) -> bool {
+    if answer.version() < Version::HTTP_11 {
+        // HTTP/1.0 has no interim responses, and no upgrades (RFC 9110, section 15.2).
+        return false;
+    }
+    let headers = answer.headers();
     let mut keys = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
     handshake::has_token(headers.get_all(UPGRADE), "websocket")
         && handshake::has_token(headers.get_all(CONNECTION), "upgrade")

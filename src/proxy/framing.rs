@@ -7,8 +7,17 @@ use hyper::{Method, StatusCode};
 use super::upstream::Failure;
 use crate::handshake::Refusal;
 
-/// Checks that the body of a request is coded in no other way than in chunks.
-pub(super) fn check_request(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Checks that the body of a request is coded in no other way than in chunks, and makes its length one
+/// that every upstream reads alike: over HTTP/2 it may come as several lines.
+pub(super) fn check_request(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    check_coding(headers)?;
+    unite_lengths(headers).map_err(|NoLength| {
+        let sentence = "The Content-Length must be one number.";
+        Refusal::new(StatusCode::BAD_REQUEST, sentence)
+    })
+}
+
+fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     match elements(headers, &TRANSFER_ENCODING)[..] {
         [] => Ok(()),
         [only] if is_chunked(only) => Ok(()),
@@ -48,17 +57,24 @@ pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), Failure> {
         }
         _ => return Err(Failure::broken("a transfer coding that nobody asked for")),
     }
+    unite_lengths(headers).map_err(|NoLength| Failure::broken("a Content-Length that is no length"))
+}
+
+/// A `Content-Length` that is no number, or several.
+struct NoLength;
+
+/// Makes all lines of `Content-Length`, which must say the same, one line with a number.
+fn unite_lengths(headers: &mut HeaderMap) -> Result<(), NoLength> {
     let lengths = elements(headers, &CONTENT_LENGTH);
     let Some(&first) = lengths.first() else {
         return Ok(());
     };
     let is_number = first.bytes().all(|digit| digit.is_ascii_digit());
+    let number: u64 = first.parse().map_err(|_| NoLength)?;
     if !is_number || lengths.iter().any(|length| *length != first) {
-        return Err(Failure::broken("a Content-Length that is no length"));
+        return Err(NoLength);
     }
-    if let Some(length) = super::hop::value(first) {
-        headers.insert(CONTENT_LENGTH, length);
-    }
+    headers.insert(CONTENT_LENGTH, number.into());
     Ok(())
 }
 
@@ -101,7 +117,7 @@ mod tests {
             (&[""], Some(501)),
         ] {
             let lines: Vec<_> = codings.iter().map(|c| (TRANSFER_ENCODING, *c)).collect();
-            let refused = check_request(&map(&lines)).err();
+            let refused = check_request(&mut map(&lines)).err();
             assert_eq!(refused.map(|r| r.status.as_u16()), status, "{codings:?}");
             let is_broken = check_response(&mut map(&lines)).is_err();
             assert_eq!(is_broken, status.is_some(), "{codings:?}");
@@ -129,6 +145,28 @@ mod tests {
         let mut headers = HeaderMap::new();
         frame_request(&Method::POST, false, &mut headers);
         assert_eq!(headers[CONTENT_LENGTH], "0");
+    }
+
+    #[test]
+    fn a_request_has_one_length() {
+        for (lengths, one) in [
+            (&["3"][..], Some("3")),
+            (&["003"], Some("3")),
+            (&["3", "3"], Some("3")),
+            (&["3", "03"], None),
+            (&["0", ""], None),
+            (&[""], None),
+            (&["+3"], None),
+            (&["99999999999999999999"], None),
+        ] {
+            let lines: Vec<_> = lengths.iter().map(|n| (CONTENT_LENGTH, *n)).collect();
+            let mut headers = map(&lines);
+            let refused = check_request(&mut headers).err();
+            assert_eq!(refused.is_some(), one.is_none(), "{lengths:?}");
+            if let Some(one) = one {
+                assert!(headers.get_all(CONTENT_LENGTH).iter().eq([one]));
+            }
+        }
     }
 
     #[test]

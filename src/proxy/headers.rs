@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT,
+    FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, StatusCode, Version};
@@ -29,6 +30,22 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     TE,
     TRANSFER_ENCODING,
     UPGRADE,
+];
+
+/// Headers that this proxy adds to, or that others act on before a body comes.
+const HEAD_ALONE: [HeaderName; 12] = [
+    AUTHORIZATION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    COOKIE,
+    EXPECT,
+    FORWARDED,
+    HOST,
+    VIA,
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PROTO,
 ];
 
 /// Who asks, how, and for which host.
@@ -66,6 +83,7 @@ pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &
     // Those who count from the right must find this hop, be it one without an address.
     let named = client.map_or("unknown".to_owned(), |ip| ip.to_string());
     append(headers, X_FORWARDED_FOR, &named);
+    drop_unfinished(headers, &FORWARDED);
     append(headers, FORWARDED, &forwarded(client, host.as_ref(), proto));
     append(headers, VIA, &hop.via(asked.version));
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
@@ -115,6 +133,15 @@ pub(super) fn join(
     }
 }
 
+/// Makes the trailers of a message those of the one that is forwarded: what says how a message is to
+/// be framed, routed or answered is for its head alone (RFC 9110, section 6.5.1).
+pub(super) fn forward_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    for name in &HEAD_ALONE {
+        trailers.remove(name);
+    }
+}
+
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -134,6 +161,15 @@ fn join_cookies(headers: &mut HeaderMap) {
     if let [_, _, ..] = lines[..] {
         let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
         set(headers, COOKIE, &lines.join(&b"; "[..]));
+    }
+}
+
+/// Drops a list that ends within a quoted string, which would go on through what is appended.
+fn drop_unfinished(headers: &mut HeaderMap, name: &HeaderName) {
+    let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let quotes = lines.flatten().filter(|byte| **byte == b'"').count();
+    if quotes % 2 == 1 {
+        headers.remove(name);
     }
 }
 
@@ -192,6 +228,39 @@ mod tests {
         };
         forward_request(&mut headers, &asked, &hop(host));
         headers
+    }
+
+    #[test]
+    fn trailers_say_nothing_of_the_way_of_a_message() {
+        let mut trailers = HeaderMap::new();
+        for name in [
+            "x-ok",
+            "x-forwarded-for",
+            "connection",
+            "x-named",
+            "expect",
+            "te",
+        ] {
+            let value = if name == "connection" { "x-named" } else { "1" };
+            trailers.insert(name, HeaderValue::from_static(value));
+        }
+        forward_trailers(&mut trailers);
+        let left: Vec<_> = trailers.keys().collect();
+        assert_eq!(left, ["x-ok"]);
+    }
+
+    #[test]
+    fn a_list_that_ends_within_a_quoted_string_is_begun_anew() {
+        for (list, is_kept) in [
+            ("for=192.0.2.1", true),
+            ("for=\"[::1]\"", true),
+            ("for=\"1.1.1.1", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED, HeaderValue::from_static(list));
+            drop_unfinished(&mut headers, &FORWARDED);
+            assert_eq!(headers.contains_key(FORWARDED), is_kept, "{list}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use hyper::{Request, Response, Version};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -61,6 +61,8 @@ impl Sender {
             *interim.headers_mut() = head.headers().clone();
             let (version, headers) = (head.version(), interim.headers_mut());
             headers::forward_response(head.status(), version, headers, &hop);
+            // It has no body (RFC 9110, section 8.6).
+            headers.remove(CONTENT_LENGTH);
             // Nobody waits for it once the client has gone.
             let _ = sender.0.interims.send(interim);
         });

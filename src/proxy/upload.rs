@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
+use super::headers;
 use super::upstream::{BoxError, causes};
 
 /// The body of a request. Its clones are the same body, each of which goes on where another stopped:
@@ -76,7 +77,12 @@ impl Body for Upload {
         let mut body = self.body();
         let shared = &self.0;
         shared.is_awaited.store(true, Ordering::Relaxed);
-        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::forward_trailers(trailers);
+        }
         shared.is_awaited.store(false, Ordering::Relaxed);
         shared.frames.fetch_add(1, Ordering::Relaxed);
         let is_last = match &frame {
