@@ -33,7 +33,8 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 pub struct LogArgs {
     /// Format: pretty, compact, or json
     ///
-    /// Log lines go to stderr: several for each event, one, or a JSON object.
+    /// Log lines go to stderr. An event is several lines in pretty, one in compact, and one JSON object
+    /// in json.
     #[arg(
         long,
         hide_possible_values = true,

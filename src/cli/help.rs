@@ -18,7 +18,7 @@ Examples:
   echobeat 9000                             port 9000 of this machine
   echobeat 0.0.0.0:9000 --heartbeat off     all interfaces, echo alone
   echobeat --path /ws --subprotocol chat    one path, one subprotocol
-  echobeat 0 unix:echo.sock?mode=0660       any free port, and a Unix socket
+  echobeat 0 'unix:echo.sock?mode=0660'     any free port, and a Unix socket
   echobeat --tls-self-signed                wss://127.0.0.1:8002/
   echobeat --do delay:200ms,fin@3msg        late echoes, and an end without Close
   echobeat proxy                            ws://127.0.0.1:8082/, before the first";
@@ -28,12 +28,12 @@ Examples:
   echobeat proxy                            port 8082, before http://127.0.0.1:8002
   echobeat proxy 9000 --upstream 9001       ports of this machine
   echobeat proxy --upstream https://a.example --idle-timeout 1m
-  echobeat proxy unix:proxy.sock?mode=0666 --upstream unix:echo.sock";
+  echobeat proxy 'unix:proxy.sock?mode=0666' --upstream unix:echo.sock";
 
 const VALUES: &str = "\
 Values:
   An address is a port of 127.0.0.1, host:port, or unix:PATH. Port 0 is any free
-  one; 0.0.0.0 means all interfaces. unix:PATH?mode=0660&group=NAME sets mode
+  one; 0.0.0.0 means all interfaces. 'unix:PATH?mode=0660&group=NAME' sets mode
   and group of the socket's file: who may write to it may connect. In the path,
   a ? is written %3F, a comma %2C, and a % itself %25.
   A duration is written 500ms, 3s or 2m, and is from 1ms to 30days. A size is

@@ -66,8 +66,8 @@ pub(super) struct LifetimeArgs {
 
     /// Time to end on shutdown
     ///
-    /// WebSockets that have not ended by then are cut; the server closes a thousand a second, or all
-    /// in the first half.
+    /// WebSockets that have not ended by then are cut. The server closes a thousand a second, or more
+    /// where that would take longer than half of this time.
     #[arg(
         long,
         env = "ECHOBEAT_DRAIN",
