@@ -28,7 +28,7 @@ const MAX_OPENING: usize = 4096;
 /// Time that plain HTTP has for its last answers, once the sessions have ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Time that a part of the start takes without a word.
+/// Time after which a slow part of the start is logged.
 const LONG: Duration = Duration::from_secs(1);
 
 /// Why a server or a proxy cannot start.
@@ -85,7 +85,7 @@ impl Listening {
     }
 }
 
-/// Reads or makes the certificate, on a thread that files may hold up.
+/// Reads or makes the certificate on a blocking thread, because reading files may take long.
 async fn acceptor(
     source: &CertificateSource,
     addresses: &[Address],
@@ -96,7 +96,7 @@ async fn acceptor(
     Ok(loaded.map_err(TlsError::from)??)
 }
 
-/// Waits for something that a start takes, and says so where that is long.
+/// Waits for a part of the start, and logs it if it takes long.
 pub(crate) async fn patiently<T>(what: impl Display, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     match timeout(LONG, &mut work).await {
@@ -113,7 +113,7 @@ pub(crate) async fn patiently<T>(what: impl Display, work: impl Future<Output = 
 pub(crate) struct DrainPlan {
     /// Time that sessions have to end.
     pub(crate) limit: Duration,
-    /// The part of it over which they are told to, at most: few of them are told at once.
+    /// The longest part of `limit` over which the closes are spread: few sessions need less.
     pub(crate) window: Duration,
 }
 

@@ -11,8 +11,8 @@ mod unix;
 pub use unix::UnixAddress;
 pub(crate) use unix::{Written, after_prefix, parse_path};
 
-/// Where to listen: `port`, which is one of 127.0.0.1, `host:port`, with port 0 for any free one, or
-/// `unix:PATH`.
+/// Address to listen on: `port`, which is one of 127.0.0.1, `host:port`, with port 0 for any free
+/// one, or `unix:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A host name or IP address (IPv6 in brackets), and a port.
@@ -33,8 +33,8 @@ impl Default for Address {
 }
 
 impl Address {
-    /// This machine alone, on `port`. Not `::1` as well: port 0 would mean two ports, and whoever
-    /// connects to `localhost` tries 127.0.0.1 too.
+    /// A port of 127.0.0.1 alone. `::1` is left out: port 0 would mean two ports, and clients that
+    /// connect to `localhost` try 127.0.0.1 too.
     pub(crate) fn local(port: u16) -> Self {
         Self::Tcp {
             host: Ipv4Addr::LOCALHOST.to_string(),
@@ -97,7 +97,7 @@ pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
     }
 }
 
-/// Refuses what no resolver could make an address of.
+/// Refuses a host that no resolver could look up.
 fn check_host(host: &str) -> Result<(), AddressError> {
     let in_brackets = host
         .strip_prefix('[')
@@ -132,7 +132,7 @@ impl fmt::Display for Address {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is neither a number, nor has a colon.
+    /// The text is not a number, and has no colon.
     #[error(
         "an address is a port of this machine such as 9000, host:port such as 0.0.0.0:9000, or \
          unix:PATH"
@@ -141,13 +141,13 @@ pub enum AddressError {
     /// What follows the last colon is no port.
     #[error("the port must be a number from 0 (any free one) to 65535")]
     BadPort,
-    /// Nothing precedes the colon, or a star.
+    /// Nothing, or a star, stands before the colon.
     #[error(
         "a host is missing: write a port alone for this machine, 0.0.0.0:port for all interfaces, \
          or [::]:port for those of IPv6 too"
     )]
     NoHost,
-    /// A host with what no name has.
+    /// The host is neither a possible name nor an IP address.
     #[error("a host is a name or an IP address, such as localhost or 0.0.0.0")]
     BadHost,
     /// An IPv6 address without its brackets, or without a port.
@@ -162,13 +162,13 @@ pub enum AddressError {
     /// The path is not UTF-8, or has a NUL byte.
     #[error("the path after unix: must be UTF-8, without NUL bytes; a % itself is written %25")]
     BadPath,
-    /// What follows the question mark is neither a mode nor a group, or is there twice.
+    /// The part after the question mark is neither a mode nor a group, or repeats one.
     #[error(
         "write unix:PATH?mode=0660&group=NAME, of which either may be left out; a ? of the path \
          itself is written %3F"
     )]
     BadAccess,
-    /// The mode is no number of three octal digits.
+    /// The mode is not a number of three octal digits.
     #[error("a mode is three octal digits, such as 0660: who may write to the socket may connect")]
     BadMode,
 }

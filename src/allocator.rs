@@ -8,20 +8,21 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Time in which freed memory goes back to the system. It is jemalloc's 10 s by default, of which a
-/// peak takes some more.
+/// Time within which freed memory goes back to the system. jemalloc's default is 10 s, and after a
+/// peak it takes longer than that.
 const DECAY_MS: isize = 3_000;
 
-/// Settings of the decay: for threads to come, and for this one.
+/// Names of the settings of the decay: for new arenas, and for the first one.
 const DECAY: [&str; 2] = ["arenas.dirty_decay_ms\0", "arena.0.dirty_decay_ms\0"];
 
-/// Has a thread give memory back. By itself jemalloc does so while others allocate: what 1,500
-/// uploads took and nobody needs any more would stay for as long as the server has nothing to do.
+/// Starts a thread that gives memory back. Without it jemalloc does so only as the program
+/// allocates, so that an idle server would keep the memory of 1,500 past uploads.
 ///
-/// It must be called before other threads are there.
+/// Must be called before other threads exist.
 ///
 /// # Errors
-/// When no thread can be had, or jemalloc was built without (as for musl). Then memory stays.
+/// When no thread can be started, or jemalloc was built without threads (as for musl). Memory is
+/// kept then.
 pub(crate) fn give_back_memory() -> Result<()> {
     for name in DECAY {
         name.name().write(DECAY_MS)?;

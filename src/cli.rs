@@ -139,7 +139,7 @@ impl Cli {
     }
 }
 
-/// The error for a first argument that is nearly a command. To clap it is an address.
+/// The error for a first argument that resembles a command: clap takes it for an address.
 fn unknown_command(first: Option<OsString>) -> Option<clap::Error> {
     let word = first?.into_string().ok()?;
     let mut command = Cli::command();
@@ -147,7 +147,7 @@ fn unknown_command(first: Option<OsString>) -> Option<clap::Error> {
     if !is_word || command.find_subcommand(&word).is_some() {
         return None;
     }
-    // clap knows what is similar, where there is nothing but commands.
+    // clap suggests a similar command only where it expects nothing but commands.
     let commands = clap::Command::new("echobeat").subcommands(command.get_subcommands().cloned());
     let lower = word.to_lowercase();
     let similar = match commands.try_get_matches_from(["echobeat", &lower]) {

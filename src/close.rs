@@ -35,7 +35,7 @@ pub(crate) enum End {
     /// The peer began a message and did not go on with it.
     #[error("message without progress")]
     Stuck,
-    /// It was dropped in the middle, as what is left at the end of a drain is.
+    /// The session was dropped before its end, as those left at the end of a drain are.
     #[error("cut by the shutdown")]
     Cut,
     /// The server is draining.

@@ -1,8 +1,8 @@
-//! Deadlines of peers, which do not pass while this process does not run.
+//! Deadlines of peers, which do not pass while this process is stopped.
 //!
-//! A process, or its machine, may be stopped and go on much later. Then a deadline may be over while
-//! what it waits for has long been in the socket, where nobody looked. So each deadline has some
-//! time more, in which the sockets are asked what they have.
+//! A process, or its machine, may be stopped and go on much later. A deadline may then have passed
+//! although the data that it waits for is in the socket, unread. So each deadline has a grace
+//! period, in which the sockets are read.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::{self, Instant};
 
-/// The time between the moment when a deadline has passed by the clock and the verdict: enough for
-/// thousands of sessions to read what waits for them.
+/// Time between the moment when a deadline passes by the clock and the moment when it counts:
+/// enough for thousands of sessions to read the bytes in their sockets.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
 
 /// Waits for `future` until `deadline`, and [`GRACE`] more.

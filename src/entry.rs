@@ -69,7 +69,7 @@ impl Entry {
         &self.rejects
     }
 
-    /// What is asked of a connection that has entered.
+    /// Deadlines and settings of a connection that has entered.
     pub(crate) fn terms(&self, visit: &Visit) -> Terms {
         Terms {
             caller: visit.caller,
@@ -114,7 +114,7 @@ impl Entry {
         }
     }
 
-    /// The TLS handshake, all in time.
+    /// Performs the TLS handshake within the deadline.
     async fn secure(&self, stream: Stream, visit: &Visit) -> Result<MaybeTls, Entered> {
         let Some(tls) = &self.tls else {
             return Ok(MaybeTls::Plain(stream));
@@ -128,8 +128,8 @@ impl Entry {
         }
     }
 
-    /// The TLS handshake. Who does not even begin with it is told so in plain HTTP, and who only
-    /// looks whether the port is open leaves no line.
+    /// Performs the TLS handshake. A client that does not speak TLS is told so in plain HTTP; one
+    /// that only checks whether the port is open leaves no line in the log.
     async fn handshake(
         &self,
         tls: &Acceptor,
@@ -151,7 +151,7 @@ impl Entry {
         })
     }
 
-    /// Reads what a peer has to say without TLS, and answers that it is spoken here.
+    /// Reads a request without TLS, and answers that this port speaks TLS.
     async fn turn_away(&self, mut stream: Stream, visit: &Visit) -> Entered {
         let mut read = Vec::new();
         while !head::is_clear(&read) {

@@ -56,7 +56,7 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
     }
 
-    /// Of a head beyond measure.
+    /// Refusal of a head that is too large.
     pub(crate) fn head_too_large() -> Self {
         Self::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -32,12 +32,12 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// A peer at this address: one of IPv4 is named as such, over a socket of IPv6 too (RFC 4291,
+    /// A peer at this address. An IPv4 address is shown as one even over an IPv6 socket (RFC 4291,
     /// section 2.5.5.2).
     pub(crate) fn at(address: SocketAddr) -> Self {
         Self::Tcp(match address.ip().to_canonical() {
             mapped @ IpAddr::V4(_) => SocketAddr::new(mapped, address.port()),
-            // As it stands, for a link-local one has a scope.
+            // Kept unchanged, because a link-local address has a scope.
             IpAddr::V6(_) => address,
         })
     }
@@ -277,7 +277,7 @@ impl From<LocalStream> for Stream {
 }
 
 impl Stream {
-    /// Waits for the first byte, which stays to be read; there is none at the end.
+    /// Waits for the first byte, and leaves it to be read; `None` at the end of the stream.
     pub(crate) async fn peek_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
         let length = match self {

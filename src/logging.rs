@@ -1,4 +1,4 @@
-//! Log lines, to stderr. They wait in a queue for it, and nothing else does.
+//! Log lines to stderr. They wait in a queue, so that nothing else waits for stderr.
 
 mod queue;
 
@@ -24,7 +24,7 @@ use queue::{DROPPED, Line, Queue};
 /// The lines of this process.
 static QUEUE: Queue = Queue::new();
 
-/// Time that the last lines have to be written before the process ends.
+/// Time to write the last lines before the process ends.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What is logged, and how.
@@ -75,7 +75,7 @@ impl LogArgs {
     /// Sends the process's log lines to stderr from now on, and panics with them. `-v` and `-q` come
     /// before `RUST_LOG`, and that before the default, info.
     ///
-    /// Whoever ends the process must [flush] them.
+    /// The process must [flush] them before it ends.
     ///
     /// # Errors
     /// When `RUST_LOG` cannot be read.
@@ -121,7 +121,7 @@ impl LogArgs {
     }
 }
 
-/// The way to the thread that writes to stderr, or, if there can be no thread, to stderr itself.
+/// Writer to the thread that writes to stderr, or to stderr itself if no thread can be started.
 fn writer() -> BoxMakeWriter {
     let thread = thread::Builder::new().name("log".to_owned());
     match thread.spawn(|| QUEUE.run(io::stderr())) {

@@ -22,8 +22,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
-/// Time in which more signals to stop are the same request: supervisors signal a process and its
-/// group, and wrappers pass on what the terminal has sent to both.
+/// Time in which more signals to stop count as the same request: supervisors signal a process and
+/// its group, and wrappers pass on what the terminal has sent to both.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
@@ -75,7 +75,7 @@ fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
         info!("stopped");
         Ok(())
     });
-    // What blocks a thread still, such as a name server or a file, is not waited for.
+    // Threads that are still blocked, such as by a name server or a file, are not waited for.
     runtime.shutdown_background();
     done
 }

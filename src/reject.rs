@@ -1,5 +1,5 @@
-//! Connections that are turned away before a request is understood: counted, and each with a line
-//! in the log that says what to do, but no more lines than somebody reads.
+//! Connections that are turned away before a request is understood: they are counted, and logged at
+//! a limited rate, with a line that says what to do.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};
@@ -16,10 +16,10 @@ use crate::listen::Caller;
 /// Lines of one cause that are written at once.
 const BURST: u32 = 10;
 
-/// Time after which there may be another.
+/// Time after which another line may be written.
 const PACE: Duration = Duration::from_secs(10);
 
-/// Causes.
+/// Cause of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// TLS on a port without it.
@@ -102,7 +102,8 @@ impl Rejects {
         self.counts.clone()
     }
 
-    /// Counts a connection that is turned away, and logs it, with those whose lines were left out.
+    /// Counts a connection that is turned away, and logs it, with the number of lines left out
+    /// before.
     pub(crate) fn note(&self, caller: Caller, cause: Cause, reason: &str) {
         self.counts.get_or_create(&cause.into()).inc();
         let mut allowance = self.lines[cause as usize]
@@ -119,7 +120,7 @@ impl Rejects {
     }
 }
 
-/// How many lines there may be.
+/// Allowance of log lines for one cause.
 #[derive(Debug)]
 struct Allowance {
     left: u32,

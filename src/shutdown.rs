@@ -8,16 +8,16 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-/// The least time from one close to the next, on average: few sessions are closed at once, and a
-/// herd of them so that it does not come back as one.
+/// Least time between two closes, on average: few sessions are closed at once, and many slowly, so
+/// that they do not all reconnect together.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The time over which the closes of a drain are spread, and what is not closed may go on.
+/// Time over which the closes of a drain are spread; sessions that are not closed go on meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) start: Instant,
     pub(crate) length: Duration,
-    /// The part of it that is enough for the closes.
+    /// The part of `length` that the closes take.
     pub(crate) spread: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Window {
         self.start + self.spread.mul_f64(share)
     }
 
-    /// The end of it.
+    /// Moment at which the window ends.
     pub(crate) fn end(&self) -> Instant {
         self.start + self.length
     }

@@ -1,4 +1,4 @@
-//! Turns: what a session, or a connection, may do before others have theirs.
+//! Turns: the work that a session, or a connection, may do before others have theirs.
 
 use std::pin::pin;
 use std::task::Context;
@@ -17,10 +17,10 @@ const FRAME: usize = 1 << 10;
 /// Work of a piece of a message that is made ready to be sent.
 const PIECE: usize = 64;
 
-/// What is left of a turn. Work is counted in bytes that are copied once: a message counts when it
-/// is read, and when it is dealt with.
+/// Rest of a turn. Work is counted in bytes that are copied once: a message counts when it is read,
+/// and again when it is handled.
 ///
-/// A count, and no clock: to ask for the time costs as much as a short message.
+/// Work is counted, and not time: to ask for the time costs as much as a short message.
 #[derive(Debug)]
 pub(crate) struct Turn {
     left: usize,
@@ -50,16 +50,16 @@ impl Turn {
         self.left = self.left.saturating_sub(work);
     }
 
-    /// Whether it has been long enough.
+    /// Whether the turn is used up.
     pub(crate) fn is_over(&self) -> bool {
         self.left == 0
     }
 }
 
-/// Has the task that is polled polled again, once others had their turn and sockets were asked what
-/// they have: to wake it at once would have neither.
+/// Wakes the current task after others have had their turn and the sockets have been polled: waking
+/// it directly would skip both.
 pub(crate) fn give_way(cx: &mut Context<'_>) {
-    // The first time, it is never ready.
+    // A first poll is never ready.
     let _ = pin!(yield_now()).poll(cx);
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn give_way(cx: &mut Context<'_>) {
 mod tests {
     use super::*;
 
-    /// How often `work` can be done in a turn.
+    /// Number of times that `work` can be done in a turn.
     fn times(work: impl Fn(&mut Turn)) -> usize {
         let mut turn = Turn::new();
         let mut times = 0;

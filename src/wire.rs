@@ -12,10 +12,10 @@ use tokio::time::sleep;
 
 use crate::moment::Moment;
 
-/// How a peer has ended a connection.
+/// End of a connection by its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hangup {
-    /// It sends no more, and may read still.
+    /// The peer sends no more, and may still read.
     HalfClosed,
     /// It is gone.
     Reset,
@@ -26,7 +26,7 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
     fn reset(self);
 
-    /// Has it reset when it is dropped, and not ended in order.
+    /// Makes a later drop reset the connection, and not end it in order.
     fn reset_on_drop(&self) {}
 
     /// Limits how long a peer may take nothing of what it was sent, once this is dropped.
@@ -53,10 +53,10 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     }
 }
 
-/// Time that a peer which has half-closed, and is owed nothing, may wait for the end.
+/// Longest time for which a peer that has half-closed, and is owed nothing, is kept.
 pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(5);
 
-/// How often a peer that has half-closed is looked at: it may reset the connection yet.
+/// Time between checks of a peer that has half-closed: it may still reset the connection.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// Waits until the peer of a connection that is not read has left: at once where it resets that, and

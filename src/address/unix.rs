@@ -8,11 +8,11 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::AddressError;
 
-/// What comes before the path.
+/// Prefix before the path.
 const PREFIX: &str = "unix:";
 
-/// Characters of a path that are written as `%` and two digits: a list of addresses ends one at a
-/// comma.
+/// Characters of a path that are percent-encoded; the comma is one because it separates addresses
+/// in a list.
 const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b',');
 
 /// A Unix domain socket to listen on: its file, and who may connect to it.
@@ -23,8 +23,8 @@ const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b',');
 pub struct UnixAddress {
     /// The path of the socket's file.
     pub path: PathBuf,
-    /// The permissions of the file, of which that to write is needed to connect; `None`: those that
-    /// the process's umask leaves.
+    /// Permissions of the file: clients need write permission to connect. `None` leaves them to the
+    /// process's umask.
     pub mode: Option<u32>,
     /// The name or the number of the file's group, looked up when the server binds; `None`: that of
     /// the process.
@@ -41,7 +41,7 @@ impl From<PathBuf> for UnixAddress {
     }
 }
 
-/// What follows `unix:`, if `text` begins with it.
+/// The part of `text` after `unix:`, if it begins with that.
 pub(crate) fn after_prefix(text: &str) -> Option<&str> {
     text.strip_prefix(PREFIX)
 }
@@ -65,7 +65,7 @@ pub(crate) fn parse_path(text: &str) -> Result<PathBuf, AddressError> {
     }
 }
 
-/// Reads what follows `unix:`.
+/// Reads the text after `unix:`.
 impl FromStr for UnixAddress {
     type Err = AddressError;
 
@@ -83,7 +83,7 @@ impl FromStr for UnixAddress {
 }
 
 impl UnixAddress {
-    /// Takes in one of the parts that follow the question mark.
+    /// Sets the mode or the group from one of the parts after the question mark.
     fn admit(&mut self, part: &str) -> Result<(), AddressError> {
         match part.split_once('=') {
             Some(("mode", mode)) if self.mode.is_none() => self.mode = Some(parse_mode(mode)?),
@@ -160,7 +160,7 @@ mod tests {
             let written = address.to_string();
             assert_eq!(parse(&written), Ok(address), "{text} shown as {written}");
         }
-        // A percent sign that begins no escape is one.
+        // A percent sign that begins no escape stands for itself.
         assert_eq!(
             parse("unix:100%.sock").unwrap().path,
             Path::new("100%.sock")

@@ -1,8 +1,8 @@
 //! Settings from the environment.
 //!
-//! A variable stands for its flag, as if it were the first on the command line. It stands for
-//! nothing where it is empty, where it says that a flag is off, and where the command line has the
-//! same setting or one that contradicts it: what is given there wins.
+//! A variable stands for its flag, as if it were the first on the command line. It has no effect if
+//! it is empty, if it says that a flag is off, or if the command line has the same setting or one
+//! that contradicts it: the command line wins.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 /// Arguments of one setting, which add up on the command line.
 const SAME_SETTING: [&str; 2] = ["listen", "addresses"];
 
-/// Where settings come from, if not from the defaults.
+/// Sources of the settings that are not defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sources {
     variables: Vec<Variable>,
@@ -69,12 +69,12 @@ fn without_variables(command: Command) -> Command {
         .mut_subcommands(without_variables)
 }
 
-/// The arguments of the command line alone. The short help, of `bare`, says nothing of variables;
-/// the long one is that of `command`.
+/// Parses the command line alone. The short help comes from `bare`, without variables; the long one
+/// from `command`.
 fn given(bare: &Command, command: &Command, args: &[OsString]) -> Result<ArgMatches, clap::Error> {
     let is_long = args.iter().any(|arg| arg == "--help" || arg == "help");
     match bare.clone().try_get_matches_from(args) {
-        // A variable may have what is missing.
+        // A variable may supply what is missing.
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
             let lenient = bare.clone().ignore_errors(true);
             lenient.try_get_matches_from(args)
@@ -86,8 +86,8 @@ fn given(bare: &Command, command: &Command, args: &[OsString]) -> Result<ArgMatc
     }
 }
 
-/// The arguments of `level` that have a variable, and its name. `command` is the whole one, which
-/// still knows them.
+/// Arguments of `level` that have a variable, each with the variable's name, which only the whole
+/// `command` still knows.
 fn names<'a>(command: &Command, level: &'a Command) -> Vec<(&'a Arg, OsString)> {
     let level_named = command.find_subcommand(level.get_name()).unwrap_or(command);
     let name = |arg: &Arg| {
@@ -173,7 +173,7 @@ impl Sources {
     }
 }
 
-/// Whether `given`, on the command line, leaves nothing for a variable of `other` to say.
+/// Whether `given` on the command line overrides a variable of `other`.
 fn excludes(level: &Command, given: &Arg, other: &Arg) -> bool {
     let is_setting = |arg: &Arg| SAME_SETTING.contains(&arg.get_id().as_str());
     let contradicts = |one: &Arg, other: &Arg| {
@@ -201,7 +201,7 @@ impl Variable {
     }
 }
 
-/// The flags that a value stands for: none if it says so.
+/// The flags that a value stands for: none if it says that the flag is off.
 fn flags(level: &Command, arg: &Arg, value: &OsStr) -> Result<Vec<OsString>, &'static str> {
     let flag = OsString::from(format!("--{}", arg.get_long().unwrap_or_default()));
     let is_path = arg.get_value_parser().type_id() == value_parser!(PathBuf).type_id();

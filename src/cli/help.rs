@@ -1,4 +1,4 @@
-//! What help says behind the flags.
+//! Text that help shows after the flags.
 
 use crate::scenario::Scenario;
 

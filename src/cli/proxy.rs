@@ -145,7 +145,8 @@ impl ProxyArgs {
         })
     }
 
-    /// Whoever names authorities means to have the upstream verified.
+    /// Returns the file of authorities. It is an error with an upstream that is not https, which
+    /// would not be verified.
     fn authorities(&self, sources: &Sources) -> Result<Option<PathBuf>, clap::Error> {
         let upstream = &self.upstream;
         let name = sources.name("upstream_ca", "--upstream-ca");

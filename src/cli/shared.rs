@@ -15,7 +15,7 @@ use crate::config::CertificateSource;
 /// All addresses to listen on: those of --listen, those without it, or else the default.
 ///
 /// # Errors
-/// When one is there twice.
+/// When one is given twice.
 pub(super) fn addresses(
     listed: Vec<Address>,
     bare: Vec<Address>,

@@ -15,7 +15,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// The largest message that a flag allows.
 const LARGEST_MESSAGE: ByteSize = ByteSize::gib(1);
 
-/// More connections than any machine has files for.
+/// Largest number of connections: more than any machine has files for.
 const MOST_CONNECTIONS: usize = 1_000_000_000;
 
 /// A duration, or `off`. (A plain `Option` would mean to clap that the flag may be left out.)

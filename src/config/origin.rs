@@ -104,20 +104,19 @@ fn serialize(text: &str) -> Option<String> {
     if origin.is_tuple() {
         return Some(origin.ascii_serialization());
     }
-    // Those of extensions and apps, which have schemes of their own, and of local files.
+    // Origins of extensions and apps, which have schemes of their own, and of local files.
     let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
     let port = url.port().map(|port| format!(":{port}"));
     let origin = format!("{scheme}://{host}{}", port.unwrap_or_default());
     (scheme == "file" || !host.is_empty()).then(|| origin.to_ascii_lowercase())
 }
 
-/// Whether `header`, the value of an `Origin` header, is the origin of this server's own page, of
-/// which the request's `host` says where it was had from. TLS may end at a proxy before this server,
-/// so that the scheme may be either.
+/// Whether `header`, the value of an `Origin` header, is the origin of this server's own page. The
+/// request's `host` says where the page was loaded from; the scheme may be either, because TLS may
+/// end at a proxy before this server.
 ///
-/// That both are the same is not enough: by DNS rebinding a foreign page can have its own name mean
-/// this server's address. So the host must be an address, or a name that only this server's owner
-/// can give it.
+/// Equality is not enough: by DNS rebinding a foreign page can make its own name mean this server's
+/// address. So the host must be an address, or a name that only this server's owner can give it.
 pub(crate) fn is_own(header: &str, host: &str, listen: &[Address]) -> bool {
     let Some((scheme @ ("http" | "https"), _)) = header.split_once("://") else {
         return false;

@@ -35,7 +35,7 @@ pub struct ProxyConfig {
     pub idle_timeout: Option<Duration>,
     /// Tunnels and requests at the same time; one more is refused with 503.
     pub max_connections: usize,
-    /// Time in which a client or the upstream takes nothing of what it is sent: it is given up.
+    /// Longest time for which a client or the upstream may take nothing of what it is sent.
     pub send_timeout: Duration,
     /// Time from accept, or from the last answer, until a request's head has arrived whole.
     pub handshake_timeout: Duration,
@@ -174,8 +174,8 @@ fn is_secure(scheme: &str) -> Result<bool, UpstreamError> {
     }
 }
 
-/// Refuses an authority that nobody could connect to. hyper takes any digits for a port, and would
-/// have the usual one for those that are none.
+/// Refuses an authority that nobody could connect to. hyper accepts any digits as a port, and uses
+/// the default port if they are out of range.
 fn check_authority(authority: &Authority) -> Result<(), UpstreamError> {
     let host = authority.host();
     let port = authority.as_str().strip_prefix(host).unwrap_or_default();
@@ -205,8 +205,8 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// The `Host` of the requests to an upstream: `client`, `upstream`, or a name. What the upstream's
-/// certificate must be for is its own name in any case.
+/// The `Host` of the requests to an upstream: `client`, `upstream`, or a name. The upstream's
+/// certificate must be for its own name in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum UpstreamHost {
     /// The host that the client has asked for.
@@ -214,7 +214,7 @@ pub enum UpstreamHost {
     Client,
     /// The upstream's own.
     Upstream,
-    /// This one.
+    /// This name.
     Name(Authority),
 }
 
@@ -250,13 +250,13 @@ pub struct UpstreamHostError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
-    /// It is no URL of a known kind, and no address.
+    /// The text is neither a URL of a known kind nor an address.
     #[error(
         "an upstream is a URL such as http://127.0.0.1:8002 or wss://host/base, or host:port, or a \
          port of this machine, or unix:PATH"
     )]
     NoUrl,
-    /// Its port is none that a server could have.
+    /// The port is not one that a server can have.
     #[error("the port must be a number from 1 to 65535")]
     BadPort,
     /// A URL with more than an upstream has.

@@ -37,8 +37,8 @@ impl Opening {
         }
     }
 
-    /// Puts the answer off, if that is asked for, but no longer than until the drain. Says whether
-    /// the peer still waits for it.
+    /// Delays the answer if the scenario asks for that, but no longer than until the drain. Returns
+    /// whether the peer still waits for it.
     async fn wait(&self, poll_hangup: impl FnMut(&mut Context<'_>) -> Poll<Hangup>) -> bool {
         let times = self.upgrade.handshake.scenario.steps();
         let time: Duration = times

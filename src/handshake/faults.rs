@@ -25,7 +25,7 @@ pub(crate) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Sce
 }
 
 impl Handshake {
-    /// Does to a good handshake what its scenario says.
+    /// Applies the scenario's faults to a good handshake.
     pub(crate) fn distorted(mut self) -> Result<Self, Refusal> {
         for step in self.scenario.steps() {
             match step {

@@ -1,16 +1,17 @@
-//! Where a chunked body ends (RFC 9112, section 7.1): hyper reads what is in it, and says what may be
-//! wrong with it.
+//! End of a chunked body (RFC 9112, section 7.1). Nothing else is checked here: hyper reads the
+//! body, and reports its errors.
 
-/// How far a chunked body has come.
+/// Position within a chunked body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Chunks {
-    /// Before a digit of a chunk's size, of which this much was read.
+    /// Before the first digit of a chunk's size; `Size` has what was read of the size.
     #[default]
     Begin,
     Size(u64),
     /// Behind the size, in the rest of its line.
     Line(u64),
-    /// So many bytes before the next size, the line's end behind the chunk among them.
+    /// Within a chunk, so many bytes before the next size: the line end after the data is counted
+    /// too.
     Data(u64),
     /// In the trailer, at the begin of a line or not.
     Trailer {
@@ -18,11 +19,11 @@ pub(super) enum Chunks {
     },
     /// Behind the end.
     Over,
-    /// In what is no chunked body: all that follows is for hyper to refuse.
+    /// In bytes that are not a chunked body: hyper gets all that follows, and refuses it.
     Broken,
 }
 
-/// What follows the data of a chunk.
+/// Length of the line end after the data of a chunk.
 const LINE_END: u64 = 2;
 
 impl Chunks {
@@ -30,7 +31,8 @@ impl Chunks {
         *self == Self::Over
     }
 
-    /// How many of `bytes`, which come next, belong to the body.
+    /// Advances over `bytes`, the next on the stream, and returns how many of them belong to the
+    /// body.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() && !self.is_over() {
@@ -86,7 +88,7 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// How many of these bytes belong to the body, when they come in pieces of this size.
+    /// Length of the body that `bytes` begin with, when they come in pieces of `piece` bytes.
     fn length(bytes: &[u8], piece: usize) -> Option<usize> {
         let mut chunks = Chunks::default();
         let taken = bytes.chunks(piece).map(|piece| chunks.advance(piece)).sum();

@@ -1,5 +1,5 @@
-//! A connection of HTTP/2 that leaves others their turn. h2 takes all frames that it can read, and
-//! they can be many: nine bytes make one.
+//! A connection of HTTP/2 that yields to others. h2 takes all frames that it can read, and they can
+//! be many: a frame may have only nine bytes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,10 +18,10 @@ const HEADER: usize = 9;
 /// Bytes of a frame's header that say how long its payload is.
 const LENGTH: usize = 3;
 
-/// Work that h2 has with a frame beyond that of a WebSocket frame, which may be in it.
+/// Work that h2 has with a frame, beside that for a WebSocket frame within it.
 const FRAME: usize = 3 << 10;
 
-/// A stream with a client's frames, which has nothing more to read when its turn is over.
+/// Stream of a client's frames, which reports nothing more to read once its turn is over.
 #[derive(Debug)]
 pub(super) struct Fair<S> {
     io: S,
@@ -29,14 +29,14 @@ pub(super) struct Fair<S> {
     frames: Frames,
 }
 
-/// Frames that pass by.
+/// Position within the frames of a stream.
 #[derive(Debug)]
 struct Frames {
-    /// Bytes of the payload at hand that have not passed.
+    /// Bytes of the current payload that are still to come.
     left: usize,
-    /// Bytes of the next header that have.
+    /// Bytes of the next header that have come.
     header: usize,
-    /// The length that these say.
+    /// Length of the payload, from the bytes of the header.
     length: usize,
 }
 
@@ -55,7 +55,7 @@ impl<S> Fair<S> {
 }
 
 impl Frames {
-    /// Lets `bytes` pass, and says how many frames begin in them.
+    /// Advances over `bytes`, and returns how many frames begin in them.
     fn pass(&mut self, mut bytes: &[u8]) -> usize {
         let mut begun = 0;
         loop {
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client sends: its preface, and empty frames of DATA.
+    /// Bytes that a client sends: its preface, and empty frames of DATA.
     fn client(frames: usize) -> Vec<u8> {
         let frame = [0, 0, 0, 0, 0, 0, 0, 0, 1];
         [vec![b'p'; PREFACE], frame.repeat(frames)].concat()

@@ -13,33 +13,33 @@ use super::preface::HTTP_1_1_REQUIRED;
 use crate::handshake::Refusal;
 use crate::reject::Cause;
 
-/// Most bytes of a head that are read. Twice what a request may have, which is then answered with a
-/// sentence that says so.
+/// Most bytes of a head that are read: twice the limit of a request, so that a head above the limit
+/// still gets an answer that says so.
 pub(super) const READ_LIMIT: usize = 32 << 10;
 
 /// Most header lines that are parsed: as many as hyper parses.
 const LINES: usize = 100;
 
-/// What HTTP/2 begins with (RFC 9113, section 3.4).
+/// Bytes that HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// What the binary form of the PROXY protocol begins with.
+/// Bytes that the binary form of the PROXY protocol begins with.
 const PROXY_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Bytes of a target that are sent as they are by some clients, and that no URI may have.
+/// Bytes that some clients leave unencoded in a target, though no URI may have them.
 const UNENCODED: &[u8] = b"\"<>`";
 
 /// A head that came whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The bytes of it.
+    /// Number of its bytes.
     pub(super) length: usize,
     /// The head with its target encoded, where it has bytes that no URI may have.
     pub(super) encoded: Option<Vec<u8>>,
     pub(super) behind: Behind,
 }
 
-/// What follows.
+/// Data that comes next on the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Behind {
     /// The next head.
@@ -51,7 +51,8 @@ pub(super) enum Behind {
 }
 
 impl Behind {
-    /// How many of `bytes`, which come next, belong to the body. Behind the last of them is a head.
+    /// Advances over `bytes`, the next on the stream, and returns how many of them belong to the
+    /// body. The next head follows the body.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> usize {
         let (taken, is_over) = match self {
             Self::Head => (0, true),
@@ -96,7 +97,7 @@ impl Reject {
         Self::new(Cause::BadRequest, StatusCode::BAD_REQUEST, sentence)
     }
 
-    /// Something else than TLS, where that is spoken: `read` is what came of it.
+    /// Rejects something other than TLS on a port that speaks TLS; `read` is what has come of it.
     pub(crate) fn no_tls(read: &[u8]) -> Self {
         match parse(read) {
             Err(reject) if matches!(reject.cause, Cause::ProxyProtocol | Cause::Http2) => {
@@ -121,7 +122,7 @@ impl Reject {
         }
     }
 
-    /// A head that ends before it is whole.
+    /// Rejects a head that ends before it is complete.
     pub(super) fn cut_off() -> Self {
         Self::bad_request("The request ends within its head: an empty line is missing.")
     }
@@ -132,7 +133,7 @@ impl Reject {
     }
 }
 
-/// Whether there is no need to read more to know what `read` is.
+/// Whether `read` is enough to tell what it is.
 pub(crate) fn is_clear(read: &[u8]) -> bool {
     !matches!(parse(read), Ok(None))
 }
@@ -174,7 +175,7 @@ fn host(read: &[u8]) -> Option<&str> {
     std::str::from_utf8(host).ok()
 }
 
-/// What follows a head with these lines (RFC 9112, section 6.3).
+/// Determines what follows a head with these lines (RFC 9112, section 6.3).
 fn behind(lines: &[Header<'_>], is_old: bool) -> Result<Behind, Reject> {
     let mut length = None;
     let mut is_chunked = None;
@@ -206,7 +207,7 @@ fn behind(lines: &[Header<'_>], is_old: bool) -> Result<Behind, Reject> {
     }
 }
 
-/// A number in decimal digits alone; of those up to 2^64, hyper takes all but the last two.
+/// A number in decimal digits alone. hyper refuses the few largest of 64 bits.
 fn number(digits: &[u8]) -> Option<u64> {
     let digits = digits.trim_ascii();
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -216,7 +217,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     (number < u64::MAX - 2).then_some(number)
 }
 
-/// The head with its target encoded, if it must be (RFC 9112, section 3.2, lets be lenient). Python's
+/// The head with its target encoded, if it must be: RFC 9112, section 3.2, allows that. Python's
 /// websockets sends a query as it is given, and curl a path.
 fn encoded(head: &[u8], target: &str) -> Result<Option<Vec<u8>>, Reject> {
     if target.parse::<Uri>().is_ok() {
@@ -273,7 +274,7 @@ fn diagnose(read: &[u8], error: Error) -> Reject {
     }
 }
 
-/// Protocols that are taken to the wrong port, by what they begin with.
+/// Protocols that clients send to the wrong port, by their first bytes.
 const PROTOCOLS: [(&[u8], &str); 12] = [
     (b"SSH-", "SSH"),
     (b"EHLO ", "SMTP"),
@@ -361,7 +362,7 @@ fn in_lines(read: &[u8], error: Error) -> Reject {
         .filter(|end| read[end - 1] == b'\n')
         .chain([read.len()])
         .collect();
-    // The first line with which it cannot be parsed any more.
+    // The first line that keeps the head from being parsed.
     let bad = ends.partition_point(|end| {
         let mut lines = [httparse::EMPTY_HEADER; LINES];
         httparse::Request::new(&mut lines)

@@ -28,7 +28,7 @@ use crate::deadline::GRACE;
 use crate::listen::Caller;
 use crate::shutdown::Drain;
 
-/// How far a connection's requests have come, for its deadline and its stream to know.
+/// Progress of a connection's requests, shared by its deadline and its stream.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress(Arc<Steps>);
 
@@ -94,8 +94,8 @@ pub(crate) enum Ended {
 }
 
 /// Answers the requests on `stream` until one of them is accepted for an upgrade, or it ends, or is
-/// handed over. A head that does not arrive in time ends it, and so do one that is bad, which is
-/// answered with what is wrong with it, and an answer that is not taken.
+/// handed over. It also ends on a late head, on a bad one, which is answered with what is wrong
+/// with it, and on an answer that the client does not take.
 pub(crate) async fn serve<S, V, B>(
     stream: Rewound<S>,
     service: V,
@@ -181,7 +181,7 @@ where
     };
     Remains {
         stream,
-        // Copied, for as it is it would keep hyper's whole buffer alive.
+        // Copied, because a slice would keep hyper's whole buffer alive.
         early: [&parts.read_buf[..], &unread, &rewound].concat(),
         ended,
     }
@@ -199,7 +199,7 @@ where
         stream.write_all(&answer).await?;
         stream.flush().await
     };
-    // An answer that is not taken is as good as none.
+    // Nothing more can be done for a client that does not take the answer.
     let _ = timeout(terms.patience, sent).await;
 }
 

@@ -1,5 +1,5 @@
-//! A client's stream as hyper reads it: head by head, each of which was found good before, with the
-//! client's end of it held back for as long as an answer is owed.
+//! A client's stream as hyper reads it: one head at a time, each checked before, and with the
+//! client's end held back while an answer is owed.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::{self, MaybeUninit};
@@ -21,36 +21,37 @@ const PIECE: usize = 4 << 10;
 /// Silence that an answer may keep towards a client that has ended its side.
 const HALF_CLOSED: Duration = Duration::from_secs(60);
 
-/// The stream of a client, of which hyper gets one request at a time.
+/// Stream of a client that gives hyper one request at a time.
 ///
-/// What comes while a request is being answered is kept for the next head, so that a connection that
-/// is reset is seen then too. hyper would take the end of the client's side for the end of all
-/// (RFC 9112, section 9.6, has it that the answer is owed), or with `half_close` would not look.
+/// Bytes that come while a request is being answered are read and kept for the next head, because
+/// reading shows a reset. hyper would take the end of the client's side for the end of the
+/// connection (by RFC 9112, section 9.6, the answer is still owed), or with `half_close` would not
+/// watch for it.
 #[derive(Debug)]
 pub(super) struct Inbound<S> {
     stream: S,
     progress: Progress,
-    /// Read, and not handed on.
+    /// Bytes that were read and not handed on.
     input: Vec<u8>,
-    /// What is handed on before anything else.
+    /// Checked bytes, which hyper gets before anything else.
     cleared: Bytes,
     behind: Behind,
-    /// Whether more of the head may have made it whole, or bad.
+    /// Whether new bytes may have made the head complete, or bad.
     is_news: bool,
     has_ended: bool,
     /// Whether hyper may still have an answer, or some of it, to write.
     is_unflushed: bool,
-    /// Whether something was read ahead, which is to be handed on behind the answer.
+    /// Whether something was read ahead, which is handed on after the answer.
     is_waiting: bool,
     reject: Option<Box<Reject>>,
     /// While an answer is owed to a client that has ended its side, and makes no progress.
     silence: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is left of a client's stream.
+/// Parts of an [`Inbound`] that remain once hyper is done with it.
 pub(super) struct Left<S> {
     pub(super) stream: S,
-    /// What was read of it, and not handed on.
+    /// Bytes that were read and not handed on.
     pub(super) unread: Vec<u8>,
     /// The head that ended it, if one did.
     pub(super) reject: Option<Box<Reject>>,
@@ -96,7 +97,7 @@ impl<S> Inbound<S> {
         }
     }
 
-    /// Clears what was read of a body.
+    /// Clears bytes of a body for hyper to read.
     fn clear_body(&mut self) {
         let length = self.behind.advance(&self.input);
         self.clear(length);
@@ -108,7 +109,7 @@ impl<S> Inbound<S> {
         self.is_news = true;
     }
 
-    /// Clears the next head, if it is whole and good. One that is bad ends it all.
+    /// Clears the next head for hyper, if it is complete and good. A bad one ends the stream.
     fn clear_head(&mut self) {
         if !mem::take(&mut self.is_news) {
             return;
@@ -148,26 +149,26 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         let room = READ_LIMIT.saturating_sub(self.input.len()).min(PIECE);
         let mut read = ReadBuf::uninit(&mut space[..room]);
         match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
-            // The end of TCP without that of TLS: a head says by itself whether it is whole.
+            // TCP ended without a TLS close: no harm, because a head shows whether it is complete.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
             result => result?,
         }
         let read = read.filled();
         self.has_ended = read.is_empty();
-        // With every byte of a slow head it would be parsed again.
+        // Otherwise every byte of a slow head would have it parsed again.
         self.is_news |= self.input.is_empty() || read.contains(&b'\n');
         self.input.extend_from_slice(read);
         self.is_news |= self.input.len() == READ_LIMIT;
         Poll::Ready(Ok(!read.is_empty()))
     }
 
-    /// Reads ahead while an answer is owed, for a reset to be seen.
+    /// Reads ahead while an answer is owed, so that a reset is seen.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.has_ended && self.input.len() < READ_LIMIT {
             self.is_waiting = !self.input.is_empty();
             ready!(self.poll_fill(cx))?;
         }
-        // There is nothing more to read that would wake hyper behind its answer.
+        // Nothing more is read, so nothing else would wake hyper after its answer.
         self.is_waiting = true;
         match self.has_ended {
             true => self.poll_silence(cx),
@@ -204,7 +205,7 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads some of a body, and keeps what is behind it.
+    /// Reads some of a body, and keeps the bytes after it.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -263,7 +264,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         self.is_unflushed = false;
         if self.is_waiting && !self.owes() {
             self.is_waiting = false;
-            // A client may have sent requests without end.
+            // A client may send requests without end.
             turn::give_way(cx);
         }
         Poll::Ready(Ok(()))

@@ -7,7 +7,7 @@
 //! | `GET /`, unless `/` is a path of `--path` | 200, the page |
 //! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown |
 //! | `GET /metrics` | 200, Prometheus text |
-//! | `GET` anywhere, for the page's sake and where there is one | 200, the [`verdict`] on such an upgrade |
+//! | `GET` anywhere that accepts the verdict's media type, if there is a page | 200, the [`verdict`] on such an upgrade |
 //! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
 //! | another method on one of these | 405 |
 //! | anything else | 404 that says how to connect |
@@ -21,13 +21,13 @@
 //! | [`whole`] | HTTP/1.1 without hyper, where the first head came whole and is an upgrade |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
-//! | [`fair`] | a connection that leaves others their turn |
+//! | [`fair`] | a connection that yields to others |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`portrait`] | what the server saw of a request |
-//! | [`redact`] | secrets of a request, so that they can be compared and not be used |
+//! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
-//! | [`verdict`] | what an upgrade would be answered, for the page |
+//! | [`verdict`] | the answer that an upgrade would get, for the page |
 
 mod chunks;
 pub(crate) mod exchange;
@@ -78,13 +78,13 @@ pub(crate) struct Terms {
     pub(crate) patience: Duration,
     /// Whether requests of HTTP/1.1 keep their headers' names as they were written.
     pub(crate) preserves_case: bool,
-    /// Where it is noted that the connection is turned away.
+    /// Counts of the connections that were turned away.
     pub(crate) rejects: Arc<Rejects>,
 }
 
 impl Terms {
-    /// Notes that the client has left without a request, which over TLS is how some take leave of a
-    /// certificate that they do not trust.
+    /// Notes that the client has left without a request: over TLS, some clients do so when they do
+    /// not trust the certificate.
     fn note_silence(&self) {
         if self.caller.tls.is_some() {
             let reason = "The client left after the TLS handshake, without a request: does it trust \
@@ -180,8 +180,8 @@ impl Routes {
         Ok(Reply::Session(upgrade.handshake.response(), upgrade))
     }
 
-    /// Answers a request that [asks for a session](handshake::is_asked_for), as far as it depends on
-    /// nothing else.
+    /// Answers a request that [asks for a session](handshake::is_asked_for), as far as the request
+    /// alone decides it.
     fn negotiate<B>(&self, request: &Request<B>) -> Result<Handshake, Refusal> {
         handshake::answer(request, &self.config)
     }
@@ -250,7 +250,7 @@ impl Routes {
         }
     }
 
-    /// Whether `/` is not for WebSockets alone.
+    /// Whether `/` serves the page.
     fn has_page(&self) -> bool {
         self.config.paths.is_empty() || !handshake::is_upgrade_path("/", &self.config)
     }

@@ -11,7 +11,7 @@ use crate::listen::{Caller, Http};
 use crate::platform;
 
 /// The portrait, in JSON. Header lines are in their order, but those of the same name stand
-/// together; names are in lower case, what of a value is not UTF-8 is replaced, and
+/// together; names are in lower case, bytes of a value that are not UTF-8 are replaced, and
 /// [secrets](redact) are redacted.
 pub(super) fn portrait<B>(request: &Request<B>, handshake: &Handshake, caller: Caller) -> String {
     let headers = request.headers();

@@ -1,8 +1,8 @@
-//! Secrets of a request, shown so that they can be compared and not be used.
+//! Redaction of a request's secrets: they can be compared, and not be used.
 //!
 //! A page's script cannot read the cookies and credentials that a browser or a gateway adds to its
-//! request: it must not learn them from here. What it has chosen itself, as the URL and the
-//! subprotocols, is none.
+//! request, so it must not learn them from here. The URL and the subprotocols are no secrets to it:
+//! it has chosen them itself.
 
 use std::sync::LazyLock;
 
@@ -27,11 +27,10 @@ const SECRET: [&str; 11] = [
 /// Schemes of credentials (RFC 9110, section 11.1), which are no secret.
 const SCHEMES: [&str; 5] = ["Basic", "Bearer", "Digest", "Negotiate", "NTLM"];
 
-/// Parts of what subprotocols are called that carry a token, and how a JSON Web Token begins.
+/// Parts of the names of subprotocols that carry a token, and the beginning of a JSON Web Token.
 const BEARERS: [&str; 4] = ["bearer", "token", "authorization", "eyj"];
 
-/// A key of this process alone: with one that is known, a weak password could be guessed from its
-/// hash.
+/// Key of this process alone: with a known key, a weak password could be guessed from its hash.
 static KEY: LazyLock<Key> = LazyLock::new(|| Key::new(HMAC_SHA256, &rand::random::<[u8; 32]>()));
 
 /// Whether the values of this header are secrets.
@@ -57,8 +56,8 @@ pub(super) fn redacted(value: &[u8]) -> String {
     format!("{scheme}[redacted: {} bytes, hash {hash}]", value.len())
 }
 
-/// A subprotocol as the log may have it: some clients send a token as one, for browsers let them
-/// send no header.
+/// A subprotocol as the log may show it: some clients send a token as one, because browsers let
+/// pages set no header.
 pub(crate) fn loggable(subprotocol: &str) -> String {
     let lower = subprotocol.to_ascii_lowercase();
     match BEARERS.iter().any(|part| lower.contains(part)) {

@@ -31,20 +31,20 @@ impl Http2Stream {
     }
 }
 
-/// What the peer sends on a stream.
+/// Receiving side of a stream.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     stream: RecvStream,
     data: Data,
 }
 
-/// What has come and is not read. The peer may send no more of it than a window.
+/// Data that has come and is not read. The peer may send no more of it than a window.
 #[derive(Debug)]
 #[expect(clippy::box_collection, reason = "every stream would have room for it")]
 enum Data {
-    /// What is left of the DATA frame at hand.
+    /// Rest of the current DATA frame.
     Frame(Bytes),
-    /// What came while the stream was watched for its end.
+    /// Data that came while the stream was watched for its end.
     Frames(Box<VecDeque<Bytes>>),
 }
 
@@ -95,7 +95,7 @@ impl Data {
         }
     }
 
-    /// The first that is not empty.
+    /// The first piece that is not empty.
     fn front(&mut self) -> Option<&mut Bytes> {
         match self {
             Self::Frame(data) => Some(data).filter(|data| !data.is_empty()),
@@ -132,7 +132,7 @@ impl Transport for Http2Stream {
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
-        // It tells of an error of the connection too.
+        // It reports an error of the connection too.
         if self.send.poll_reset(cx).is_ready() {
             return Poll::Ready(Hangup::Reset);
         }

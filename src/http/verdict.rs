@@ -1,8 +1,8 @@
-//! The verdict on a handshake: what an upgrade with a URL would be answered. Browsers tell a page
-//! nothing of a WebSocket that was refused, so the [page](super::page) asks for it.
+//! The verdict on a handshake: the answer that an upgrade with a URL would get. Browsers tell a
+//! page nothing of a WebSocket that was refused, so the [page](super::page) asks for it.
 //!
-//! It is a second representation of each URL, chosen by `Accept` (RFC 9110, section 12.5.1): a path of
-//! its own could stand where a proxy in front, or a user of `--path`, has something else.
+//! It is a second representation of each URL, chosen by `Accept` (RFC 9110, section 12.5.1): a path
+//! of its own could collide with one of a proxy in front, or of `--path`.
 
 use h2::ext::Protocol;
 use hyper::header::{
@@ -16,13 +16,13 @@ use super::{Answer, Upgrade};
 use crate::config::{ServerConfig, Subprotocol};
 use crate::handshake::{self, Handshake, Refusal};
 
-/// What a client accepts that wants the verdict and nothing else.
+/// Media type that a client accepts if it wants the verdict and nothing else.
 const MEDIA_TYPE: &str = "application/vnd.echobeat.verdict+json";
 
 /// The subprotocols that the upgrade would offer: browsers let no page set the header itself.
 const OFFERS: HeaderName = HeaderName::from_static("echobeat-subprotocols");
 
-/// Any key will do.
+/// Key of the upgrade: any will do.
 const KEY: HeaderValue = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
 
 /// Whether a plain request is for the verdict on its URL.

@@ -1,5 +1,5 @@
-//! Log lines on their way to stderr: one thread writes them, and no other waits for it, for nobody
-//! may read them.
+//! Log lines on their way to stderr. One thread writes them, and no other waits for it, because
+//! stderr may have no reader.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem;
@@ -24,9 +24,9 @@ pub(super) static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// There is something to write.
+    /// Notified when there is something to write.
     filled: Condvar,
-    /// All that was to be written has been.
+    /// Notified when all has been written.
     written: Condvar,
 }
 
@@ -50,7 +50,7 @@ impl State {
         DROPPED.inc();
     }
 
-    /// Whether there is nothing to write, be it a report.
+    /// Whether there is nothing to write, not even a report.
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && (self.dropped == 0 || self.is_failing)
     }
@@ -90,13 +90,13 @@ impl Queue {
         }
     }
 
-    /// Writes to `sink` what comes, for ever.
+    /// Writes lines to `sink` as they come, and never returns.
     pub(super) fn run(&self, sink: impl Write) -> ! {
         let mut sink = Sink::new(sink);
         loop {
             let (lines, dropped) = self.take();
             if dropped > 0 {
-                // Behind the lines that waited when the queue was full.
+                // After the lines that waited when the queue was full.
                 warn!(
                     lines = dropped,
                     "log lines were dropped: stderr did not take them in time"
@@ -129,7 +129,7 @@ impl Queue {
         (mem::take(&mut state.waiting), dropped)
     }
 
-    /// Notes what became of a line.
+    /// Records the outcome of a line.
     fn note(&self, fate: Fate) {
         let mut state = self.state();
         state.is_failing = fate != Fate::Written;
@@ -153,7 +153,7 @@ impl Queue {
     }
 }
 
-/// What became of a line.
+/// Outcome of writing a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Written,
@@ -202,7 +202,7 @@ impl<W: Write> Sink<W> {
                 Ok(0) => break,
                 Ok(more) => written += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Another program may have made what both write to non-blocking.
+                // Another program that shares the sink may have made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
                 Err(_lost) => break,
             }
@@ -211,7 +211,7 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// Writes to a queue. What it is given at once is a line, or several that belong together.
+/// Writer to a queue. Each write is one line, or several that belong together.
 pub(super) struct Line(pub(super) &'static Queue);
 
 impl Write for Line {

@@ -28,7 +28,7 @@ pub(crate) async fn connect_local(path: &Path) -> io::Result<LocalStream> {
     UnixStream::connect(path).await
 }
 
-/// Waits for the first bytes, which stay to be read.
+/// Waits for the first bytes, and leaves them to be read.
 pub(crate) async fn peek_local(stream: &LocalStream, buf: &mut [u8]) -> io::Result<usize> {
     let mut peek = || Ok(net::recv(stream, &mut *buf, RecvFlags::PEEK)?.0);
     stream.async_io(Interest::READABLE, &mut peek).await
@@ -40,9 +40,8 @@ pub(crate) fn host_name() -> Option<String> {
     Some(name.nodename().to_string_lossy().into_owned())
 }
 
-/// The number of a group, which is named or is a number already, as `chown` has it. The system's own
-/// lookup finds the groups of LDAP and the like, which `/etc/group` does not have, and may take
-/// its time for it.
+/// Number of a group that is given by name or by number, as for `chown`. The system's lookup also
+/// finds groups that `/etc/group` does not have, such as those of LDAP, and may take long.
 ///
 /// # Errors
 /// When there is no such group.
@@ -146,16 +145,16 @@ pub(crate) struct LocalListener {
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    /// Device and inode, so that no other's file is removed.
+    /// Device and inode, so that another process's file is not removed.
     identity: (u64, u64),
 }
 
-/// Connections that wait until they are accepted, as tokio has it.
+/// Most connections that wait to be accepted: tokio's default.
 const BACKLOG: i32 = 1024;
 
 impl LocalListener {
-    /// Binds to `path`, and takes the place of a socket file there that nobody listens on. The file
-    /// gets this mode and group, or those that it has from the process.
+    /// Binds to `path`, in place of a socket file that nobody listens on. The file gets this mode
+    /// and group; without them it keeps those that the process gives it.
     pub(crate) fn bind(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<Self> {
         remove_stale(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -163,7 +162,7 @@ impl LocalListener {
         socket.bind(&SockAddr::unix(path)?)?;
         let file = SocketFile::of(path)?;
         file.admit(mode, group)?;
-        // Nobody could connect until now, with whatever rights the file had at first.
+        // Clients may connect only now: the file's first permissions may have been too wide.
         socket.listen(BACKLOG)?;
         Ok(Self {
             listener: UnixListener::from_std(socket.into())?,
@@ -186,8 +185,8 @@ impl SocketFile {
         })
     }
 
-    /// Sets who may connect: whoever may write to the file. The group comes first, for the mode is
-    /// meant for it.
+    /// Sets the group and the mode of the file: who may write to it may connect. The group comes
+    /// first, because the mode is meant for it.
     fn admit(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
         if let Some(group) = group {
             let given = chown(&self.path, None, Some(group));
@@ -244,7 +243,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Connects, and does not wait where the backlog is full.
+/// Connects, without waiting if the backlog is full.
 fn connect_at_once(path: &Path) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

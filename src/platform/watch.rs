@@ -1,4 +1,4 @@
-//! Sockets whose end shows though nothing is read from them.
+//! Sockets whose end is noticed although nothing is read from them.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -10,8 +10,8 @@ pub(crate) trait Watch {
     /// The state of its read side, once there is any.
     fn state(&self) -> Option<Ready>;
 
-    /// Waits for another state. What waits to be read counts for nothing from then on, and is to be
-    /// had from [`read_now`](Self::read_now) alone.
+    /// Waits for another state. Bytes that are already there no longer count as readiness: only
+    /// [`read_now`](Self::read_now) gets them.
     fn poll_change(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Reads what is there.
@@ -37,7 +37,7 @@ macro_rules! watch {
                 &self,
                 cx: &mut std::task::Context<'_>,
             ) -> std::task::Poll<std::io::Result<()>> {
-                // Says that there is nothing more to read, and so waits for the kernel's next word.
+                // Clears the readiness, so that the kernel's next event is waited for.
                 let nothing = || Err::<(), _>(std::io::ErrorKind::WouldBlock.into());
                 let _ = self.try_io(tokio::io::Interest::READABLE, nothing);
                 self.poll_read_ready(cx)

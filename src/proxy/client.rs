@@ -43,8 +43,8 @@ impl Requester {
         Self { kept, fresh }
     }
 
-    /// Sends a request, and once more if the upstream has closed a connection that was used before
-    /// rather than answer on it, and it does no harm to ask twice (RFC 9110, section 9.2.2).
+    /// Sends a request. It is sent again if the upstream closed a reused connection without an
+    /// answer, and if it is safe to repeat (RFC 9110, section 9.2.2).
     pub(super) async fn send(
         &self,
         mut request: Request<Upload>,
@@ -56,7 +56,7 @@ impl Requester {
                 if response.version() < Version::HTTP_11
                     && let Some(connection) = &*connection.connection_metadata()
                 {
-                    // hyper would go on with HTTP/1.0, which has no chunks.
+                    // hyper would keep using HTTP/1.0, which has no chunks.
                     connection.poison();
                 }
                 return Ok(response);
@@ -73,7 +73,7 @@ impl Requester {
     }
 }
 
-/// Whether a request failed on a connection that had been good for another, and nothing came back.
+/// Whether a request failed without any answer on a connection that had answered another.
 fn is_stale(error: &legacy::Error) -> bool {
     let mut extras = hyper::http::Extensions::new();
     if let Some(connected) = error.connect_info() {
@@ -109,7 +109,7 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-/// What has gone over a connection.
+/// Record of the reads and writes on a connection.
 #[derive(Debug, Clone, Default)]
 struct Trace(Arc<Passed>);
 
@@ -139,7 +139,7 @@ impl Trace {
     }
 }
 
-/// A connection that leaves a trace.
+/// A connection that records its [`Trace`].
 #[derive(Debug)]
 struct Traced {
     stream: Patient<MaybeTls>,
@@ -148,8 +148,7 @@ struct Traced {
 }
 
 impl Drop for Traced {
-    /// A request that is given up may leave something that nobody reads, which the kernel is not to
-    /// keep for longer.
+    /// Limits the time for which the kernel keeps unsent bytes of a request that was given up.
     fn drop(&mut self) {
         self.stream.get_ref().linger_at_most(self.send_timeout);
     }

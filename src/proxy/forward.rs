@@ -112,8 +112,8 @@ impl Forwarder {
         self.places.taken()
     }
 
-    /// Forwards a request of `caller`, and returns what the upstream answers; what it says before goes
-    /// to `interims`. If it accepts an upgrade, the stream that it came over is to become a tunnel.
+    /// Forwards a request of `caller`, and returns the upstream's answer; interim responses go to
+    /// `interims`. If the upstream accepts an upgrade, its stream is to become a tunnel.
     pub(super) async fn forward<B>(
         &self,
         mut request: Request<B>,
@@ -176,7 +176,7 @@ impl Forwarder {
         }
         self.rewrite_response(&mut response)?;
         if !upload.is_over() {
-            // The client may send the rest, or not (RFC 9110, section 10.1.1).
+            // The client may send the rest of the body, or not (RFC 9110, section 10.1.1).
             close_after(&mut response);
         }
         Ok(response.map(|body| held(body, place)))
@@ -267,8 +267,8 @@ impl Forwarder {
         Ok(request)
     }
 
-    /// Makes the upstream's response that to the client, in this proxy's version of HTTP (RFC 9110,
-    /// section 6.2).
+    /// Turns the upstream's response into that to the client, in this proxy's version of HTTP (RFC
+    /// 9110, section 6.2).
     fn rewrite_response<B>(&self, response: &mut Response<B>) -> Result<(), Failure> {
         framing::check_response(response.headers_mut())?;
         let (status, version) = (response.status(), response.version());
@@ -330,7 +330,8 @@ fn accepts(answer: &Response<()>, accept: &str) -> bool {
         && keys.next().is_none()
 }
 
-/// Why there is no answer in time. A client that is expected to wait for a 100 is not late.
+/// Fault for an answer that is late. A client that is expected to wait for a 100 is not late
+/// itself.
 fn late(upload: &Upload, may_wait: bool) -> Fault {
     if !upload.is_awaited() || may_wait && upload.frames() == 0 {
         return Failure::LateAnswer.into();
@@ -339,7 +340,7 @@ fn late(upload: &Upload, may_wait: bool) -> Fault {
     Refusal::new(StatusCode::REQUEST_TIMEOUT, sentence).into()
 }
 
-/// Whose fault an error is: the client's, whose body is broken, or the upstream's.
+/// Tells whose fault an error is: the client's, whose body is broken, or the upstream's.
 fn fault_of(error: legacy::Error) -> Fault {
     if let Some(cause) = upload::broken_upload(&error) {
         let sentence = format!("The request's body is broken: {cause}.");

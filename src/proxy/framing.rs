@@ -1,5 +1,5 @@
-//! The length of bodies (RFC 9112, section 6): pure functions. Where two could read one message
-//! differently, it goes no further.
+//! The length of bodies (RFC 9112, section 6): pure functions. A message that two recipients could
+//! read differently is refused.
 
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, StatusCode};
@@ -32,8 +32,8 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Says how long a request's body is, after the headers for one hop are gone. hyper sends none with
-/// GET and HEAD unless it is told.
+/// Declares the length of a request's body, once the hop-by-hop headers are removed. hyper sends no
+/// body with GET and HEAD unless its length is declared.
 pub(super) fn frame_request(method: &Method, has_body: bool, headers: &mut HeaderMap) {
     if headers.contains_key(CONTENT_LENGTH) {
         return;
@@ -46,13 +46,12 @@ pub(super) fn frame_request(method: &Method, has_body: bool, headers: &mut Heade
     }
 }
 
-/// Makes the length of a response one that every client reads alike, and refuses a coding that was
-/// not asked for.
+/// Makes the length of a response unambiguous, and refuses a coding that was not asked for.
 pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), Failure> {
     match elements(headers, &TRANSFER_ENCODING)[..] {
         [] => {}
         [only] if is_chunked(only) => {
-            // It counts for nothing (RFC 9112, section 6.3).
+            // Transfer-Encoding overrides it (RFC 9112, section 6.3).
             headers.remove(CONTENT_LENGTH);
         }
         _ => return Err(Failure::broken("a transfer coding that nobody asked for")),
@@ -78,7 +77,7 @@ fn unite_lengths(headers: &mut HeaderMap) -> Result<(), NoLength> {
     Ok(())
 }
 
-/// The elements of a comma-separated list, over all its lines. What is no text is the empty one.
+/// The elements of a comma-separated list, over all its lines. One that is not text is empty.
 fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let lines = headers.get_all(name).iter();
     lines

@@ -40,7 +40,7 @@ impl Front {
         }
     }
 
-    /// Answers a request, be it in place of the upstream. What that says before it answers goes to
+    /// Answers a request, with the upstream's answer or in its place. Interim responses go to
     /// `interims`.
     pub(super) async fn answer<B>(
         &self,
@@ -62,7 +62,7 @@ impl Front {
         (answer.map(|body| self.watched(body, method, path)), switch)
     }
 
-    /// The body of an answer, whose failure has its line in the log.
+    /// Body of an answer that logs its own failure.
     fn watched(&self, body: Forwarded, method: Method, path: String) -> Forwarded {
         let (span, upstream) = (self.caller.span(), self.config().upstream.clone());
         body.map_err(move |error| {

@@ -60,7 +60,7 @@ pub(super) struct Asked<'a> {
 
 /// Makes the headers of a client's request those of the request to the upstream.
 pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &Hop) {
-    // Without a user, which is for no Host (RFC 9110, section 4.2.4).
+    // Without user information, which Host may not have (RFC 9110, section 4.2.4).
     let target = asked.authority.map(|authority| authority.as_str());
     let target = target.and_then(|target| value(target.rsplit('@').next()?));
     let host = target.or_else(|| headers.get(HOST).cloned());
@@ -72,7 +72,7 @@ pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &
         headers.insert(CONNECTION, HeaderValue::from_static("TE"));
     }
     if asked.version < Version::HTTP_11 {
-        // It could not be told (RFC 9110, section 10.1.1).
+        // A client of HTTP/1.0 could not be sent a 100 (RFC 9110, section 10.1.1).
         headers.remove(EXPECT);
     }
     join_cookies(headers);

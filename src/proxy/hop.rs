@@ -1,4 +1,4 @@
-//! The proxy, as one hop of a message's way: its names, and the requests that it sends nowhere.
+//! The proxy as one hop of a message: its names, and the requests that it refuses to forward.
 
 use hyper::header::{HOST, HeaderMap, HeaderValue, VIA};
 use hyper::http::uri::Authority;
@@ -7,12 +7,12 @@ use hyper::{StatusCode, Version};
 use crate::config::{Upstream, UpstreamHost};
 use crate::handshake::Refusal;
 
-/// The proxy, as one hop of a message's way.
+/// The proxy as one hop of a message.
 #[derive(Debug)]
 pub(super) struct Hop {
     upstream: Upstream,
     upstream_host: UpstreamHost,
-    /// The name in `Via`, which no other proxy has: what comes with it has been here.
+    /// Name in `Via` that no other proxy has: a request that carries it has been here.
     pseudonym: String,
 }
 
@@ -71,12 +71,12 @@ fn is_host(host: &[u8]) -> bool {
     let Ok(host) = Authority::try_from(host) else {
         return false;
     };
-    // Behind a user, it does not begin with the host.
+    // An authority with user information does not begin with its host.
     let port = host.as_str().strip_prefix(host.host());
     port.is_some_and(|port| port.len() <= 1 || host.port_u16().is_some())
 }
 
-/// A header's value, unless the text can be none.
+/// A header's value, if the text can be one.
 pub(super) fn value(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(text).ok()
 }

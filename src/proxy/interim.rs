@@ -1,5 +1,5 @@
-//! Interim responses (RFC 9110, section 15.2): what an upstream says before it answers, as 100, 102
-//! and 103, on its way to the client.
+//! Interim responses (RFC 9110, section 15.2), such as 100, 102 and 103: an upstream sends them
+//! before its answer, and the proxy passes them on to the client.
 
 mod stream;
 
@@ -16,7 +16,7 @@ use super::hop::Hop;
 
 pub(super) use stream::{InterimStream, Interims};
 
-/// Most of them that may come before one answer.
+/// Most interim responses before one answer.
 const MAX: usize = 100;
 
 /// Most bytes of their headers.
@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 64 << 10;
 /// An interim response.
 pub(super) type Interim = Response<()>;
 
-/// The way of interim responses from one request's upstream. It has room for all that may come.
+/// Channel for the interim responses to one request. It has room for as many as may come.
 pub(super) fn channel() -> (Sender, UnboundedReceiver<Interim>) {
     let (interims, receiver) = mpsc::unbounded_channel();
     let sender = Sender(Arc::new(Shared {
@@ -37,7 +37,7 @@ pub(super) fn channel() -> (Sender, UnboundedReceiver<Interim>) {
     (sender, receiver)
 }
 
-/// Where an upstream's interim responses go in.
+/// Sending end of the channel for an upstream's interim responses.
 #[derive(Clone)]
 pub(super) struct Sender(Arc<Shared>);
 
@@ -49,7 +49,7 @@ struct Shared {
 }
 
 impl Sender {
-    /// Has `request` send on what comes before its answer.
+    /// Makes `request` pass on the interim responses that come before its answer.
     pub(super) fn attach<B>(&self, request: &mut Request<B>, hop: &Arc<Hop>) {
         let (sender, hop) = (self.clone(), Arc::clone(hop));
         hyper::ext::on_informational(request, move |head| {
@@ -68,7 +68,7 @@ impl Sender {
         });
     }
 
-    /// Waits until there were more than there may be.
+    /// Waits until the upstream has sent more interim responses than the limits allow.
     pub(super) async fn flooded(&self) {
         self.0.is_flooded.notified().await;
     }
@@ -87,12 +87,12 @@ impl Sender {
     }
 }
 
-/// Whether a client may be sent them (RFC 9110, section 15.2).
+/// Whether a client of this version may be sent interim responses (RFC 9110, section 15.2).
 pub(super) fn are_for(version: Version) -> bool {
     version >= Version::HTTP_11
 }
 
-/// The head of one as it is on the wire.
+/// Encodes the head of an interim response as it is on the wire.
 fn encode(interim: &Interim) -> Vec<u8> {
     let status = interim.status();
     let reason = status.canonical_reason().unwrap_or_default();
@@ -107,7 +107,7 @@ fn encode(interim: &Interim) -> Vec<u8> {
     head
 }
 
-/// A name as it is usually written, for hyper does not say how it was.
+/// Spells a name in title case, because hyper does not say how it was spelled.
 fn title_case(name: &str) -> impl Iterator<Item = u8> {
     let befores = std::iter::once(b'-').chain(name.bytes());
     let letters = name.bytes().zip(befores);

@@ -13,8 +13,8 @@
 //! | [`patient`] | a stream whose peer must take what it is sent |
 //! | [`forward`] | one request to the upstream, and its answer |
 //! | [`headers`], [`hop`] | what requests and responses become when they are forwarded |
-//! | [`framing`], [`upload`] | how long bodies are, and how far a request's has come |
-//! | [`interim`] | what the upstream says before it answers |
+//! | [`framing`], [`upload`] | the length of bodies, and the progress of a request's |
+//! | [`interim`] | the interim responses of the upstream |
 //! | [`client`] | plain requests, over connections that are used again |
 //! | [`upstream`] | connecting, asking for an upgrade, and what may fail on it |
 //! | [`tunnel`] | bytes both ways between two streams |
@@ -64,7 +64,7 @@ impl Proxy {
     /// When a certificate cannot be had, or an address cannot be listened on; then none is.
     pub async fn bind(config: ProxyConfig) -> Result<Self, StartError> {
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
-        // On a thread that files may hold up.
+        // On a blocking thread, because reading files may take long.
         let making = spawn_blocking(|| Forwarder::new(config));
         let made = patiently("the certificates of authorities", making).await;
         Ok(Self {

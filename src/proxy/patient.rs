@@ -1,4 +1,5 @@
-//! A stream whose peer must take what it is sent: who takes nothing for too long is given up.
+//! A stream whose peer must take what it is sent: a peer that takes nothing for too long is given
+//! up.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;

@@ -20,7 +20,7 @@ pub(super) struct Requests(Arc<Shared>);
 
 struct Shared {
     front: Front,
-    /// The way of interim responses to the client.
+    /// Writer of interim responses to the client.
     interims: Interims,
     progress: Progress,
     accepted: Mutex<Option<Switch>>,
@@ -77,7 +77,7 @@ impl Shared {
         })
     }
 
-    /// Forwards a request, and sends on what the upstream says before it answers.
+    /// Forwards a request, and passes on the upstream's interim responses.
     async fn forward(&self, request: Request<Incoming>) -> (Answer, Option<Switch>) {
         let are_wanted = interim::are_for(request.version());
         if request.headers().contains_key(EXPECT) && !request.body().is_end_stream() {
@@ -91,7 +91,7 @@ impl Shared {
                 answered = &mut answering => break answered,
             }
         };
-        // Those that came right before it.
+        // Interim responses that came right before the answer.
         while let Ok(interim) = interims.try_recv() {
             self.inform(&interim, are_wanted).await;
         }

@@ -157,7 +157,7 @@ async fn serve_exchange(front: Front, exchange: Exchange, patience: Duration) {
     }
 }
 
-/// Has a request answered, and sends on what the upstream says before, unless the stream is reset.
+/// Has a request answered, and passes on interim responses unless the stream is reset.
 async fn answer<B>(
     front: &Front,
     request: Request<B>,
@@ -176,7 +176,7 @@ where
             () = respond.reset() => return None,
         }
     };
-    // Those that came right before it.
+    // Interim responses that came right before the answer.
     while let Ok(interim) = interims.try_recv() {
         respond.inform(&interim);
     }

@@ -56,7 +56,7 @@ impl fmt::Display for Side {
 /// Why a tunnel ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
-    /// Both sides have ended, of which this one began: with a Close, or with its end.
+    /// Both sides have ended; this one ended first, with a Close or the end of its stream.
     #[error("the {0} closed first")]
     Closed(Side),
     /// The connection to this side failed.
@@ -88,7 +88,7 @@ impl End {
         }
     }
 
-    /// Whether there is nothing more that either side could be told in order.
+    /// Whether neither side can be ended in order any more.
     pub(super) fn is_abort(&self) -> bool {
         matches!(
             self,
@@ -188,12 +188,12 @@ impl Both {
         self.inward.bytes + self.outward.bytes
     }
 
-    /// The side that has begun to close, where `before` had. A server ends TCP before its client does
-    /// (RFC 6455, section 7.1.1), so that it is its Close that counts.
+    /// The side that began to close: `before`, if that is still true. A server ends TCP before its
+    /// client does (RFC 6455, section 7.1.1), so a Close counts, and not only the end of TCP.
     fn first_to_close(&self, before: Option<Side>) -> Option<Side> {
         let (client, upstream) = (self.inward.is_closing(), self.outward.is_closing());
         match before {
-            // It was a Close by its bytes alone.
+            // Only its bytes looked like a Close.
             Some(Side::Client) if !client => None,
             Some(Side::Upstream) if !upstream => None,
             before => before,

@@ -1,4 +1,4 @@
-//! The body of a request on its way to the upstream, and what can be said of it meanwhile.
+//! The body of a request on its way to the upstream, and its progress.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use super::headers;
 use super::upstream::{BoxError, causes};
 
-/// The body of a request. Its clones are the same body, each of which goes on where another stopped:
-/// as long as nothing of it was read, it can be sent again.
+/// The body of a request. Clones share it, and each goes on where another stopped, so that it can
+/// be sent again as long as nothing of it was read.
 #[derive(Clone)]
 pub(super) struct Upload(Arc<Shared>);
 
@@ -25,7 +25,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-/// A client's failure to send what it has begun to send.
+/// Failure of a client to send the whole body.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body is broken")]
 pub(super) struct Broken(#[source] BoxError);
@@ -103,7 +103,7 @@ impl Body for Upload {
     }
 }
 
-/// The failure of a client's body that an error comes from, if so it does: in its own words.
+/// Message of the failure of a client's body that caused an error, if one did.
 pub(super) fn broken_upload(error: &(dyn Error + 'static)) -> Option<String> {
     let mut causes = causes(error);
     causes.find(|cause| cause.is::<Broken>())?;

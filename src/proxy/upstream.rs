@@ -65,8 +65,8 @@ impl Failure {
         }
     }
 
-    /// An answer that cannot be used, with all that is known of why; or a late one, where the upstream
-    /// took nothing of what it was sent.
+    /// Failure for an unusable answer, with its causes; or for a late one, if the upstream took
+    /// nothing of what it was sent.
     pub(super) fn broken(error: impl Into<BoxError>) -> Self {
         let error = error.into();
         if causes(&*error).any(is_timeout) {
@@ -74,14 +74,14 @@ impl Failure {
         }
         let mut causes: Vec<_> = causes(&*error).map(ToString::to_string).collect();
         if causes.len() > 1 {
-            // The outermost says in whose hands it was, and no more.
+            // The outermost error only names the component that failed.
             causes.remove(0);
         }
         Self::Broken(causes.join(": ").into())
     }
 }
 
-/// An error, and what it comes from.
+/// An error, and its causes.
 pub(super) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -100,7 +100,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// What has a backslash before it in a text.
+/// Characters that have a backslash before them in a text.
 const TEXT: [char; 3] = ['\\', ',', '@'];
 
 impl fmt::Display for Share {

@@ -3,7 +3,7 @@
 use super::Scenario;
 use super::parse::{TIMED, USAGES};
 
-/// What each step does.
+/// Meaning of each step.
 const MEANINGS: [(&str, &str); 22] = [
     ("beat", "the interval of the heart beat"),
     ("say", "the text of the heart beat, or a message at a time"),

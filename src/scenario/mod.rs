@@ -12,7 +12,7 @@
 //! | [`parse`] | from text |
 //! | [`display`] | to text |
 //! | [`help`] | what each step does |
-//! | [`turns`] | for which of a URL's connections a step is done |
+//! | [`turns`] | the connections of a URL for which a step is done |
 
 mod display;
 mod help;
@@ -29,7 +29,7 @@ pub(crate) use turns::Turns;
 /// The parameter of a query that has steps. Every other is an application's own.
 const PARAMETER: &str = "do";
 
-/// Steps of a scenario.
+/// Most steps of a scenario.
 const MAX_STEPS: usize = 64;
 
 /// What a server does in place of what a good one does. The default is the good one.
@@ -46,7 +46,7 @@ pub struct Scenario {
     steps: Vec<Planned>,
 }
 
-/// A step, and for which connections it is.
+/// A step, and the connections that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Planned {
     step: Step,
@@ -58,18 +58,18 @@ struct Planned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Share {
     All,
-    /// So many, and none that come later.
+    /// The first so many connections.
     First(u32),
-    /// So many of a hundred, by chance. Steps of the same share go together.
+    /// This percentage of connections, at random. Steps of the same share are done together.
     Percent(u8),
 }
 
-/// What connections have alike that are counted as the first, the second, and so on.
+/// Key by which connections are counted as the first, the second, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
-    /// The URL, which has the step.
+    /// The URL, because it contains the step.
     Url,
-    /// The path: the server was told to do the step, whatever the query.
+    /// The path, whatever the query, because the server was told to do the step.
     Path,
 }
 

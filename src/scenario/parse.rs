@@ -71,7 +71,7 @@ pub(super) const TIMED: [&str; 8] = [
     "say", "close", "fin", "rst", "deaf", "stall", "burst", "bad",
 ];
 
-/// Steps with a text, in which an at sign is one unless a time or a share is behind it.
+/// Steps with a text, in which an at sign is literal unless a time or a share follows it.
 const TEXTS: [&str; 4] = ["say", "reply", "greet", "refuse"];
 
 /// The most connections that a step may be counted for.
@@ -172,8 +172,8 @@ fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
     })
 }
 
-/// A value, and the time and the share behind it, each at most once. In a `text`, what is neither
-/// belongs to that.
+/// A value, and the time and the share behind it, each at most once. In a text, an at sign before
+/// anything else belongs to the value.
 fn behind(text: &str, is_text: bool) -> Option<(&str, Option<When>, Option<Share>)> {
     let (mut value, mut when, mut share) = (text, None, None);
     loop {

@@ -1,4 +1,4 @@
-//! For which of a URL's connections a step is done.
+//! Choice of the connections of a URL for which a step is done.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -6,14 +6,15 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Scenario, Scope, Share};
 
-/// URLs whose connections are counted. Of more, the one that was asked for least lately is
-/// forgotten, and begins anew.
+/// Most URLs whose connections are counted. Beyond that the least recently used one is forgotten,
+/// and its count begins anew.
 const MAX_URLS: usize = 1024;
 
 /// Counts the connections of each URL, for as long as the process runs.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    /// With a key of this process, so that no client can choose URLs that are counted as one.
+    /// Hasher with a key of this process, so that no client can choose URLs that are counted as
+    /// one.
     hasher: RandomState,
     counted: Mutex<Counted>,
 }
@@ -21,14 +22,14 @@ pub(crate) struct Turns {
 #[derive(Debug, Default)]
 struct Counted {
     urls: HashMap<u64, Count>,
-    /// Connections of all of them.
+    /// Number of connections to all URLs.
     all: u64,
 }
 
 #[derive(Debug, Default)]
 struct Count {
     connections: u32,
-    /// What [`Counted::all`] was at the last of them.
+    /// Value of [`Counted::all`] at the latest connection.
     last: u64,
 }
 
@@ -46,7 +47,7 @@ impl Turns {
         Self::choose(scenario, path, url, 100, |key| self.before_latest(key))
     }
 
-    /// Leaves the steps that are done after so many connections as `count` says.
+    /// Leaves the steps that are done after as many connections as `count` returns.
     fn choose(
         scenario: &Scenario,
         path: &str,
@@ -65,7 +66,7 @@ impl Turns {
         })
     }
 
-    /// Counts one more, and says how many there were before.
+    /// Counts a connection, and returns how many there were before.
     fn count(&self, url: (Scope, &str)) -> u32 {
         let url = self.hasher.hash_one(url);
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +85,7 @@ impl Turns {
         before
     }
 
-    /// How many there were before the latest.
+    /// Number of connections before the latest.
     fn before_latest(&self, url: (Scope, &str)) -> u32 {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counted.urls.get(&self.hasher.hash_one(url));

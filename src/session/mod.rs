@@ -198,8 +198,8 @@ where
         }
     }
 
-    /// Whether the peer was heard of after all, once what waits in the socket is read: the clock goes
-    /// on while the process is stopped.
+    /// Whether the peer is heard of after all, once the bytes in the socket are read: they may have
+    /// come while the process was stopped.
     async fn hears_more(&mut self) -> Result<bool, End> {
         let before = self.wire.alive_at();
         sleep(GRACE).await;

@@ -56,7 +56,7 @@ impl Outbox {
             .is_none_or(|batch| batch.bytes.is_empty() && batch.large.is_empty())
     }
 
-    /// Whether more would have been taken of what is there, had it not been the turn of others.
+    /// Whether the last write stopped only for others to have their turn.
     pub(super) fn gave_way(&self) -> bool {
         self.0.as_ref().is_some_and(|batch| batch.gave_way)
     }

@@ -1,4 +1,4 @@
-//! What is left of a session, and its last line in the log.
+//! Report of a session that has ended, and its last line in the log.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::close::{End, Parting};
 use crate::listen::Caller;
 use crate::metrics::Traffic;
 
-/// What is left of a session.
+/// Report of a session that has ended.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) end: End,
@@ -17,7 +17,7 @@ pub(crate) struct Report {
     pub(crate) received: Traffic,
     pub(crate) sent: Traffic,
     pub(crate) lasted: Duration,
-    /// How to leave the stream that the session had.
+    /// Way to leave the stream that the session had.
     pub(crate) parting: Parting,
 }
 

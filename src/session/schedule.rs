@@ -130,8 +130,8 @@ impl Schedule {
 }
 
 impl Keepalive {
-    /// Asks again later, for in the middle of a frame no Ping can be answered. The silence that a
-    /// Ping follows will have begun with the end of the message, after `now`.
+    /// Puts the check off, because in the middle of a frame no Ping can be answered. The silence
+    /// before a Ping will begin with the end of the message, after `now`.
     fn put_off(&mut self, now: Instant, config: &ServerConfig) {
         if self.check <= now.into()
             && let Some(interval) = config.ping_interval
@@ -161,7 +161,7 @@ impl Keepalive {
         }
         if due == Due::Ping {
             self.asked = Some(now.into());
-            // Once it is answered, the next may be due before its time would have been over.
+            // Once the Ping is answered, the next may be due before the timeout of this one.
             let next = config.ping_interval?.min(config.ping_timeout);
             self.check = (now + next).into();
         }

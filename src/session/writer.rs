@@ -34,7 +34,7 @@ impl Writer {
         self.outbox.is_full()
     }
 
-    /// Whether what waits would have been taken, had it not been the turn of others.
+    /// Whether the last write stopped only for others to have their turn.
     pub(super) fn gave_way(&self) -> bool {
         self.outbox.gave_way()
     }
@@ -59,8 +59,8 @@ impl Writer {
         self.outbox.put_large_frame(frame);
     }
 
-    /// Sends a frame at once, or its beginning, as far as that takes no waiting and nothing waits
-    /// before it, and says how much of it has gone. The rest is to be fed.
+    /// Sends as much of a frame as goes out without waiting, if nothing waits before it, and
+    /// returns how much that was. The rest is to be fed.
     pub(super) fn send<W>(
         &mut self,
         frame: &[u8],

@@ -1,4 +1,4 @@
-//! Reasons of TLS handshakes that fail, in words that say what to do.
+//! Reasons of failed TLS handshakes, in words that say what to do.
 
 use std::borrow::Cow;
 use std::io;
@@ -67,7 +67,7 @@ fn is_distrust(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            // The signature is not that of the authority whose name it has.
+            // The signature is not by the authority that the certificate names.
             | AlertDescription::DecryptError
     )
 }

@@ -46,7 +46,7 @@ const HTTP2: &[u8] = b"h2";
 /// The protocols that are offered (RFC 7301), best first.
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
-/// Time that files have to be read again.
+/// Time limit for reading the files again.
 const RELOAD_TIME: Duration = Duration::from_secs(5);
 
 /// Speaks TLS with those who connect. Its certificate can be replaced while it does.
@@ -60,8 +60,8 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Reads or makes the certificate, for a server that listens on `addresses`. It takes as long as
-    /// the files take.
+    /// Reads or makes the certificate, for a server that listens on `addresses`. Blocks for as long
+    /// as reading the files takes.
     pub(crate) fn new(source: CertificateSource, addresses: &[Address]) -> Result<Self, TlsError> {
         let names = self_signed::names(addresses);
         let current = RwLock::new(load(&source, &names)?.announce()?);
@@ -86,7 +86,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Reloads at every hangup, and logs what comes of it. One that comes meanwhile begins anew.
+    /// Reloads at every hangup, and logs the outcome. A hangup during a reload starts it anew.
     pub async fn reload_at(self: Arc<Self>, mut hangups: Hangups) {
         hangups.recv().await;
         loop {
@@ -103,8 +103,8 @@ impl Acceptor {
         }
     }
 
-    /// Reloads where files may be slow, for sessions must not wait for them. What comes too late is
-    /// not used.
+    /// Reloads on a blocking thread, because sessions must not wait for slow files. A late result
+    /// is not used.
     async fn reload_in_time(&self) -> Result<(), TlsError> {
         let (source, names) = (self.source.clone(), self.names.clone());
         let loading = spawn_blocking(move || load(&source, &names));
@@ -139,12 +139,12 @@ fn provider() -> Arc<CryptoProvider> {
 struct Loaded {
     certified: CertifiedKey,
     file: Option<PathBuf>,
-    /// What is to be said of it.
+    /// Message for the log.
     note: &'static str,
 }
 
 impl Loaded {
-    /// Says which certificate it is, for it is used from now on.
+    /// Logs which certificate is used from now on.
     fn announce(self) -> Result<Arc<ServerConfig>, TlsError> {
         let sha256 = fingerprint(&self.certified);
         let file = self.file.as_ref().map(|file| display(file.display()));

@@ -107,8 +107,8 @@ impl Browser {
         soon(self.client.refresh()).await.expect("the page loads");
     }
 
-    /// Has the browser take on another screen, or other wishes of its user: a command of the Chrome
-    /// DevTools Protocol.
+    /// Has the browser emulate another screen, or other preferences of its user, by a command of
+    /// the Chrome DevTools Protocol.
     pub async fn emulate(&self, command: &str, params: Value) {
         let body = json!({ "cmd": format!("Emulation.{command}"), "params": params });
         self.command("goog/cdp/execute", &body).await;

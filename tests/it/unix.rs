@@ -70,7 +70,7 @@ async fn a_second_signal_exits_at_once() {
     let _stubborn = Raw::session(running.address()).await;
     kill("-INT", &running).await;
     running.logs("draining sessions=1").await;
-    // What comes right behind the first is the same request.
+    // A signal right after the first is the same request.
     let exited = async {
         loop {
             kill("-TERM", &running).await;
@@ -137,7 +137,7 @@ async fn a_stale_socket_is_replaced_and_a_live_one_or_another_file_is_not() {
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
 }
 
-/// What `id` says of this process.
+/// Output of `id` for this process.
 async fn id(flag: &str) -> String {
     let output = Command::new("id")
         .arg(flag)
@@ -199,7 +199,8 @@ async fn a_group_is_named_or_there_is_a_sentence() {
 async fn nobody_connects_before_the_mode_is_set() {
     let path = socket_path("narrow.sock");
     let address = format!("{}?mode=0600", listen_on(&path));
-    // Whoever comes as soon as there is a file finds it closed, or as narrow as it is to be.
+    // A client that comes as soon as the file exists finds it closed, or with its final
+    // permissions.
     let watched = path.clone();
     let watcher = tokio::task::spawn_blocking(move || {
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -7,7 +7,7 @@ use crate::logging::LogArgs;
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
-/// All that the program does differently.
+/// Result of reading the settings.
 type Outcome = (Role, Option<usize>, LogArgs);
 
 fn read(args: &[&str], variables: Variables<'_>) -> Result<Outcome, clap::Error> {
@@ -78,7 +78,7 @@ impl Flag {
         }
     }
 
-    /// The command line with `flags`, and what `self` cannot be without.
+    /// The command line with `flags`, and the arguments that `self` requires.
     fn args<'a>(&self, flags: &[&'a str]) -> Vec<&'a str> {
         let companion: &[_] = match &self.id[..] {
             "tls_cert" => &["--tls-key=key"],

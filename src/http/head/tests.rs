@@ -1,6 +1,6 @@
 use super::*;
 
-/// What is said of a head that is refused: its status and sentence.
+/// Status and sentence of the refusal of `head`.
 fn refused(head: impl AsRef<[u8]>) -> (u16, String) {
     let reject = parse(head.as_ref()).expect_err("the head is bad");
     let Refusal {
@@ -9,7 +9,7 @@ fn refused(head: impl AsRef<[u8]>) -> (u16, String) {
     (status.as_u16(), sentence.into_owned())
 }
 
-/// The target of a head that has this one, once it is good.
+/// Target that hyper gets for a request with `target`.
 fn target(target: impl AsRef<[u8]>) -> String {
     let read = [b"GET ", target.as_ref(), b" HTTP/1.1\r\nA: b\r\n\r\nbehind"].concat();
     let head = parse(&read).expect("a good head").expect("a whole head");

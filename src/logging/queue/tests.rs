@@ -57,7 +57,7 @@ fn what_nobody_reads_is_bounded_and_nobody_waits_for_it() {
     queue.flush(Duration::from_millis(50));
     assert!(begun.elapsed() < PATIENCE);
     drop(reader);
-    // What was taken fails now, and so does what waits.
+    // The line that was taken fails now, and so do those that wait.
     let failed = Instant::now() + PATIENCE;
     while DROPPED.get() - before < 10_000 && Instant::now() < failed {
         thread::sleep(PAUSE);
@@ -67,7 +67,7 @@ fn what_nobody_reads_is_bounded_and_nobody_waits_for_it() {
     queue.flush(PATIENCE);
 }
 
-/// A disk with so much room.
+/// A disk with this much room.
 struct Disk {
     room: usize,
     written: Vec<u8>,

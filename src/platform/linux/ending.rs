@@ -17,8 +17,8 @@ pub(crate) fn try_write_last(stream: &TcpStream, bytes: &[u8]) -> io::Result<usi
     stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
 }
 
-/// Limits how long a peer may take nothing of what it was sent, before the kernel gives it up. That
-/// goes on when the socket is closed.
+/// Limits how long a peer may take nothing before the kernel gives it up, even after the socket is
+/// closed.
 pub(crate) fn linger_at_most(stream: &TcpStream, limit: Duration) {
     // Fails only for a connection that is gone already.
     let _ = SockRef::from(stream).set_tcp_user_timeout(Some(limit));

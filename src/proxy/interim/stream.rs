@@ -1,5 +1,5 @@
-//! The way of interim responses to a client of HTTP/1.1. hyper's server sends none but a 100 of its
-//! own, so they are written below it, whenever it has written all that it has.
+//! Interim responses to a client of HTTP/1.1. hyper's server sends none but a 100 of its own, so
+//! they are written below hyper, whenever it has written all that it has.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Interim, encode};
 
-/// The 100 that hyper writes by itself when it begins to read a body that is expected.
+/// The 100 that hyper writes by itself when it begins to read a body that the client holds back.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Writes interim responses to an [`InterimStream`].
@@ -20,9 +20,9 @@ pub(in crate::proxy) struct Interims(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is to be written when hyper has written what it has.
+    /// Bytes to write once hyper has written all that it has.
     bytes: Vec<u8>,
-    /// Whether that is waited for, and who is to be woken then.
+    /// Whether a task waits for that, which `waker` wakes.
     is_awaited: bool,
     waker: Option<Waker>,
     /// Whether hyper's next write is dropped if it is a 100.
@@ -30,13 +30,13 @@ struct State {
 }
 
 impl Interims {
-    /// Writes an interim response: behind every earlier answer, and before that to the request which
-    /// is being answered.
+    /// Writes an interim response after all earlier answers, and before that to the current
+    /// request.
     pub(in crate::proxy) async fn send(&self, interim: &Interim) {
         self.write(encode(interim)).await;
     }
 
-    /// Leaves it to the upstream to say 100, where hyper would as soon as the body is wanted.
+    /// Leaves the 100 to the upstream: hyper would send one as soon as the body is read.
     pub(in crate::proxy) async fn hold_continue(&self) {
         self.write(Vec::new()).await;
         self.state().holds_continue = true;
@@ -88,7 +88,8 @@ impl<S> InterimStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> InterimStream<S> {
-    /// Writes what there is between two writes of hyper's, which flushes only when it has no more.
+    /// Writes interim responses between two writes of hyper's, which flushes only when it has no
+    /// more.
     fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.interims.state();
         while !state.bytes.is_empty() {

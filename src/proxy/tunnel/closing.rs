@@ -1,4 +1,5 @@
-//! Whether bytes end in a Close, for the log to say who closed: nothing else depends on it.
+//! Test whether bytes end in a Close, so that the log can say who closed: nothing else depends on
+//! it.
 
 /// First byte of a Close: FIN, and the opcode (RFC 6455, section 5.5.1).
 const CLOSE: u8 = 0x88;

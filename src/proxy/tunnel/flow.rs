@@ -29,15 +29,15 @@ impl Fault {
 /// One direction.
 #[derive(Debug)]
 pub(super) struct Flow {
-    /// What was read and could not be written yet. It has a buffer only while there is some.
+    /// Bytes that were read and not written yet. The buffer takes memory only while there are some.
     held: Vec<u8>,
-    /// How much of that has been written.
+    /// Number of these bytes that have been written.
     written: u32,
     /// Bytes written in all.
     pub(super) bytes: u64,
-    /// Since when the sink takes nothing of what there is for it.
+    /// Moment since which the sink has taken nothing of the bytes for it.
     blocked_since: Option<Moment>,
-    /// Whether the sink may keep something to itself still, as TLS does.
+    /// Whether the sink may still buffer something, as TLS does.
     is_unflushed: bool,
     pub(super) has_ended: bool,
     pub(super) is_over: bool,
@@ -63,7 +63,7 @@ impl Flow {
         self.ends_in_close || self.has_ended
     }
 
-    /// How long the sink has taken nothing of what there is for it, if there is anything.
+    /// Time for which the sink has taken nothing, if there are bytes for it.
     pub(super) fn blocked_for(&self, now: Moment) -> Option<Duration> {
         self.blocked_since.map(|since| now.since(since))
     }
@@ -73,7 +73,7 @@ impl Flow {
         self.has_ended || self.blocked_since.is_some()
     }
 
-    /// Copies as much as there is and as is taken, and passes the end on.
+    /// Copies as much as the source has and the sink takes, and passes the end on.
     pub(super) fn copy<R, W>(
         &mut self,
         source: &mut R,
@@ -211,7 +211,8 @@ where
 {
     let mut read = ReadBuf::new(buffer);
     match ready!(Pin::new(source).poll_read(cx, &mut read)) {
-        // The end of TCP without that of TLS: a WebSocket says by Close whether it is whole.
+        // TCP ended without a TLS close: no harm, because a Close shows whether a WebSocket is
+        // complete.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
         result => result?,
     }

@@ -1,5 +1,5 @@
-//! The clock of a tunnel in which something stands still: data that is not taken, or a side that does
-//! not end though the other has.
+//! Clock of a tunnel without progress: a side takes no data, or does not end although the other
+//! has.
 
 use std::io::ErrorKind;
 use std::pin::Pin;
@@ -12,20 +12,20 @@ use super::{Both, End, Side};
 use crate::moment::Moment;
 use crate::wire::{Hangup, Transport};
 
-/// Time between two looks at what stands still. A side that has ended wakes nobody when it is reset:
-/// the other learns of it after this.
+/// Time between two checks of a tunnel without progress. A side that has ended wakes nobody when it
+/// is reset: the other learns of it at the next check.
 const GLANCE: Duration = Duration::from_millis(250);
 
-/// Silence that a side may keep once the other has ended: it has something to say, or ends too.
+/// Longest silence of a side once the other has ended.
 const HALF_CLOSED: Duration = Duration::from_secs(60);
 
-/// How long something has stood still, while it does.
+/// Timer that runs while a tunnel makes no progress.
 #[derive(Debug, Default)]
 pub(super) struct Standstill(Option<Box<Watch>>);
 
 #[derive(Debug)]
 struct Watch {
-    /// Bytes that had been written when there was last progress, and when that was.
+    /// Bytes written at the last progress, and the moment of it.
     progress: (u64, Moment),
     glance: Pin<Box<Sleep>>,
 }
@@ -38,7 +38,7 @@ impl Watch {
         })
     }
 
-    /// The end that there is, if something has stood still for too long.
+    /// Reason to end the tunnel, if it has made no progress for too long.
     fn late(&mut self, both: &Both, patience: Duration) -> Option<End> {
         let now = Moment::now();
         let is_late = |waited: Option<Duration>| waited.is_some_and(|it| it >= patience);
@@ -62,7 +62,8 @@ impl Watch {
 }
 
 impl Standstill {
-    /// Waits until something has stood still for too long, be it a write for `patience`, or is in vain.
+    /// Waits until the tunnel has made no progress for too long (`patience` for a write), or cannot
+    /// go on.
     pub(super) fn poll_end<C, U>(
         &mut self,
         both: &Both,

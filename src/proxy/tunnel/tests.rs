@@ -259,7 +259,8 @@ async fn a_direction_that_never_pauses_leaves_the_other_its_turn() {
     assert_eq!(&byte, b"x");
 }
 
-/// What a tunnel ends with whose client ends, or sends so much that the upstream does not read.
+/// End of a tunnel whose client sends `sent`, all of which the upstream may not read, and then
+/// ends.
 async fn end_of(client: &mut DuplexStream, sent: &[u8], report: JoinHandle<Report>) -> Report {
     let sending = async {
         let _ = client.write_all(sent).await;
@@ -299,7 +300,7 @@ async fn a_side_that_takes_little_by_little_does_not_end_it() {
         upstream.read_exact(&mut read).await.unwrap();
     }
     let _client = sending.await.unwrap();
-    // It is idle now, for as long as it likes.
+    // An idle tunnel has no time limit.
     tokio::time::sleep(SOON * 100).await;
     assert!(!report.is_finished());
 }

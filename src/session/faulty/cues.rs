@@ -32,7 +32,7 @@ impl Cues {
     pub(super) fn new(scenario: &Scenario, start: Instant) -> Self {
         let acts = scenario.steps().filter_map(|step| {
             Some(match step {
-                // Without a time it is what the heart beat says.
+                // Without a time it is the text of the heart beat.
                 Step::Say(text, when) if *when != When::Start => (*when, Act::Say(text.clone())),
                 Step::Close(closing, when) => (*when, Act::Close(closing.clone())),
                 Step::Fin(when) => (*when, Act::Fin),

@@ -81,8 +81,8 @@ where
         leaving.play.session.ledger.report(end, farewell)
     }
 
-    /// Ends the session, as far as the scenario lets it. Where the peer does so itself before, that
-    /// is a `hangup`.
+    /// Ends the session, as far as the scenario lets it. If the peer ends it before, `hangup` is
+    /// set.
     async fn part(
         &mut self,
         finish: &Finish,

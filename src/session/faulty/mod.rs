@@ -116,9 +116,9 @@ struct Play<S> {
     leave: Option<Instant>,
     blocked: Option<Blocked>,
     suspicion: Option<Suspicion>,
-    /// Since when the peer has half-closed, where reading does not show it.
+    /// Moment since which the peer has been half-closed, if reading does not show it.
     half_closed_since: Option<Instant>,
-    /// When to look whether such a peer is gone.
+    /// Moment of the next check whether such a peer is gone.
     look_at: Option<Instant>,
     /// When it last did not read: the peer's silence until then says nothing.
     inattentive_at: Instant,
@@ -276,7 +276,7 @@ where
         })
     }
 
-    /// Ends the session of a peer that has left, where that does not show in reading. Who has
+    /// Ends the session of a peer that has left, if reading does not show it. A peer that has
     /// half-closed gets what is to be sent, but nothing that comes later.
     fn look_for_hangup(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), Finish> {
         self.look_at = None;

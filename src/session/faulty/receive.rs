@@ -15,10 +15,10 @@ use crate::session::protocol::Received;
 use crate::session::schedule::{Due, Line};
 use crate::wire::Transport;
 
-/// A peer that the clock has given up.
+/// A peer whose deadline has passed by the clock.
 pub(super) struct Suspicion {
     end: End,
-    /// When it is given up indeed.
+    /// Moment at which it is given up.
     pub(super) at: Instant,
 }
 
@@ -58,15 +58,15 @@ where
         Ok(true)
     }
 
-    /// Gives a peer up that the clock has given up, if it is not heard of by the time that the sockets
-    /// were asked what they have. Nothing is done yet.
+    /// Marks a peer whose deadline has passed: it is given up unless something is read from it
+    /// within the grace period. Nothing is done yet.
     fn suspect(&mut self, end: End, now: Instant) -> bool {
         let at = now + GRACE;
         self.suspicion.get_or_insert(Suspicion { end, at });
         false
     }
 
-    /// Ends the session of a peer that there was nothing to read of in all the time of its grace.
+    /// Ends the session of a peer from which nothing was read within its grace period.
     pub(super) fn judge(&mut self, now: Instant) -> Result<(), Finish> {
         let heard_at = Instant::from(self.session.wire.alive_at());
         match self.suspicion.take_if(|suspicion| suspicion.at <= now) {

@@ -19,7 +19,7 @@ pub(super) struct Blocked {
     written: u64,
     /// When it is given up.
     pub(super) deadline: Instant,
-    /// Whether that is for the second time, once the sockets were asked what they have room for.
+    /// Whether the deadline is that of the grace period, in which the sockets are tried once more.
     is_late: bool,
 }
 

@@ -97,7 +97,7 @@ fn an_interval_may_be_shorter_than_the_time_for_an_answer() {
         ..ServerConfig::default()
     };
     let mut schedule = Schedule::new(&config, start, 1.0);
-    // The peer answers at once, but for the fourth time.
+    // The peer answers at once, except the fourth time.
     let mut heard_at = start;
     let mut happened = Vec::new();
     while happened.last().is_none_or(|(due, _)| *due == Due::Ping) {

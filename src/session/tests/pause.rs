@@ -1,5 +1,5 @@
-//! A clock that goes on while the process is stopped: what came meanwhile is found in the socket, and
-//! only later than the timers fire.
+//! Deadlines when the clock goes on while the process is stopped: bytes that came meanwhile are
+//! read only after the timers fire.
 
 use tokio::time::{Instant, advance};
 
@@ -18,12 +18,12 @@ fn pinging() -> ServerConfig {
 async fn a_pong_that_waits_in_the_socket_counts() {
     let mut client = Client::start(pinging());
     client.expect(PING, b"").await;
-    // The session's timer fires, and its socket has nothing yet, as far as it knows.
+    // The session's timer fires before it has read its socket.
     advance(Duration::from_secs(1000)).await;
     settle().await;
     client.send(&frame(PONG, b"")).await;
     client.expect(PING, b"").await;
-    // It lives, and may still die.
+    // The session goes on, and a silent peer still ends it.
     client.expect_close(1011).await;
 }
 

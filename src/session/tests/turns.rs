@@ -1,4 +1,4 @@
-//! How much a session does before others have their turn.
+//! Amount of work that a session does before others have their turn.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -56,7 +56,7 @@ impl Transport for AtOnce {
     }
 }
 
-/// How often `session` is polled within a second in which it has nothing to wait for but others.
+/// Number of polls of `session` within a second in which it waits for nothing but its turn.
 async fn polls(session: impl Future) -> usize {
     let polls = AtomicUsize::new(0);
     let mut session = pin!(session);
@@ -71,14 +71,14 @@ async fn polls(session: impl Future) -> usize {
     polls.into_inner()
 }
 
-/// How often an ordinary session is polled that finds `bytes` at once.
+/// Number of polls of an ordinary session that finds `bytes` at once.
 async fn polls_for(bytes: Vec<u8>) -> usize {
     let drain = Shutdown::new().subscribe();
     let (stream, config) = (AtOnce(bytes), Arc::new(quiet()));
     polls(run(stream, b"", config, Arc::default(), &drain, CALLER)).await
 }
 
-/// How often a session is polled that misbehaves so, and finds `bytes` at once.
+/// Number of polls of a session with this scenario that finds `bytes` at once.
 async fn polls_of(scenario: &str, bytes: Vec<u8>) -> usize {
     let scenario = scenario.parse().unwrap();
     let script = Script {

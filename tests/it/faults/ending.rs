@@ -1,4 +1,5 @@
-//! Signals that come twice, and what blocks: neither keeps the program, nor cuts it short.
+//! Repeated signals, and blocked files and peers: neither delay the end of the program nor cut it
+//! short.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use crate::support::{Raw, frame, soon, text_frame, upgrade_request};
 use crate::tls::Issued;
 use crate::unix::{kill, kill_child, socket_path};
 
-/// Longer than an exit takes that waits for nothing, and shorter than what blocks.
+/// Time limit for an exit that waits for nothing: shorter than anything that blocks.
 const AT_ONCE: Duration = Duration::from_secs(8);
 
 /// Sends all of these signals, one right behind the other.
@@ -112,7 +113,7 @@ async fn a_reload_that_blocks_is_given_up_and_holds_up_nothing() {
     let line = running.logs("the certificate stays").await;
     assert!(line.contains("not read within 5s"), "{line}");
 
-    // The next request is not lost, be it while another is stuck.
+    // The next request is not lost while another is stuck.
     let second = stuck(&running).await;
     fs::remove_file(&key).unwrap();
     issued.issue();
@@ -247,7 +248,7 @@ async fn what_is_cut_at_the_end_of_the_drain_has_its_end_line() {
     assert_eq!(faulty.head().await.status, 101);
     assert_eq!(faulty.read(4).await[2..], 4001_u16.to_be_bytes());
     let _over_http2 = http2::connect(address).await.stream().await;
-    // What it sends comes back, and it does not read that.
+    // Its echoes come back, and it does not read them.
     let mut blocked = Raw::session(address).await.stream;
     let flood = text_frame(&"x".repeat(1 << 20)).repeat(64);
     let flooding = tokio::spawn(async move { drop(blocked.write_all(&flood).await) });
@@ -285,7 +286,7 @@ async fn what_is_cut_at_the_end_of_the_drain_has_its_end_line() {
     }
 }
 
-/// All that is counted.
+/// Metrics of the program.
 async fn ask(address: SocketAddr) -> String {
     let mut raw = Raw::connect(address).await;
     raw.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

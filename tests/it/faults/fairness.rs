@@ -1,4 +1,4 @@
-//! Peers that cost the server much work for few bytes, and those who share it with them.
+//! Peers that cost the server much work for few bytes, and the peers that share it with them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ const PEERS: usize = 50;
 /// Time for which the others are watched.
 const WATCH: Duration = Duration::from_secs(2);
 
-/// Within this, 99 of 100 echoes of others must come, as a rule.
+/// Time within which 99 of 100 echoes of others must come, as a rule.
 const QUICK: Duration = Duration::from_millis(20);
 
 /// The same beside messages as large as they may be: the UTF-8 of one is checked in one go.
 const QUICK_BESIDE_LARGE: Duration = Duration::from_millis(500);
 
-/// What those peers do.
+/// Traffic of the peers that make work.
 struct Deed {
     name: &'static str,
-    /// What the connection begins with.
+    /// First bytes of the connection.
     request: Vec<u8>,
     /// Sent over and over again, in writes of so many bytes.
     bytes: Vec<u8>,
@@ -108,7 +108,7 @@ fn http2_frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     [&header, payload].concat()
 }
 
-/// DATA, a frame for each byte.
+/// Frames of DATA with one byte each.
 fn data(bytes: &[u8]) -> Vec<u8> {
     let frames = bytes.iter().map(|byte| http2_frame(0, 0, 1, &[*byte]));
     frames.flatten().collect()
@@ -181,7 +181,7 @@ fn deeds_over_tls() -> Vec<Deed> {
     ]
 }
 
-/// How a server is reached.
+/// Way to reach a server.
 #[derive(Clone)]
 struct Way {
     address: SocketAddr,
@@ -271,7 +271,7 @@ async fn health_time(way: Way) -> Duration {
     slowest
 }
 
-/// The times that an echo of others takes, all but the slowest of a hundred, and `/healthz`, while
+/// The 99th percentile of the times of others' echoes, and the longest time of `/healthz`, while
 /// peers do this.
 async fn times_beside(deed: Arc<Deed>, way: Way) -> (Duration, Duration) {
     let (stop, stopped) = oneshot::channel::<()>();

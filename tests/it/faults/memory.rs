@@ -101,7 +101,7 @@ async fn abandoned_uploads_over_http2_leave_no_memory_behind() {
     for raw in &mut crowd {
         upload(raw).await;
     }
-    // What waits in pipes of the test is still to be sent.
+    // Bytes in the test's own pipes are still to be sent.
     sleep(Duration::from_secs(1)).await;
     for connection in connections {
         connection.connection.abort();

@@ -1,5 +1,5 @@
-//! What was meant for another port, what is no request, and requests behind which the client's side
-//! ends: at the server, and at a proxy in front of it.
+//! Bytes meant for another port, malformed requests, and requests after which the client ends its
+//! side: at the server, and at a proxy in front of it.
 
 use std::net::SocketAddr;
 
@@ -70,7 +70,7 @@ async fn expect_refusal(mut raw: Raw, status: u16, said: &str) {
     assert!(raw.rest().await.is_empty());
 }
 
-/// Everything that is answered to `request` by a server that is told of no more to come.
+/// All answers to `request`, when the client's side ends after it.
 async fn all_answers(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
     let mut raw = Raw::connect(address).await;
     raw.send(request).await;

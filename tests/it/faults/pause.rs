@@ -1,4 +1,4 @@
-//! A stop of the process, as a sleeping laptop makes one: what came meanwhile waits in the socket.
+//! A stop of the process, as on a sleeping laptop: bytes that came meanwhile wait in the socket.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ pub async fn serve_many(args: &[&str]) -> Running {
     start_many(command(args)).await
 }
 
-/// Starts the program for so many connections.
+/// Starts the program with fewer log lines, for many connections.
 pub async fn start_many(mut command: Command) -> Running {
     command.env(
         "RUST_LOG",

@@ -1,4 +1,4 @@
-//! A log that nobody takes: the server goes on as ever.
+//! A log that nobody reads: the server goes on as usual.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -80,7 +80,7 @@ async fn start(mut command: Command) -> Running {
 async fn lines_that_are_dropped_are_counted_and_reported_once_there_is_room() {
     let mut running = start(echobeat(&["127.0.0.1:0", "-v", "--log-format=json"])).await;
     let mut raw = Raw::connect(running.address()).await;
-    // The line of each is as long.
+    // The log line of each request is as long.
     let nowhere = "x".repeat(15 << 10);
     let request = format!("GET /{nowhere} HTTP/1.1\r\nHost: a\r\n\r\n");
     let dropping = async {
@@ -105,13 +105,13 @@ async fn lines_that_are_dropped_are_counted_and_reported_once_there_is_room() {
     };
     let reported = soon(reading).await;
     assert!(reported > 0);
-    // Nothing was dropped since, for it is read.
+    // Nothing has been dropped since, because the log is read.
     assert_eq!(dropped(&running).await, reported);
     kill("-TERM", &running).await;
     running.logs("stopped").await;
 }
 
-/// How many lines were dropped so far.
+/// Number of lines dropped so far.
 async fn dropped(running: &Running) -> u64 {
     let mut raw = Raw::connect(running.address()).await;
     raw.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

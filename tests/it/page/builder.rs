@@ -99,7 +99,7 @@ async fn the_builder_says_what_is_wrong_in_the_words_of_the_server() {
     }
     assert_eq!(page.value("field('step-value').ariaInvalid").await, "true");
 
-    // What was wrong already is no reason against a step that is right, and is said beside the URL.
+    // An earlier mistake does not keep a valid step from being added, and is shown beside the URL.
     page.value(
         "(field('url').value += ',delay:abc', field('url').dispatchEvent(new Event('input')))",
     )
@@ -110,7 +110,7 @@ async fn the_builder_says_what_is_wrong_in_the_words_of_the_server() {
     page.until("steps().length === 3 && text('step-problem') === ''")
         .await;
 
-    // What the server takes once replaces what was there.
+    // A step that may be there only once replaces the one that was there.
     page.add_step("beat", "2s", "").await;
     page.until("steps().join() === 'delay:abc,wait:1ms,beat:2s'")
         .await;

@@ -88,7 +88,7 @@ async fn the_filter_takes_regular_expressions() {
             "{filter}: {shown}"
         );
         assert_eq!(page.value("field('filter').ariaInvalid").await, "true");
-        // Broken, it hides nothing.
+        // An invalid filter hides nothing.
         assert_eq!(page.value("rows().length > 6").await, true, "{filter}");
     }
     page.close().await;

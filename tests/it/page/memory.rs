@@ -1,4 +1,4 @@
-//! What outlives the page, and what a link to it says.
+//! State that survives a reload of the page, and state that a link to it carries.
 
 use serde_json::json;
 
@@ -125,7 +125,7 @@ async fn a_link_says_where_to_and_what_goes_wrong() {
         );
     }
 
-    // What was typed since is what a reload finds, and the link is what it was.
+    // A reload finds the text typed since, and the link is unchanged.
     page.browser.fill("url", "/typed").await;
     page.browser.reload().await;
     page.until("text('state-title') === 'Connected'").await;

@@ -61,7 +61,7 @@ async fn the_verdict_is_what_an_upgrade_is_answered() {
         assert_eq!(verdict["status"], 400, "{target}: {verdict}");
         assert_eq!(verdict["problem"], verdict["sentence"], "{target}");
     }
-    // Refused as asked for: the steps are right, and nothing of the refusal is a browser's to act on.
+    // Refused as asked for: the steps are valid, and the browser must not act on the refusal.
     for (target, status) in [("/?do=refuse:302:/x", 302), ("/?do=refuse:401", 401)] {
         let verdict = assert_is_true(&server, target).await;
         assert_eq!(verdict["status"], status, "{target}: {verdict}");
@@ -84,7 +84,7 @@ async fn the_verdict_knows_what_the_server_allows() {
     assert_eq!(forbidden["status"], 403);
     assert_eq!(forbidden["problem"], forbidden["sentence"]);
 
-    // To ask takes no place.
+    // Asking for a verdict takes no place.
     for _ in 0..3 {
         let free = verdict(&server.ask(question("GET", "/ws", "")).await);
         assert_eq!(free["status"], 101, "{free}");

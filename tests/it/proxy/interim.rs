@@ -95,7 +95,7 @@ async fn interim_responses_without_end_are_a_bad_gateway() {
                 }
             }
         };
-        // The upstream is let go.
+        // The proxy closes the connection to the upstream.
         let (answered, ()) = soon(async { tokio::join!(answered, endless) }).await;
         let (status, interims) = answered;
         assert_eq!(status, 502);
@@ -148,7 +148,7 @@ async fn where_none_is_said_the_answer_is_passed_on_and_a_body_too() {
     assert_eq!(refused.status, 417);
     assert_eq!(refused.header("Connection"), Some("close"));
 
-    // Who does not wait is not kept waiting.
+    // A client that does not wait for a 100 is not kept waiting.
     let (mut client, mut upstream, _proxy) = asked(EXPECTING).await;
     client.send("body").await;
     assert_eq!(upstream.read(4).await, b"body");

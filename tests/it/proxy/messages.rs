@@ -145,7 +145,7 @@ async fn what_may_do_harm_twice_is_sent_once() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         "PATCH / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-        // Its body is gone.
+        // Its body has already been read.
         "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
     ] {
         let (answer, seen) = asked_at_a_dying_connection(request).await;
@@ -272,7 +272,7 @@ async fn an_answer_before_the_end_of_the_body_arrives() {
     let answer = client.response().await;
     assert_eq!((answer.status, &answer.body[..]), (413, "no\n"));
     assert_eq!(answer.header("Connection"), Some("close"));
-    // It goes on for a while without a reset.
+    // The client can go on for a while without a reset.
     client.send(vec![0; 64 << 10]).await;
 }
 

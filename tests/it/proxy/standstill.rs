@@ -1,4 +1,4 @@
-//! What does not move, and whose other side is gone (rows 54 and 55 of the fault matrix).
+//! Streams without progress whose other side is gone (rows 54 and 55 of the fault matrix).
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::{ACCEPTED, Stub, TestProxy, to};
 use crate::http2::client::{Http2, Stream};
 use crate::support::{Raw, soon};
 
-/// What takes no byte for so long is blocked.
+/// Time after which a stream that takes no byte counts as blocked.
 const BLOCKED: Duration = Duration::from_secs(1);
 
-/// A proxy that has one place, and this patience with who takes nothing.
+/// A proxy that has one place, and this send timeout.
 async fn proxy(stub: &Stub, send_timeout: Duration) -> TestProxy {
     let mut config = to(&format!("http://{}", stub.address));
     config.h2c = true;
@@ -28,7 +28,7 @@ async fn proxy(stub: &Stub, send_timeout: Duration) -> TestProxy {
     TestProxy::start(config).await
 }
 
-/// More patience than a test has.
+/// Send timeout that is longer than any test.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Sends until nothing is taken any more.
@@ -45,7 +45,7 @@ async fn expect_reset(raw: &Raw) {
     assert!(ready.is_error(), "{ready:?}");
 }
 
-/// A tunnel, by the end that sends, and the end that does not read.
+/// A tunnel: the end that sends, and the end that does not read.
 async fn blocked(stub: &Stub, proxy: &TestProxy, is_inward: bool) -> (Raw, Raw) {
     let (client, upstream) = tunnel(stub, proxy).await;
     let (mut sender, deaf) = match is_inward {

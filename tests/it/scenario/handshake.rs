@@ -95,7 +95,7 @@ async fn a_wait_and_an_end_may_be_for_some_connections() {
         ..config()
     })
     .await;
-    // What the server is told is counted by path, whatever the query.
+    // Steps that the server was told to do are counted by path, whatever the query.
     let mut raw = server.raw().await;
     raw.send(upgrade_request("/?a")).await;
     let mut rest = Vec::new();
@@ -295,7 +295,7 @@ async fn who_tells_what_the_server_saw() {
     assert_eq!(raw.read(4).await, text_echo("hi"));
 }
 
-/// What the server saw of a request with these header lines.
+/// The server's view of a request with these header lines.
 async fn portrait_with(server: &TestServer, lines: &str) -> Vec<(String, String)> {
     let mut raw = server.raw().await;
     raw.send(format!("GET /?do=who HTTP/1.1\r\n{UPGRADE}{lines}\r\n"))

@@ -78,7 +78,7 @@ where
     if steps == "noreply" {
         raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
     }
-    // For it to be where it waits.
+    // The session must first reach the step in which it waits.
     sleep(Duration::from_millis(100)).await;
 }
 

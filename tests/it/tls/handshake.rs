@@ -48,7 +48,7 @@ async fn what_is_no_tls_is_answered_where_it_can_be_with_one_line_each() {
     let open = running.logs("open path=\"/control\"").await;
     assert!(open.contains("transport=\"h1\""), "{open}");
     assert!(open.contains("tls=\"1.3\""), "{open}");
-    // Who only looks whether the port is open.
+    // A client that only checks whether the port is open.
     drop(Raw::connect(address).await);
     for (sent, cause, said) in [
         (
@@ -116,7 +116,7 @@ async fn a_client_that_does_not_trust_the_certificate_leaves_a_line_that_says_so
     let line = running.log.next_line().await.unwrap().unwrap();
     assert!(line.contains("does not trust the certificate"), "{line}");
     assert!(line.contains("--tls-self-signed-dir"), "{line}");
-    // Some clients look at the certificate when TLS stands already, and leave without a word.
+    // Some clients check the certificate after the handshake, and leave without a request.
     let tcp = Raw::connect(running.address()).await.stream;
     let trusting = issued.trusted();
     drop(trusting.handshake(&BOTH_VERSIONS, &[], tcp).await.unwrap());

@@ -90,7 +90,7 @@ impl Issued {
         Running::start(self.command(args)).await
     }
 
-    /// What runs the program with these files.
+    /// Command that runs the program with these files.
     pub fn command(&self, args: &[&str]) -> Command {
         let (certificate, key) = (self.certificate(), self.key());
         let tls = [
