@@ -38,9 +38,14 @@ impl Page {
     /// Opens the page, and waits for what it does by itself: it connects, and says hello.
     async fn open(profile: &str, url: &str) -> Self {
         let page = Self::load(profile, url).await;
-        page.until("text('state-title') === 'Connected' && text('echo-count') === '1'")
-            .await;
+        page.greeted().await;
         page
+    }
+
+    /// Waits until the page has connected and has said hello, which comes some time later.
+    pub async fn greeted(&self) {
+        self.until("text('state-title') === 'Connected' && text('echo-count') === '1'")
+            .await;
     }
 
     /// Opens the page.

@@ -162,7 +162,7 @@ async fn rubbish_in_the_storage_does_no_harm() {
         ))
         .await;
         page.browser.reload().await;
-        page.until("text('state-title') === 'Connected'").await;
+        page.greeted().await;
         assert_eq!(page.value("field('url').value").await, own, "{rubbish}");
     }
     page.press_in_box(UP).await;
