@@ -64,12 +64,15 @@ impl Running {
 
 async fn wait_for(log: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
     let found = async {
+        let mut others = String::new();
         while let Some(line) = log.next_line().await.expect("the log is UTF-8") {
             if line.contains(text) {
                 return line;
             }
+            others.push_str(&line);
+            others.push('\n');
         }
-        panic!("the log ends without {text:?}");
+        panic!("the log ends without {text:?}:\n{others}");
     };
     soon(found).await
 }

@@ -162,10 +162,11 @@ async fn a_sockets_mode_and_group_are_those_of_its_address() {
     .into_iter()
     .enumerate()
     {
-        let path = socket_path(&format!("mode{n}.sock"));
         let access = mode.replace("{}", group.unwrap_or_default());
-        let address = format!("{}{access}", listen_on(&path));
-        for args in [&[][..], &["proxy"]] {
+        for (name, args) in [("server", &[][..]), ("proxy", &["proxy"])] {
+            // Each has a path of its own: the one before may still be ending.
+            let path = socket_path(&format!("{name}{n}.sock"));
+            let address = format!("{}{access}", listen_on(&path));
             let running = Running::start(echobeat(&[args, &[&address]].concat())).await;
             assert_eq!(running.url, listen_on(&path), "without {access}");
             let metadata = std::fs::metadata(&path).unwrap();
@@ -186,7 +187,8 @@ async fn a_sockets_mode_and_group_are_those_of_its_address() {
 async fn a_group_is_named_or_there_is_a_sentence() {
     let path = socket_path("group.sock");
     let named = format!("{}?group={}", listen_on(&path), id("-gn").await);
-    drop(Running::start(echobeat(&[&named])).await);
+    let _running = Running::start(echobeat(&[&named])).await;
+    let path = socket_path("no-group.sock");
     let absent = format!("{}?group=no-such-group", listen_on(&path));
     let output = soon(echobeat(&[&absent]).output()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
