@@ -53,24 +53,63 @@ impl Plain {
         };
         let end = header.frame_size() as usize;
         let come = end.min(bytes.len());
+        let is_whole = come == end;
         let payload = &mut bytes[header.size..come];
-        self.unmask(payload, mask);
-        if come < end {
+        let before = self.unmask(payload, mask);
+        if opcode == Opcode::Text {
+            check_utf8(payload, before, is_whole)?;
+        }
+        if !is_whole {
             return Ok(Start::Partial(end));
         }
         self.unmasked = 0;
-        if opcode == Opcode::Text && simdutf8::basic::from_utf8(payload).is_err() {
-            return Err(Error::Utf8(String::new()));
-        }
         Ok(Start::Message(opcode, header.size..end))
     }
 
-    /// Unmasks what has come of a payload since the last time.
-    fn unmask(&mut self, payload: &mut [u8], mut mask: [u8; 4]) {
-        mask.rotate_left(self.unmasked % 4);
-        unmask(&mut payload[self.unmasked..], mask);
+    /// Unmasks what has come of a payload since the last time, and returns how much had come then.
+    fn unmask(&mut self, payload: &mut [u8], mut mask: [u8; 4]) -> usize {
+        let before = self.unmasked;
+        mask.rotate_left(before % 4);
+        unmask(&mut payload[before..], mask);
         self.unmasked = payload.len();
+        before
     }
+}
+
+/// Checks that text is UTF-8 as far as it has come (RFC 6455, section 8.1). All but the first
+/// `before` bytes are new: a long message is checked piece by piece, while the cache has them.
+fn check_utf8(text: &[u8], before: usize, is_whole: bool) -> Result<()> {
+    let start = before - unfinished(&text[..before]);
+    let end = match is_whole {
+        true => text.len(),
+        false => text.len() - unfinished(text),
+    };
+    let is_utf8 = simdutf8::basic::from_utf8(&text[start..end]).is_ok();
+    match is_utf8 && may_become_utf8(&text[end..]) {
+        true => Ok(()),
+        false => Err(Error::Utf8(String::new())),
+    }
+}
+
+/// Whether these bytes are UTF-8, or would be with some more behind them.
+fn may_become_utf8(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes)
+        .err()
+        .is_none_or(|error| error.error_len().is_none())
+}
+
+/// Number of bytes at the end of a text that begin a character, and are not all of it: at most 3.
+fn unfinished(text: &[u8]) -> usize {
+    let is_continuation = |byte: &&u8| **byte & 0xc0 == 0x80;
+    let last = text.iter().rev();
+    let came = 1 + last.clone().take(3).take_while(is_continuation).count();
+    let size = match last.clone().nth(came - 1) {
+        Some(0xc0..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..) => 4,
+        _ => 0,
+    };
+    if came < size { came } else { 0 }
 }
 
 /// Takes the mask off (RFC 6455, section 5.3).
@@ -176,6 +215,45 @@ mod tests {
             assert!(matches!(start, Ok(Start::Other(_))), "{:#x}", frame[0]);
             assert_eq!(bytes, frame);
         }
+    }
+
+    #[test]
+    fn text_is_checked_as_it_comes() {
+        let text = "a\u{e9}\u{20ac}\u{1f980}z";
+        let whole = frame(TEXT, text.as_bytes());
+        for first in 0..whole.len() {
+            for second in first..whole.len() {
+                let mut plain = Plain::default();
+                let mut bytes = Vec::new();
+                for come in [first, second] {
+                    bytes.extend_from_slice(&whole[bytes.len()..come]);
+                    let start = plain.next(&mut bytes, LIMIT);
+                    assert!(matches!(start, Ok(Start::Partial(_))), "{first}, {second}");
+                }
+                bytes.extend_from_slice(&whole[second..]);
+                let Ok(Start::Message(_, place)) = plain.next(&mut bytes, LIMIT) else {
+                    panic!("no text in {first}, {second}, and the rest");
+                };
+                assert_eq!(bytes[place], *text.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_ends_before_all_of_it_has_come() {
+        let whole = frame(TEXT, b"a\xed\xa0\x80 and more");
+        let header = whole.len() - b"a\xed\xa0\x80 and more".len();
+        let mut plain = Plain::default();
+        let mut bytes = whole[..header + 2].to_vec();
+        assert!(plain.next(&mut bytes, LIMIT).is_ok(), "it may be UTF-8 yet");
+        bytes.extend_from_slice(&whole[header + 2..header + 3]);
+        assert!(matches!(plain.next(&mut bytes, LIMIT), Err(Error::Utf8(_))));
+        let mut bytes = frame(TEXT, b"cut \xe2\x82");
+        let end = Plain::default().next(&mut bytes, LIMIT);
+        assert!(
+            matches!(end, Err(Error::Utf8(_))),
+            "no character is cut at the end"
+        );
     }
 
     #[test]
