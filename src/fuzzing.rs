@@ -10,13 +10,13 @@ use hyper::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, Join, join, split};
 use tokio::time::sleep;
 
-use crate::close::Parting;
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
-use crate::listen::{Caller, Peer};
+use crate::net::listen::{Caller, Peer};
+use crate::net::wire::{Hangup, Transport};
+use crate::runtime::shutdown::Shutdown;
 use crate::session::{self, Report};
-use crate::shutdown::Shutdown;
-use crate::wire::{Hangup, Transport};
+use crate::ws::close::Parting;
 
 /// Answers a request that asks for a session; a refusal has its sentence for a body.
 #[must_use]

@@ -43,45 +43,34 @@
 //! | [`platform`] | all that differs between operating systems |
 //! | `fuzzing` | what the fuzz targets reach of all this, under `--cfg fuzzing` |
 
-mod accept;
-mod address;
 pub mod cli;
-mod close;
 mod config;
-mod connection;
-mod deadline;
-mod entry;
-mod frames;
+mod echo;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
 mod http;
-mod linger;
-mod listen;
-pub mod logging;
-mod metrics;
-mod moment;
-mod places;
+mod net;
 pub mod platform;
 mod proxy;
-mod reject;
+mod runtime;
 mod scenario;
-mod server;
+mod serve;
 mod session;
-mod shutdown;
-mod tasks;
+mod telemetry;
 mod tls;
-mod turn;
-mod wire;
+mod ws;
 
-pub use accept::StartError;
-pub use address::{Address, AddressError, BindError, Endpoint, UnixAddress};
 pub use config::{
-    CertificateSource, Origin, ProxyConfig, ServerConfig, SettingError, Subprotocol, UpgradePath,
-    Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
+    CertificateSource, Origin, ProxyConfig, ServerConfig, SettingError, UpgradePath, Upstream,
+    UpstreamError, UpstreamHost, UpstreamHostError,
 };
+pub use echo::Server;
+pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};
 pub use proxy::Proxy;
 pub use scenario::{Scenario, ScenarioError};
-pub use server::Server;
+pub use serve::accept::StartError;
+pub use telemetry::logging;
 pub use tls::{Acceptor, TlsError};
+pub use ws::subprotocol::{Subprotocol, SubprotocolError};

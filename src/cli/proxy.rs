@@ -10,9 +10,9 @@ use super::Cli;
 use super::environment::Sources;
 use super::shared::{LifetimeArgs, TransportArgs, addresses};
 use super::values::{Interval, connections, duration, interval};
-use crate::address::Address;
 use crate::config::{self, ProxyConfig, Upstream, UpstreamHost};
-use crate::logging::LogArgs;
+use crate::net::address::Address;
+use crate::telemetry::logging::LogArgs;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ProxyArgs {

@@ -7,9 +7,10 @@ use clap::Args;
 use super::environment::Sources;
 use super::shared::{LifetimeArgs, TransportArgs, addresses};
 use super::values::{Interval, connections, duration, interval, message_size, scenario};
-use crate::address::Address;
-use crate::config::{self, Origin, ServerConfig, Subprotocol, UpgradePath};
+use crate::config::{self, Origin, ServerConfig, UpgradePath};
+use crate::net::address::Address;
 use crate::scenario::Scenario;
+use crate::ws::subprotocol::Subprotocol;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ServeArgs {

@@ -9,8 +9,8 @@ use clap::{Args, CommandFactory};
 use super::Cli;
 use super::environment::Sources;
 use super::values::{duration, threads};
-use crate::address::Address;
 use crate::config::CertificateSource;
+use crate::net::address::Address;
 
 /// All addresses to listen on: those of --listen, those without it, or else the default.
 ///

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 use super::SettingError;
-use crate::address::Address;
+use crate::net::address::Address;
 use crate::platform;
 
 /// Web origins (RFC 6454) whose pages may connect: `scheme://host`, with `:port` where it is not the

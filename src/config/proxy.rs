@@ -10,7 +10,7 @@ use hyper::Uri;
 use hyper::http::uri::Authority;
 
 use super::CertificateSource;
-use crate::address::{self, Address, AddressError};
+use crate::net::address::{self, Address, AddressError};
 
 /// How a reverse proxy listens and behaves. The defaults are those of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]

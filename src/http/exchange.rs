@@ -14,10 +14,10 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout};
 
-use super::Answer;
+use super::response::Answer;
 use super::stream::{Http2Stream, Receiver, poll_capacity};
-use crate::listen::{Caller, Http};
-use crate::wire::Hangup;
+use crate::net::listen::{Caller, Http};
+use crate::net::wire::Hangup;
 
 /// A request, and the way to answer it.
 pub(crate) struct Exchange {

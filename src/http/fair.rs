@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::turn::{self, Turn};
+use crate::runtime::turn::{self, Turn};
 
 /// Bytes that a client begins with, before its first frame (RFC 9113, section 3.4).
 const PREFACE: usize = 24;

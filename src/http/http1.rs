@@ -2,31 +2,287 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{Pending, Ready, pending, poll_fn, ready};
+use std::future::{pending, poll_fn};
 use std::mem;
-use std::pin::{self, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
-use futures_util::future::Either;
-use http_body_util::Full;
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::head::{READ_LIMIT, Reject};
+use super::head::READ_LIMIT;
 use super::inbound::{Inbound, Left};
 use super::preface::Rewound;
-use super::{DRAIN_GRACE, Reply, Routes, Terms, Upgrade};
-use crate::deadline::GRACE;
-use crate::listen::Caller;
-use crate::shutdown::Drain;
+use super::response::{Answer, last_bytes};
+use super::{DRAIN_GRACE, Terms};
+use crate::runtime::deadline::GRACE;
+use crate::runtime::shutdown::Drain;
+
+/// Decision of a handler about a request.
+pub(crate) enum Outcome<B, U> {
+    /// Answers it. Others may follow.
+    Answer(Response<B>),
+    /// Answers it, and then leaves HTTP.
+    Switch(Response<B>, U),
+    /// Answers it as the last of its connection.
+    Last(Answer),
+    /// Leaves HTTP at once: the answer is sent by whoever gets the stream.
+    Upgrade(U),
+}
+
+/// What is left of a connection once [`serve`] is done with it.
+pub(crate) struct Served<S, U> {
+    pub(crate) stream: S,
+    /// What was read behind the last head.
+    pub(crate) early: Vec<u8>,
+    pub(crate) ended: Ended<U>,
+}
+
+/// How HTTP ended on a connection.
+#[derive(Debug)]
+pub(crate) enum Ended<U> {
+    /// With an upgrade to something else.
+    Upgraded(U),
+    /// With an answer.
+    Answered,
+    /// With an error: it may have been answered.
+    Failed,
+    /// With silence: there is no answer that the peer waits for.
+    Late,
+}
+
+/// Answers the requests on `stream` with `handler` until one of them leaves HTTP, or the stream
+/// ends. It also ends on a late head, on a bad one, which is answered with what is wrong with it,
+/// and on an answer that the client does not take.
+pub(crate) async fn serve<S, H, F, B, U>(
+    stream: Rewound<S>,
+    handler: H,
+    terms: Terms,
+    drain: Drain,
+) -> Served<S, U>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Request<Incoming>) -> F + Unpin,
+    F: Future<Output = Outcome<B, U>> + Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    U: Send + Sync + 'static,
+{
+    let progress = Progress::default();
+    let exit = Arc::default();
+    let requests = Requests {
+        handler,
+        progress: progress.clone(),
+        exit: Arc::clone(&exit),
+    };
+    let mut connection = http1::Builder::new()
+        .max_header_size(READ_LIMIT)
+        .max_buf_size(READ_LIMIT)
+        .title_case_headers(true)
+        .preserve_header_case(terms.preserves_case)
+        .serve_connection(
+            TokioIo::new(Inbound::new(stream, progress.clone())),
+            requests,
+        );
+    let result = run(&mut connection, &exit, &progress, &terms, drain).await;
+    let parts = connection.into_parts();
+    drop(parts.service);
+    let exit = Arc::into_inner(exit).and_then(OnceLock::into_inner);
+    let Left {
+        stream,
+        unread,
+        reject,
+        is_mute,
+    } = parts.io.into_inner().into_left();
+    let (mut stream, rewound) = stream.into_parts();
+    if is_mute {
+        terms.note_silence();
+    }
+    let last = match (&reject, &exit) {
+        (Some(reject), _) => {
+            let reason = &*reject.refusal.sentence;
+            terms.rejects.note(terms.caller, reject.cause, reason);
+            Some(reject.answer())
+        }
+        (None, Some(Exit::Last(answer))) => Some(answer.clone()),
+        _ => None,
+    };
+    if let Some(last) = &last {
+        send(&mut stream, last, &terms).await;
+    }
+    Served {
+        stream,
+        // Copied, because a slice would keep hyper's whole buffer alive.
+        early: [&parts.read_buf[..], &unread, &rewound].concat(),
+        ended: match (result, exit) {
+            (Some(Ok(())), Some(Exit::Switch(upgrade) | Exit::Upgrade(upgrade))) => {
+                Ended::Upgraded(upgrade)
+            }
+            _ if last.is_some() => Ended::Answered,
+            (Some(Ok(())), _) => Ended::Answered,
+            (Some(Err(_)), _) => Ended::Failed,
+            (None, _) => Ended::Late,
+        },
+    }
+}
+
+/// Runs a connection until it is over, or leaves HTTP, or no request comes in time: `None`.
+async fn run<S, H, F, B, U>(
+    connection: &mut http1::Connection<TokioIo<Inbound<Rewound<S>>>, Requests<H, U>>,
+    exit: &OnceLock<Exit<U>>,
+    progress: &Progress,
+    terms: &Terms,
+    drain: Drain,
+) -> Option<hyper::Result<()>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Request<Incoming>) -> F + Unpin,
+    F: Future<Output = Outcome<B, U>> + Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    U: Send + Sync + 'static,
+{
+    let mut deadline = pin!(sleep_until(terms.first_by));
+    let mut steps = 0;
+    let mut is_late = false;
+    let mut draining = drain.has_begun();
+    let mut drain_begun = pin!(drain.begun());
+    loop {
+        tokio::select! {
+            biased;
+            result = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+                Poll::Pending if exit.get().is_some_and(Exit::is_unanswered) => Poll::Ready(Ok(())),
+                polled => polled,
+            }) => {
+                if let Err(error) = &result {
+                    // hyper has sent what answer there is to it.
+                    debug!(parent: &terms.caller.span(), %error, "bad request");
+                }
+                return Some(result);
+            }
+            _ = &mut drain_begun, if !draining => {
+                draining = true;
+                Pin::new(&mut *connection).graceful_shutdown();
+                deadline.as_mut().reset(Instant::now() + DRAIN_GRACE);
+            }
+            () = &mut deadline => {
+                let is_silent = !progress.is_under_way() && progress.steps() == steps;
+                let is_over = is_silent || draining && !progress.is_under_way();
+                if is_over && mem::replace(&mut is_late, true) {
+                    debug!(parent: &terms.caller.span(), "no request in time");
+                    return None;
+                }
+                is_late = is_over;
+                steps = progress.steps();
+                let patience = if is_late { GRACE } else { terms.patience };
+                deadline.as_mut().reset(Instant::now() + patience);
+            }
+        }
+    }
+}
+
+/// Sends the last answer of a connection.
+async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: &[u8], terms: &Terms) {
+    let sent = async {
+        stream.write_all(answer).await?;
+        stream.flush().await
+    };
+    // Nothing more can be done for a client that does not take the answer.
+    let _ = timeout(terms.patience, sent).await;
+}
+
+/// Way in which a request leaves HTTP.
+#[derive(Debug)]
+enum Exit<U> {
+    Switch(U),
+    Upgrade(U),
+    /// The bytes of the answer.
+    Last(Vec<u8>),
+}
+
+impl<U> Exit<U> {
+    /// Whether hyper has no answer to send.
+    fn is_unanswered(&self) -> bool {
+        !matches!(self, Self::Switch(_))
+    }
+}
+
+/// The requests of a connection, as hyper hands them to a handler.
+struct Requests<H, U> {
+    handler: H,
+    progress: Progress,
+    exit: Arc<OnceLock<Exit<U>>>,
+}
+
+impl<H, F, B, U> Service<Request<Incoming>> for Requests<H, U>
+where
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Outcome<B, U>> + Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    U: Send + Sync + 'static,
+{
+    type Response = Response<Counted<B>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let is_head = *request.method() == Method::HEAD;
+        let under_way = UnderWay(self.progress.clone());
+        let exit = Arc::clone(&self.exit);
+        let outcome = (self.handler)(request);
+        Box::pin(async move {
+            let (response, way) = match outcome.await {
+                Outcome::Answer(response) => (Some(response), None),
+                Outcome::Switch(response, upgrade) => (Some(response), Some(Exit::Switch(upgrade))),
+                Outcome::Last(answer) => (None, Some(Exit::Last(last_bytes(answer, is_head)))),
+                Outcome::Upgrade(upgrade) => (None, Some(Exit::Upgrade(upgrade))),
+            };
+            if let Some(way) = way {
+                // Nothing is read behind a request that leaves HTTP, so this is the first.
+                let _ = exit.set(way);
+            }
+            match response {
+                Some(response) => Ok(response.map(|body| Counted { body, under_way })),
+                None => pending().await,
+            }
+        })
+    }
+}
+
+/// A body whose request is under way until it has gone out.
+struct Counted<B> {
+    body: B,
+    #[expect(dead_code, reason = "counts until it is dropped")]
+    under_way: UnderWay,
+}
+
+impl<B: Body + Unpin> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// Progress of a connection's requests, shared by its deadline and its stream.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +292,6 @@ pub(crate) struct Progress(Arc<Steps>);
 struct Steps {
     steps: AtomicU64,
     under_way: AtomicU64,
-    is_handed_over: AtomicBool,
 }
 
 impl Progress {
@@ -46,18 +301,9 @@ impl Progress {
     }
 
     /// Notes that a request has its answer.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
         self.0.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that the connection is somebody else's, who answers the last request.
-    pub(crate) fn hand_over(&self) {
-        self.0.is_handed_over.store(true, Ordering::Relaxed);
-    }
-
-    fn is_handed_over(&self) -> bool {
-        self.0.is_handed_over.load(Ordering::Relaxed)
     }
 
     fn steps(&self) -> u64 {
@@ -74,187 +320,11 @@ impl Progress {
     }
 }
 
-/// What is left of a connection once [`serve`] is done with it.
-pub(crate) struct Remains<S> {
-    pub(crate) stream: S,
-    /// What was read behind the last head.
-    pub(crate) early: Vec<u8>,
-    pub(crate) ended: Ended,
-}
+/// A request that is under way, until this is dropped.
+struct UnderWay(Progress);
 
-/// How HTTP ended on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// With the answer to its last request.
-    Well,
-    /// With an error of the peer's.
-    Badly,
-    /// With silence: there is no answer that the peer waits for.
-    Late,
-}
-
-/// Answers the requests on `stream` until one of them is accepted for an upgrade, or it ends, or is
-/// handed over. It also ends on a late head, on a bad one, which is answered with what is wrong
-/// with it, and on an answer that the client does not take.
-pub(crate) async fn serve<S, V, B>(
-    stream: Rewound<S>,
-    service: V,
-    progress: &Progress,
-    terms: Terms,
-    drain: Drain,
-) -> Remains<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    V: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Unpin,
-    V::Future: Unpin,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    let mut connection = http1::Builder::new()
-        .max_header_size(READ_LIMIT)
-        .max_buf_size(READ_LIMIT)
-        .title_case_headers(true)
-        .preserve_header_case(terms.preserves_case)
-        .serve_connection(
-            TokioIo::new(Inbound::new(stream, progress.clone())),
-            service,
-        );
-    let mut deadline = pin!(sleep_until(terms.first_by));
-    let mut steps = 0;
-    let mut is_late = false;
-    let mut draining = drain.has_begun();
-    let mut drain_begun = pin!(drain.begun());
-    let ended = loop {
-        tokio::select! {
-            biased;
-            result = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
-                Poll::Pending if progress.is_handed_over() => Poll::Ready(Ok(())),
-                polled => polled,
-            }) => break Some(result),
-            _ = &mut drain_begun, if !draining => {
-                draining = true;
-                pin::Pin::new(&mut connection).graceful_shutdown();
-                deadline.as_mut().reset(Instant::now() + DRAIN_GRACE);
-            }
-            () = &mut deadline => {
-                let is_silent = !progress.is_under_way() && progress.steps() == steps;
-                let is_over = is_silent || draining && !progress.is_under_way();
-                if is_over && mem::replace(&mut is_late, true) {
-                    break None;
-                }
-                is_late = is_over;
-                steps = progress.steps();
-                let patience = if is_late { GRACE } else { terms.patience };
-                deadline.as_mut().reset(Instant::now() + patience);
-            }
-        }
-    };
-    let ended = match ended {
-        Some(Ok(())) => Ended::Well,
-        Some(Err(error)) => {
-            // hyper has sent what answer there is to it.
-            debug!(parent: &terms.caller.span(), %error, "bad request");
-            Ended::Badly
-        }
-        None => {
-            debug!(parent: &terms.caller.span(), "no request in time");
-            Ended::Late
-        }
-    };
-    let parts = connection.into_parts();
-    let Left {
-        stream,
-        unread,
-        reject,
-        is_mute,
-    } = parts.io.into_inner().into_left();
-    let (mut stream, rewound) = stream.into_parts();
-    if is_mute {
-        terms.note_silence();
-    }
-    let ended = match reject {
-        Some(reject) => {
-            answer(&mut stream, &reject, &terms).await;
-            Ended::Badly
-        }
-        None => ended,
-    };
-    Remains {
-        stream,
-        // Copied, because a slice would keep hyper's whole buffer alive.
-        early: [&parts.read_buf[..], &unread, &rewound].concat(),
-        ended,
-    }
-}
-
-/// Answers a head that is refused.
-async fn answer<S>(stream: &mut S, reject: &Reject, terms: &Terms)
-where
-    S: AsyncWrite + Unpin,
-{
-    let (cause, reason) = (reject.cause, &*reject.refusal.sentence);
-    terms.rejects.note(terms.caller, cause, reason);
-    let answer = reject.answer();
-    let sent = async {
-        stream.write_all(&answer).await?;
-        stream.flush().await
-    };
-    // Nothing more can be done for a client that does not take the answer.
-    let _ = timeout(terms.patience, sent).await;
-}
-
-/// The routes, as hyper asks for answers.
-pub(crate) struct Answers {
-    routes: Routes,
-    caller: Caller,
-    progress: Progress,
-    accepted: Mutex<Option<Box<Upgrade>>>,
-}
-
-impl Answers {
-    pub(crate) fn new(routes: Routes, caller: Caller) -> Self {
-        Self {
-            routes,
-            caller,
-            progress: Progress::default(),
-            accepted: Mutex::new(None),
-        }
-    }
-
-    pub(crate) fn progress(&self) -> &Progress {
-        &self.progress
-    }
-
-    /// The session that the last request is to become, if any.
-    pub(crate) fn take_accepted(&self) -> Option<Box<Upgrade>> {
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted.take()
-    }
-}
-
-impl Service<Request<Incoming>> for Answers {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Either<
-        Ready<Result<Self::Response, Infallible>>,
-        Pending<Result<Self::Response, Infallible>>,
-    >;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = match self.routes.reply(&request, self.caller) {
-            Reply::Answer(answer) => answer,
-            Reply::Session(answer, upgrade) => {
-                let is_ordinary = upgrade.handshake.scenario.is_default();
-                let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-                *accepted = Some(upgrade);
-                if !is_ordinary {
-                    self.progress.hand_over();
-                    return Either::Right(pending());
-                }
-                answer
-            }
-        };
-        self.progress.end();
-        Either::Left(ready(Ok(answer.map(Full::new))))
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }

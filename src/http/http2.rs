@@ -22,8 +22,8 @@ use tracing::debug;
 use super::exchange::Exchange;
 use super::fair::Fair;
 use super::{DRAIN_GRACE, Terms};
-use crate::deadline::{timeout, timeout_at};
-use crate::shutdown::Drain;
+use crate::runtime::deadline::{timeout, timeout_at};
+use crate::runtime::shutdown::Drain;
 
 /// Streams that are open on a connection at the same time. "No smaller than 100" is what RFC 9113,
 /// section 6.5.2, recommends.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::head::{self, Behind, READ_LIMIT, Reject};
 use super::http1::Progress;
-use crate::turn;
+use crate::runtime::turn;
 
 /// Bytes that are read at once.
 const PIECE: usize = 4 << 10;

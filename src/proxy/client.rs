@@ -19,8 +19,8 @@ use tracing::debug;
 use super::patient::Patient;
 use super::upload::Upload;
 use super::upstream::{Dialer, Failure};
+use crate::net::wire::Transport;
 use crate::tls::MaybeTls;
-use crate::wire::Transport;
 
 /// Sends requests to the upstream.
 #[derive(Debug)]

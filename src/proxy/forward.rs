@@ -22,11 +22,12 @@ use super::interim;
 use super::upload::{self, Upload};
 use super::upstream::{self, Answered, BoxError, Dialer, Failure};
 use crate::config::ProxyConfig;
-use crate::handshake::{self, Refusal};
-use crate::http::close_after;
-use crate::listen::Caller;
-use crate::places::{Place, Places};
-use crate::shutdown::Drain;
+use crate::handshake;
+use crate::http::Refusal;
+use crate::http::response::close_after;
+use crate::net::listen::Caller;
+use crate::runtime::places::{Place, Places};
+use crate::runtime::shutdown::Drain;
 use crate::tls::{MaybeTls, TlsError};
 
 /// Why a request is not answered by the upstream.

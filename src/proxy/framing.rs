@@ -5,7 +5,7 @@ use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER
 use hyper::{Method, StatusCode};
 
 use super::upstream::Failure;
-use crate::handshake::Refusal;
+use crate::http::Refusal;
 
 /// Checks that the body of a request is coded in no other way than in chunks, and makes its length one
 /// that every upstream reads alike: over HTTP/2 it may come as several lines.

@@ -13,11 +13,11 @@ use super::interim;
 use super::tunnel::{self, Mouth, Report};
 use super::upstream::{BoxError, Failure};
 use crate::config::ProxyConfig;
-use crate::handshake::Refusal;
-use crate::http::{close_after, refuse};
-use crate::listen::Caller;
-use crate::shutdown::Drain;
-use crate::wire::Transport;
+use crate::http::Refusal;
+use crate::http::response::{close_after, refuse};
+use crate::net::listen::Caller;
+use crate::net::wire::Transport;
+use crate::runtime::shutdown::Drain;
 
 /// A connection of a client, or one of its streams.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use hyper::{Method, StatusCode, Version};
 use super::hop::{Hop, value};
 use crate::config::Upstream;
 use crate::handshake::has_token;
-use crate::listen::Peer;
+use crate::net::listen::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

@@ -5,7 +5,7 @@ use hyper::http::uri::Authority;
 use hyper::{StatusCode, Version};
 
 use crate::config::{Upstream, UpstreamHost};
-use crate::handshake::Refusal;
+use crate::http::Refusal;
 
 /// The proxy as one hop of a message.
 #[derive(Debug)]

@@ -38,9 +38,9 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use crate::accept::{Connections, DrainPlan, Listening, StartError, patiently};
-use crate::address::Endpoint;
 use crate::config::ProxyConfig;
+use crate::net::address::Endpoint;
+use crate::serve::accept::{Connections, DrainPlan, Listening, StartError, patiently};
 use crate::tls::{Acceptor, TlsError};
 use forward::Forwarder;
 use service::ProxyService;

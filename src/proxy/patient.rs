@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::wire::Transport;
+use crate::net::wire::Transport;
 
 /// A stream whose writes fail when its peer takes nothing for too long. If it is shut down while a
 /// write waits, it is reset, so that nothing is kept for such a peer.

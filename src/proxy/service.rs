@@ -16,17 +16,17 @@ use super::interim::{self, InterimStream, Interims};
 use super::patient::Patient;
 use super::requests::Requests;
 use super::upstream::BoxError;
-use crate::entry::{Entered, Entry, Visit};
 use crate::handshake;
 use crate::http::Terms;
 use crate::http::exchange::{Exchange, Http2Body, Respond};
-use crate::http::http1::{self, Ended, Remains};
+use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
 use crate::http::preface::Rewound;
-use crate::linger::linger;
-use crate::listen::{Peer, Stream};
-use crate::shutdown::Drain;
-use crate::tasks::Stage;
+use crate::net::linger::linger;
+use crate::net::listen::{Peer, Stream};
+use crate::runtime::shutdown::Drain;
+use crate::runtime::tasks::Stage;
+use crate::serve::entry::{Entered, Entry, Visit};
 use crate::tls::{Acceptor, MaybeTls};
 
 /// How a connection of HTTP/2 is asked whether its client is there: as the server does by default.
@@ -80,7 +80,11 @@ impl ProxyService {
     async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
         let front = self.front(&visit);
         let interims = Interims::default();
-        let requests = Requests::new(front.clone(), interims.clone());
+        let requests = Requests {
+            front: front.clone(),
+            interims: interims.clone(),
+        };
+        let handler = move |request| requests.clone().answer(request);
         let terms = Terms {
             preserves_case: true,
             ..self.entry.terms(&visit)
@@ -89,17 +93,16 @@ impl ProxyService {
             let stream = Patient::new(stream, self.forwarder.config().send_timeout);
             InterimStream::new(stream, interims)
         });
-        let served = http1::serve(stream, &requests, requests.progress(), terms, visit.drain);
-        let Remains {
+        let Served {
             stream,
             early,
             ended,
-        } = served.await;
+        } = http1::serve(stream, handler, terms, visit.drain).await;
         let stream = stream.into_inner().into_inner();
-        match (ended, requests.take_accepted()) {
-            (Ended::Well, Some(switch)) => Some(Stage::last(front.tunnel(stream, early, switch))),
-            (Ended::Late, _) => None,
-            _ => Some(Stage::last(linger(stream))),
+        match ended {
+            Ended::Upgraded(switch) => Some(Stage::last(front.tunnel(stream, early, switch))),
+            Ended::Late => None,
+            Ended::Answered | Ended::Failed => Some(Stage::last(linger(stream))),
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::{ProxyConfig, Upstream};
-use crate::listen::Stream;
+use crate::net::listen::Stream;
 use crate::platform;
 use crate::tls::{Connector, MaybeTls, TlsError};
 

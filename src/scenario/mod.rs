@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use form_urlencoded::parse as parameters;
 
-use crate::config::Subprotocol;
+use crate::ws::subprotocol::Subprotocol;
 pub(crate) use turns::Turns;
 
 /// The parameter of a query that has steps. Every other is an application's own.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep};
 
-use crate::shutdown::{Begun, Drain, Window};
+use crate::runtime::shutdown::{Begun, Drain, Window};
 
 /// What an alarm goes off for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ mod tests {
     use tokio::time::{advance, sleep_until, timeout};
 
     use super::*;
-    use crate::shutdown::Shutdown;
+    use crate::runtime::shutdown::Shutdown;
 
     const SECOND: Duration = Duration::from_secs(1);
 

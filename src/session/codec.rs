@@ -15,9 +15,9 @@ use super::input::Input;
 use super::outbox::Outbox;
 use super::plain::{Plain, Start};
 use super::protocol::{Protocol, Received};
-use crate::frames::{self, Opcode};
-use crate::turn::Turn;
-use crate::wire::Wire;
+use crate::net::wire::Wire;
+use crate::runtime::turn::Turn;
+use crate::ws::frames::{self, Opcode};
 
 /// The state of reading.
 pub(super) struct Codec {

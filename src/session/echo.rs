@@ -4,9 +4,9 @@ use std::task::Context;
 
 use super::Session;
 use super::outbox::LARGE;
-use crate::close::End;
-use crate::frames::Opcode;
-use crate::wire::Transport;
+use crate::net::wire::Transport;
+use crate::ws::close::End;
+use crate::ws::frames::Opcode;
 
 impl<S> Session<S>
 where

@@ -8,10 +8,10 @@ use tokio::task::yield_now;
 
 use super::protocol::Received;
 use super::{Report, Session};
-use crate::close::{End, Parting};
-use crate::deadline::timeout;
-use crate::turn::Turn;
-use crate::wire::Transport;
+use crate::net::wire::Transport;
+use crate::runtime::deadline::timeout;
+use crate::runtime::turn::Turn;
+use crate::ws::close::{End, Parting};
 
 /// What the end of a session came to.
 pub(super) struct Farewell {

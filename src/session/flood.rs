@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::moment::Moment;
+use crate::runtime::moment::Moment;
 
 /// Control frames that may come at once.
 pub(super) const BURST: u32 = 1_000;

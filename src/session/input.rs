@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::wire::Wire;
+use crate::net::wire::Wire;
 
 /// Bytes that are read at once. They are in the cache still when they are unmasked.
 pub(super) const READ_AHEAD: usize = 256 << 10;

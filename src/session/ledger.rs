@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::Report;
 use super::farewell::Farewell;
-use crate::close::{End, Parting};
-use crate::frames::Opcode;
-use crate::listen::Caller;
-use crate::metrics::{Metrics, Tally, Traffic};
-use crate::moment::Moment;
+use crate::net::listen::Caller;
+use crate::runtime::moment::Moment;
+use crate::telemetry::metrics::{Metrics, Tally, Traffic};
+use crate::ws::close::{End, Parting};
+use crate::ws::frames::Opcode;
 
 /// The least time between two additions to what all sessions share.
 const PAUSE: Duration = Duration::from_secs(1);

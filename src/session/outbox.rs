@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use crate::frames::{self, Opcode};
-use crate::turn::{self, Turn};
+use crate::runtime::turn::{self, Turn};
+use crate::ws::frames::{self, Opcode};
 
 /// A payload of this size or more is large: it is written straight from the memory that it was
 /// received in. A smaller one is copied, so that many go out in one write.

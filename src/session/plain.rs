@@ -6,7 +6,7 @@ use std::ops::Range;
 use fearless_simd::{Level, Simd, dispatch};
 use tokio_tungstenite::tungstenite::{Error, Result};
 
-use crate::frames::{Header, MAX_FRAME_HEADER, Opcode};
+use crate::ws::frames::{Header, MAX_FRAME_HEADER, Opcode};
 
 /// First bytes of the frames that are plain messages: FIN, no reserved bit, and the opcode.
 const TEXT: u8 = 0x81;

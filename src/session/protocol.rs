@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite::{Error, Message, Result};
 
 use super::input::Input;
 use super::outbox::Outbox;
-use crate::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
-use crate::turn::Turn;
-use crate::wire::Wire;
+use crate::net::wire::Wire;
+use crate::runtime::turn::Turn;
+use crate::ws::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
 
 /// Bytes that tungstenite takes at once.
 const PIECE: usize = 1 << 10;

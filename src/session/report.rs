@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::close::{End, Parting};
-use crate::listen::Caller;
-use crate::metrics::Traffic;
+use crate::net::listen::Caller;
+use crate::telemetry::metrics::Traffic;
+use crate::ws::close::{End, Parting};
 
 /// Report of a session that has ended.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep};
 
 use super::outbox::{LARGEST_WRITE, Outbox};
-use crate::close::End;
-use crate::deadline::GRACE;
-use crate::frames::Opcode;
-use crate::wire::{Transport, Wire};
+use crate::net::wire::{Transport, Wire};
+use crate::runtime::deadline::GRACE;
+use crate::ws::close::End;
+use crate::ws::frames::Opcode;
 
 /// What goes out on the socket.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::{AlertDescription, Error};
 
-use crate::reject::Cause;
+use crate::telemetry::rejects::Cause;
 
 /// The type of a handshake record, with which TLS begins (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;

@@ -30,9 +30,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::field::display;
 use tracing::{error, info};
 
-use crate::address::Address;
 use crate::config::CertificateSource;
-use crate::listen::Stream;
+use crate::net::address::Address;
+use crate::net::listen::Stream;
 use crate::platform::Hangups;
 
 pub use certificate::TlsError;

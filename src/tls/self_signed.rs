@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 use tracing::info;
 
 use super::certificate::{self, TlsError};
-use crate::address::Address;
+use crate::net::address::Address;
 use crate::platform;
 
 /// The files that a certificate is kept in, under names that are nobody else's: they are replaced.

@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
 use super::HTTP2;
-use crate::listen::{Stream, TlsVersion};
-use crate::wire::{Hangup, Transport};
+use crate::net::listen::{Stream, TlsVersion};
+use crate::net::wire::{Hangup, Transport};
 
 /// A connection, over TLS or not.
 #[derive(Debug)]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use clap::{ArgAction, CommandFactory};
 
 use crate::cli::{Cli, Role};
-use crate::logging::LogArgs;
+use crate::telemetry::logging::LogArgs;
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
 

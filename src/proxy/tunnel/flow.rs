@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::closing::ends_in_close;
 use super::{End, Side};
-use crate::moment::Moment;
+use crate::runtime::moment::Moment;
 
 /// A failure in one direction.
 pub(super) enum Fault {

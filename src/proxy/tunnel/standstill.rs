@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Both, End, Side};
-use crate::moment::Moment;
-use crate::wire::{Hangup, Transport};
+use crate::net::wire::{Hangup, Transport};
+use crate::runtime::moment::Moment;
 
 /// Time between two checks of a tunnel without progress. A side that has ended wakes nobody when it
 /// is reset: the other learns of it at the next check.

@@ -5,8 +5,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::shutdown::Shutdown;
-use crate::wire::Hangup;
+use crate::net::wire::Hangup;
+use crate::runtime::shutdown::Shutdown;
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::close::Parting;
 use crate::scenario::{Bad, Burst, Closing, Scenario, Step, When};
+use crate::ws::close::Parting;
 
 /// What is done at a cue.
 #[derive(Debug, Clone, PartialEq, Eq)]

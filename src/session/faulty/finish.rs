@@ -7,12 +7,12 @@ use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::Play;
-use crate::close::{End, Parting};
+use crate::net::wire::{Hangup, Transport, Wire, has_left};
+use crate::runtime::shutdown::Drain;
 use crate::scenario::Closing;
 use crate::session::Report;
 use crate::session::farewell::Farewell;
-use crate::shutdown::Drain;
-use crate::wire::{Hangup, Transport, Wire, has_left};
+use crate::ws::close::{End, Parting};
 
 /// How a session ends.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Frames that an ordinary session does not send.
 
-use crate::frames::{FIN, put_header_of};
 use crate::scenario::{Bad, Closing};
+use crate::ws::frames::{FIN, put_header_of};
 
 const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;

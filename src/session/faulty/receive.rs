@@ -7,13 +7,13 @@ use tracing::trace;
 
 use super::finish::Finish;
 use super::{Play, frames};
-use crate::close::End;
-use crate::deadline::GRACE;
-use crate::frames::Opcode;
+use crate::net::wire::Transport;
+use crate::runtime::deadline::GRACE;
 use crate::session::Session;
 use crate::session::protocol::Received;
 use crate::session::schedule::{Due, Line};
-use crate::wire::Transport;
+use crate::ws::close::End;
+use crate::ws::frames::Opcode;
 
 /// A peer whose deadline has passed by the clock.
 pub(super) struct Suspicion {

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::Play;
 use super::finish::Finish;
 use super::lineup::Put;
-use crate::close::End;
-use crate::deadline::GRACE;
+use crate::net::wire::Transport;
+use crate::runtime::deadline::GRACE;
 use crate::session::Session;
-use crate::wire::Transport;
+use crate::ws::close::End;
 
 /// A write that is not done.
 pub(super) struct Blocked {

@@ -1,8 +1,8 @@
 use tokio::time::Instant;
 
 use super::*;
-use crate::close::Parting;
 use crate::session::flood;
+use crate::ws::close::Parting;
 
 fn close_frame(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(CLOSE, &[&code.to_be_bytes(), reason].concat())

@@ -6,9 +6,9 @@ use tokio::io::{AsyncWrite, ReadBuf};
 
 use super::faulty::Writes;
 use super::*;
-use crate::close::Parting;
-use crate::metrics::Traffic;
 use crate::session::input::READ_AHEAD;
+use crate::telemetry::metrics::Traffic;
+use crate::ws::close::Parting;
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_every_size_come_back() {

@@ -18,9 +18,9 @@ use tokio::time::timeout;
 
 use super::{Report, run};
 use crate::config::ServerConfig;
-use crate::listen::{Caller, Peer};
-use crate::shutdown::Shutdown;
-use crate::wire::{Hangup, Transport};
+use crate::net::listen::{Caller, Peer};
+use crate::net::wire::{Hangup, Transport};
+use crate::runtime::shutdown::Shutdown;
 
 /// First bytes of frames: FIN and opcode.
 const TEXT: u8 = 0x81;

@@ -4,7 +4,7 @@
 use tokio::time::{Instant, advance};
 
 use super::*;
-use crate::deadline::GRACE;
+use crate::runtime::deadline::GRACE;
 use crate::session::schedule::PROGRESS_TIMEOUT;
 
 fn pinging() -> ServerConfig {

@@ -13,9 +13,9 @@ use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::runtime::shutdown::Drain;
 use crate::session::faulty::{self, Script};
 use crate::session::outbox::LARGE;
-use crate::shutdown::Drain;
 
 /// A stream that reads `input` to its end and keeps what is written, both in pieces of the sizes
 /// given, over and over. A size of 0 means: not now.

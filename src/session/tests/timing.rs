@@ -2,8 +2,8 @@ use tokio::io::BufReader;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
-use crate::close::Parting;
 use crate::session::schedule::PROGRESS_TIMEOUT;
+use crate::ws::close::Parting;
 
 fn beating() -> ServerConfig {
     ServerConfig {

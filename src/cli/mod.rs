@@ -1,0 +1,165 @@
+//! The command line: flags and environment variables, validated into a [`ServerConfig`] or a
+//! [`ProxyConfig`].
+
+mod environment;
+mod help;
+mod proxy;
+mod serve;
+mod shared;
+mod values;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{
+    ProxyConfig, SPARE_FILES, ServerConfig, default_max_connections, default_max_tunnels,
+};
+use crate::platform;
+use crate::telemetry::logging::LogArgs;
+use environment::Sources;
+use serve::ServeArgs;
+use shared::{LifetimeArgs, TransportArgs};
+
+/// A WebSocket server to test against.
+///
+/// It echoes every message, and sends `heart beat` every 3 seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(version, max_term_width = 100)]
+#[command(after_help = help::MORE, after_long_help = help::of_the_server())]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    serve: ServeArgs,
+
+    #[command(flatten)]
+    lifetime: LifetimeArgs,
+
+    #[command(flatten)]
+    transport: TransportArgs,
+
+    /// What is logged, and how
+    #[command(flatten)]
+    log: LogArgs,
+
+    #[arg(skip)]
+    sources: Sources,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+enum Command {
+    /// Stand in front of a WebSocket server, as a reverse proxy
+    #[command(after_help = help::MORE_OF_THE_PROXY, after_long_help = help::of_the_proxy())]
+    Proxy(Box<proxy::ProxyArgs>),
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// The echo server.
+    Server(ServerConfig),
+    /// The reverse proxy.
+    Proxy(ProxyConfig),
+}
+
+impl Cli {
+    /// Reads the command line, which begins with the program's name, and the variables of the
+    /// environment that `variable` looks up.
+    ///
+    /// # Errors
+    /// When there is something wrong with them, or help is asked for.
+    pub fn read(
+        args: impl IntoIterator<Item = OsString>,
+        variable: impl Fn(&OsStr) -> Option<OsString>,
+    ) -> Result<Self, clap::Error> {
+        let args: Vec<_> = args.into_iter().collect();
+        let first = args.get(1).cloned();
+        let read = environment::matches(Self::command(), args, variable);
+        let (matches, sources) = read.map_err(|error| unknown_command(first).unwrap_or(error))?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.sources = sources;
+        Ok(cli)
+    }
+
+    /// The number of worker threads asked for.
+    #[must_use]
+    pub fn threads(&self) -> Option<usize> {
+        match &self.command {
+            Some(Command::Proxy(args)) => args.lifetime.threads,
+            None => self.lifetime.threads,
+        }
+    }
+
+    /// What is to be logged, and how.
+    #[must_use]
+    pub fn log(&self) -> &LogArgs {
+        match &self.command {
+            Some(Command::Proxy(args)) => &args.log,
+            None => &self.log,
+        }
+    }
+
+    /// A warning, where more connections are asked for than this process may have.
+    #[must_use]
+    pub fn shortage(&self) -> Option<String> {
+        let (wanted, files, most) = match &self.command {
+            Some(Command::Proxy(args)) => (args.max_connections?, 2, default_max_tunnels()),
+            None => (self.serve.max_connections?, 1, default_max_connections()),
+        };
+        let name = self.sources.name("max_connections", "--max-connections");
+        let limit = platform::open_file_limit();
+        let needed = wanted * files + SPARE_FILES;
+        (wanted > most).then(|| {
+            format!(
+                "{name} {wanted} needs up to {needed} open files, and the limit is {limit}: beyond \
+                 {most}, connections may have to wait. Raise the limit with ulimit -n or \
+                 LimitNOFILE="
+            )
+        })
+    }
+
+    /// The server or the proxy that the command line describes.
+    ///
+    /// # Errors
+    /// When flags contradict one another.
+    pub fn into_role(self) -> Result<Role, clap::Error> {
+        match self.command {
+            Some(Command::Proxy(args)) => args.into_config(&self.sources).map(Role::Proxy),
+            None => {
+                let config = self
+                    .serve
+                    .into_config(self.transport, &self.lifetime, &self.sources);
+                config.map(Role::Server)
+            }
+        }
+    }
+}
+
+/// The error for a first argument that resembles a command: clap takes it for an address.
+fn unknown_command(first: Option<OsString>) -> Option<clap::Error> {
+    let word = first?.into_string().ok()?;
+    let mut command = Cli::command();
+    let is_word = word.chars().all(char::is_alphabetic);
+    if !is_word || command.find_subcommand(&word).is_some() {
+        return None;
+    }
+    // clap suggests a similar command only where it expects nothing but commands.
+    let commands = clap::Command::new("echobeat").subcommands(command.get_subcommands().cloned());
+    let lower = word.to_lowercase();
+    let similar = match commands.try_get_matches_from(["echobeat", &lower]) {
+        Err(error) => match error.get(ContextKind::SuggestedSubcommand)? {
+            ContextValue::Strings(similar) => similar.first()?.clone(),
+            _ => return None,
+        },
+        Ok(_) => lower,
+    };
+    let complaint = format!("unknown command '{word}': did you mean '{similar}'?");
+    Some(command.error(ErrorKind::InvalidSubcommand, complaint))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! What a server is told: every setting, validated, with its default.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hyper::Uri;
+
+use crate::net::address::Address;
+use crate::platform;
+use crate::scenario::Scenario;
+use crate::ws::subprotocol::Subprotocol;
+
+mod origin;
+mod proxy;
+pub use origin::Origin;
+pub(crate) use origin::is_own;
+pub(crate) use proxy::default_max_tunnels;
+pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
+
+/// File descriptors that [`ServerConfig::max_connections`] leaves free by default, for listeners,
+/// the runtime, and connections that are refused or have not upgraded yet.
+pub(crate) const SPARE_FILES: usize = 64;
+
+/// How a [`Server`](crate::Server) listens and behaves.
+///
+/// The defaults are those of the command line.
+///
+/// ```
+/// use echobeat::ServerConfig;
+///
+/// let config = ServerConfig {
+///     listen: vec!["127.0.0.1:0".parse().unwrap()],
+///     heartbeat: None,
+///     ..ServerConfig::default()
+/// };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where to listen; one server can listen on several addresses.
+    pub listen: Vec<Address>,
+    /// The certificate for TLS, which all addresses then speak; `None`: none does.
+    pub tls: Option<CertificateSource>,
+    /// Whether HTTP/2 is spoken without TLS too, with those who begin with it ("prior knowledge").
+    pub h2c: bool,
+    /// Paths that upgrade to WebSocket; empty: every path does.
+    pub paths: Vec<UpgradePath>,
+    /// Interval of the heart beat, counted from the upgrade; `None` turns it off.
+    pub heartbeat: Option<Duration>,
+    /// The text message that a heart beat is.
+    pub heartbeat_text: String,
+    /// Subprotocols to select from, in order of preference; empty: the client's first offer.
+    pub subprotocols: Vec<Subprotocol>,
+    /// Origins that may connect; empty: any. A request without `Origin` comes from no browser and
+    /// is always allowed, as is this server's own page, when it is opened by an address, as localhost,
+    /// by this machine's name, or by a host of [`listen`](Self::listen).
+    pub allowed_origins: Vec<Origin>,
+    /// The largest message that is echoed, in bytes of payload; a larger one closes with 1009.
+    pub max_message_size: usize,
+    /// Sessions at the same time; one more is refused with 503.
+    pub max_connections: usize,
+    /// Time from accept until the request head has arrived whole, over TLS too.
+    pub handshake_timeout: Duration,
+    /// Silence after which the peer is sent a Ping; `None` turns keepalive off.
+    pub ping_interval: Option<Duration>,
+    /// Time after a Ping within which some byte must arrive, or else the peer counts as dead.
+    pub ping_timeout: Duration,
+    /// Time that a write may take without any progress.
+    pub send_timeout: Duration,
+    /// Time that the peer has to answer our Close.
+    pub close_timeout: Duration,
+    /// Time that a session may stall, be deaf or leave a Close unanswered, where a scenario asks for
+    /// that.
+    pub fault_timeout: Duration,
+    /// Time that sessions have to end on shutdown. A thousand a second are closed, or all in its
+    /// first half.
+    pub drain: Duration,
+    /// What is done otherwise than by a good server, for every connection.
+    pub scenario: Scenario,
+    /// Whether a request may ask for a scenario of its own; otherwise it gets 403.
+    pub faults: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![Address::default()],
+            tls: None,
+            h2c: false,
+            paths: Vec::new(),
+            heartbeat: Some(Duration::from_secs(3)),
+            heartbeat_text: "heart beat".to_owned(),
+            subprotocols: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_message_size: 16 << 20,
+            max_connections: default_max_connections(),
+            handshake_timeout: Duration::from_secs(10),
+            ping_interval: Some(Duration::from_secs(25)),
+            ping_timeout: Duration::from_secs(10),
+            send_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            fault_timeout: Duration::from_secs(600),
+            drain: Duration::from_secs(10),
+            scenario: Scenario::default(),
+            faults: true,
+        }
+    }
+}
+
+/// The open-file limit of this process less 64, and at least 1.
+pub(crate) fn default_max_connections() -> usize {
+    platform::open_file_limit()
+        .saturating_sub(SPARE_FILES)
+        .max(1)
+}
+
+/// Where a server's certificate and its private key come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// PEM files, read at the start and at every [reload](crate::Acceptor::reload).
+    Files {
+        /// The server's certificate, and behind it those that signed it.
+        certificate: PathBuf,
+        /// Its key: PKCS#8, PKCS#1 or SEC1, without a passphrase.
+        key: PathBuf,
+    },
+    /// Made here, for this machine's own names and all hosts that are listened on.
+    SelfSigned {
+        /// Where to keep it from one start to the next, if it is to be kept.
+        directory: Option<PathBuf>,
+    },
+}
+
+/// The certificate, and the files that it is read from.
+impl fmt::Display for CertificateSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files { certificate, key } => {
+                let (certificate, key) = (certificate.display(), key.display());
+                write!(f, "the certificate in {certificate} and the key in {key}")
+            }
+            Self::SelfSigned { directory: None } => f.write_str("a self-signed certificate"),
+            Self::SelfSigned {
+                directory: Some(directory),
+            } => write!(f, "the self-signed certificate in {}", directory.display()),
+        }
+    }
+}
+
+/// A path that upgrades, such as `/ws`: absolute, as it stands in a request, without a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpgradePath(String);
+
+impl UpgradePath {
+    /// Whether a request for `path` asks for this one.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.0 == path
+    }
+}
+
+impl FromStr for UpgradePath {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        match text.parse::<Uri>() {
+            Ok(uri) if text.starts_with('/') && uri.path() == text => Ok(Self(text.to_owned())),
+            _ => Err(SettingError::Path),
+        }
+    }
+}
+
+impl fmt::Display for UpgradePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is not the setting that it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// See [`UpgradePath`].
+    #[error("a path begins with / and has neither query nor spaces, such as /ws")]
+    Path,
+    /// See [`Origin`].
+    #[error(
+        "an origin is scheme://host or scheme://host:port without a path, such as \
+         https://app.example.com, https://*.example.com for all hosts below, or null"
+    )]
+    Origin,
+    /// An origin that is a lone `*`.
+    #[error("any origin may connect where none is given: leave this out")]
+    AnyOrigin,
+    /// An origin with the scheme of a WebSocket.
+    #[error("an origin is that of a page: https:// or http://, not wss:// or ws://")]
+    SocketOrigin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        for good in ["/", "/ws", "/a/b%20c", "/a,b"] {
+            assert!(good.parse::<UpgradePath>().is_ok(), "{good:?}");
+        }
+        for bad in ["", "ws", "/ws?x=1", "/a b", "http://host/ws", "*"] {
+            assert!(bad.parse::<UpgradePath>().is_err(), "{bad:?}");
+        }
+    }
+}

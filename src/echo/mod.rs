@@ -1,0 +1,119 @@
+//! The echo server: bound by one call, served by the next.
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`connection`] | one connection from accept to close |
+//! | [`whole`] | its first request, if that is an upgrade whose head came whole |
+//! | [`routes`] | the answer to every request |
+//! | [`page`] | the page at `/`, and what browsers are told of it |
+//! | [`verdict`] | the answer that an upgrade would get, for the page |
+//! | [`portrait`] | what the server saw of a request |
+//! | [`redact`] | secrets of a request, redacted so that they can only be compared |
+//! | [`pending`] | a session from the acceptance of its upgrade to the end of its stream |
+//! | [`faulty`] | the same for a session that misbehaves |
+
+mod connection;
+mod faulty;
+mod page;
+mod pending;
+mod portrait;
+mod redact;
+mod routes;
+mod verdict;
+mod whole;
+
+use std::sync::Arc;
+
+use crate::config::ServerConfig;
+use crate::net::address::Endpoint;
+use crate::serve::accept::{Connections, DrainPlan, Listening, StartError};
+use crate::telemetry::metrics::Metrics;
+use crate::tls::Acceptor;
+use connection::EchoService;
+
+/// An echobeat server that listens, and is ready to [serve](Self::serve).
+///
+/// Bind outside, serve inside: with port 0 a test learns the address before the server runs.
+///
+/// ```
+/// use echobeat::{Server, ServerConfig};
+/// use futures_util::{SinkExt, StreamExt};
+/// use tokio::sync::oneshot;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = ServerConfig {
+///     listen: vec!["127.0.0.1:0".parse()?],
+///     ..ServerConfig::default()
+/// };
+/// let server = Server::bind(config).await?;
+/// let address = server.endpoints()[0].socket_addr().ok_or("no TCP")?;
+/// let (stop, stopped) = oneshot::channel::<()>();
+/// let running = tokio::spawn(server.serve(async { drop(stopped.await) }));
+///
+/// let tcp = tokio::net::TcpStream::connect(address).await?;
+/// let (mut client, _) = tokio_tungstenite::client_async("ws://localhost/", tcp).await?;
+/// client.send("hello".into()).await?;
+/// assert_eq!(client.next().await.ok_or("closed")??, "hello".into());
+/// client.close(None).await?;
+///
+/// drop(stop);
+/// running.await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listening: Listening,
+    config: ServerConfig,
+}
+
+impl Server {
+    /// Reads or makes the certificate, if there is to be one, and listens on every address of
+    /// `config`. Connections wait until the server [serves](Self::serve).
+    ///
+    /// # Errors
+    /// When the certificate cannot be had, or an address cannot be listened on; then none is.
+    pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
+        let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
+        Ok(Self { listening, config })
+    }
+
+    /// Where the server listens, with real ports, in the order of [`ServerConfig::listen`].
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.listening.endpoints
+    }
+
+    /// What speaks TLS, if this server does: with it the certificate can be replaced.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<Acceptor>> {
+        self.listening.tls.clone()
+    }
+
+    /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, a thousand
+    /// a second or all in the first half of [`ServerConfig::drain`]; new ones are refused with 503;
+    /// what is left when the time is up is dropped.
+    ///
+    /// When this returns, no task of the server's is left, and no address is listened on. Dropping
+    /// it instead aborts them all.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let limit = self.config.drain;
+        let window = limit / 2;
+        let Listening {
+            listeners,
+            tls,
+            errors,
+            ..
+        } = self.listening;
+        let metrics = Metrics::new(errors);
+        let service = Arc::new(EchoService::new(self.config, tls, metrics));
+        let handler =
+            |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
+        let connections = Connections::new(listeners, handler);
+        let drain = DrainPlan { limit, window };
+        connections
+            .serve(shutdown, drain, || service.sessions())
+            .await;
+    }
+}

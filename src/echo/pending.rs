@@ -1,0 +1,103 @@
+//! Sessions from the acceptance of their upgrade to the end of their stream.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use hyper::Response;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::redact::loggable;
+use super::routes::Upgrade;
+use crate::config::ServerConfig;
+use crate::net::linger::linger;
+use crate::net::listen::Caller;
+use crate::net::wire::Transport;
+use crate::runtime::places::Place;
+use crate::runtime::shutdown::Drain;
+use crate::session::{self, Report};
+use crate::telemetry::metrics::{Metrics, SessionGuard};
+use crate::ws::close::Parting;
+use crate::ws::subprotocol::Subprotocol;
+
+/// A session that is to begin.
+pub(super) struct PendingSession {
+    pub(super) upgrade: Box<Upgrade>,
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) metrics: Arc<Metrics>,
+    /// When its handshake began.
+    pub(super) begun_at: Instant,
+    pub(super) drain: Drain,
+    pub(super) caller: Caller,
+}
+
+impl PendingSession {
+    /// Whether the session is to misbehave.
+    pub(super) fn is_faulty(&self) -> bool {
+        !self.upgrade.handshake.scenario.is_default()
+    }
+
+    /// The response that accepts it.
+    pub(super) fn response(&self) -> Response<()> {
+        self.upgrade.handshake.response()
+    }
+
+    /// Counts and logs that it begins.
+    pub(super) fn begin(&self) -> SessionGuard {
+        let guard = self.metrics.begin(self.caller, self.begun_at.elapsed());
+        log_open(self.caller, &self.upgrade);
+        guard
+    }
+
+    /// Runs a session by the book, to the end of its stream.
+    pub(super) fn converse<S: Transport>(
+        self,
+        stream: S,
+        early: Vec<u8>,
+    ) -> impl Future<Output = ()> {
+        let guard = self.begin();
+        let place = self.upgrade.place;
+        let session = session::run(
+            stream,
+            &early,
+            self.config,
+            self.metrics,
+            &self.drain,
+            self.caller,
+        );
+        // No async block: it would have room for the session twice.
+        session.then(move |(report, stream)| {
+            drop(guard);
+            part(stream, report, place)
+        })
+    }
+}
+
+/// Leaves the stream of a session in the way that its end asks for.
+pub(super) async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Place) {
+    match report.parting {
+        Parting::Linger => Box::pin(linger(stream)).await,
+        Parting::Drop => {}
+        Parting::Reset => stream.reset(),
+    }
+}
+
+fn log_open(caller: Caller, upgrade: &Upgrade) {
+    let Upgrade {
+        path, handshake, ..
+    } = upgrade;
+    let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
+    let subprotocol = subprotocol.map(loggable);
+    let scenario = &handshake.scenario;
+    let scenario = (!scenario.is_default()).then(|| scenario.to_string());
+    match &handshake.passed_over {
+        None => info!(parent: &caller.span(), path, subprotocol, r#do = scenario, "open"),
+        // A browser fails such a connection, and does not say why.
+        Some(offered) => {
+            let offered: Vec<_> = offered.split(", ").map(loggable).collect();
+            let offered = offered.join(", ");
+            let message = "open, without a subprotocol";
+            info!(parent: &caller.span(), path, offered, r#do = scenario, "{message}");
+        }
+    }
+}

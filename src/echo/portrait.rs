@@ -1,0 +1,52 @@
+//! The portrait of a request, which the step `who` of a scenario asks for: what the server saw of
+//! it, behind all the proxies that there may be.
+
+use hyper::Request;
+use serde_json::json;
+
+use super::redact;
+use crate::handshake::{self, Handshake};
+use crate::net::listen::{Caller, Http};
+use crate::platform;
+use crate::ws::subprotocol::Subprotocol;
+
+/// The portrait, in JSON. Header lines are in their order, but those of the same name stand
+/// together; names are in lower case, bytes of a value that are not UTF-8 are replaced, and
+/// [secrets](redact) are redacted.
+pub(super) fn portrait<B>(request: &Request<B>, handshake: &Handshake, caller: Caller) -> String {
+    let headers = request.headers();
+    let lines: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| {
+            let value = match redact::is_secret(name) {
+                true => redact::redacted(value.as_bytes()).into(),
+                false => String::from_utf8_lossy(value.as_bytes()),
+            };
+            [name.as_str().into(), value]
+        })
+        .collect();
+    let target = request.uri().path_and_query();
+    let (http, stream) = match caller.http {
+        Some(Http::Two(stream)) => ("2", Some(stream)),
+        _ => ("1.1", None),
+    };
+    json!({
+        "connection": caller.number,
+        "peer": caller.peer.to_string(),
+        "transport": {
+            "http": http,
+            "stream": stream,
+            "tls": caller.tls.map(|version| version.number()),
+        },
+        "authority": request.uri().authority().map(|authority| authority.as_str()),
+        "path": target.map(|target| target.as_str()),
+        "headers": lines,
+        "subprotocols": {
+            "offered": handshake::offers(headers).collect::<Vec<_>>(),
+            "selected": handshake.subprotocol.as_ref().map(Subprotocol::as_str),
+        },
+        "do": handshake.scenario.to_string(),
+        "server": platform::host_name(),
+    })
+    .to_string()
+}

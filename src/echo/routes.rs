@@ -1,0 +1,269 @@
+//! The routes: every request is answered here.
+//!
+//! | request | answer |
+//! |---|---|
+//! | an upgrade to WebSocket, on any path or those of `--path` | 101, and the connection becomes a session |
+//! | over HTTP/2, an extended CONNECT to `websocket` on such a path | 200, and the stream becomes a session |
+//! | `GET /`, unless `/` is a path of `--path` | 200, the page |
+//! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown |
+//! | `GET /metrics` | 200, Prometheus text |
+//! | `GET` anywhere that accepts the verdict's media type, if there is a page | 200, the [`verdict`] on such an upgrade |
+//! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
+//! | another method on one of these | 405 |
+//! | anything else | 404 that says how to connect |
+//!
+//! | room | purpose |
+
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, UPGRADE};
+use hyper::{Method, Request, StatusCode, Version};
+use tracing::{debug, info};
+
+use super::{page, portrait, verdict};
+use crate::config::ServerConfig;
+use crate::handshake::{self, Handshake};
+use crate::http::Refusal;
+use crate::http::http1::Outcome;
+use crate::http::response::{Answer, answer, close_after, refuse, text};
+use crate::net::listen::Caller;
+use crate::runtime::places::{Place, Places};
+use crate::runtime::shutdown::Drain;
+use crate::scenario::{Scenario, Turns};
+use crate::telemetry::metrics::{self, Metrics};
+
+/// A session that is to begin.
+pub(crate) struct Upgrade {
+    pub(crate) path: String,
+    pub(crate) handshake: Handshake,
+    /// What the step `who` says, if it is asked for.
+    pub(crate) portrait: Option<String>,
+    /// Its place among the sessions.
+    pub(crate) place: Place,
+}
+
+/// Reply to a request.
+pub(crate) enum Reply {
+    /// The answer to a request of plain HTTP.
+    Answer(Answer),
+    /// The answer to an upgrade that is refused.
+    Refusal(Answer),
+    /// The session that an accepted upgrade is to become.
+    Session(Box<Upgrade>),
+}
+
+impl From<Reply> for Outcome<Full<Bytes>, Box<Upgrade>> {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Answer(answer) => Self::Answer(answer.map(Full::new)),
+            Reply::Refusal(answer) => Self::Last(answer),
+            Reply::Session(upgrade) => Self::Upgrade(upgrade),
+        }
+    }
+}
+
+/// The routes, as one connection sees them.
+pub(crate) struct Routes {
+    config: Arc<ServerConfig>,
+    places: Places,
+    metrics: Arc<Metrics>,
+    drain: Drain,
+    turns: Arc<Turns>,
+}
+
+impl Routes {
+    pub(crate) fn new(
+        config: Arc<ServerConfig>,
+        places: Places,
+        metrics: Arc<Metrics>,
+        drain: Drain,
+        turns: Arc<Turns>,
+    ) -> Self {
+        Self {
+            config,
+            places,
+            metrics,
+            drain,
+            turns,
+        }
+    }
+
+    pub(crate) fn reply<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
+        let mut reply = self.route(request, caller);
+        if self.drain.has_begun()
+            && let Reply::Answer(answer) | Reply::Refusal(answer) = &mut reply
+        {
+            close_after(answer);
+        }
+        reply
+    }
+
+    fn route<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
+        let (method, path) = (request.method(), request.uri().path());
+        if !handshake::is_asked_for(request) {
+            let answer = self
+                .plain(request)
+                .unwrap_or_else(|refusal| refuse(&refusal));
+            let status = answer.status().as_u16();
+            debug!(parent: &caller.span(), %method, path, status, "answered");
+            return Reply::Answer(answer);
+        }
+        match self.upgrade(request, caller) {
+            Ok(upgrade) => Reply::Session(upgrade),
+            Err(refusal) => {
+                let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
+                info!(parent: &caller.span(), %method, path, status, reason, "refused");
+                self.metrics.refuse(refusal.status);
+                let mut answer = refuse(&refusal);
+                close_after(&mut answer);
+                Reply::Refusal(answer)
+            }
+        }
+    }
+
+    fn upgrade<B>(&self, request: &Request<B>, caller: Caller) -> Result<Box<Upgrade>, Refusal> {
+        let handshake = self.negotiate(request)?;
+        let mut upgrade = self.accept(handshake, request, Turns::draw)?;
+        if upgrade.handshake.scenario.has_portrait() {
+            let portrait = portrait::portrait(request, &upgrade.handshake, caller);
+            upgrade.portrait = Some(portrait);
+        }
+        Ok(upgrade)
+    }
+
+    /// Answers a request that [asks for a session](handshake::is_asked_for), as far as the request
+    /// alone decides it.
+    pub(super) fn negotiate<B>(&self, request: &Request<B>) -> Result<Handshake, Refusal> {
+        handshake::answer(request, &self.config)
+    }
+
+    /// Accepts such a request with the steps that `choose` leaves, or says why not.
+    pub(super) fn accept<B>(
+        &self,
+        mut handshake: Handshake,
+        request: &Request<B>,
+        choose: impl FnOnce(&Turns, &Scenario, &str, &str) -> Scenario,
+    ) -> Result<Box<Upgrade>, Refusal> {
+        if self.drain.has_begun() {
+            return Err(Refusal::unavailable("The server is shutting down."));
+        }
+        if !handshake.scenario.is_default() {
+            let path = request.uri().path();
+            let target = request.uri().path_and_query();
+            let url = target.map_or(path, |target| target.as_str());
+            handshake.scenario = choose(&self.turns, &handshake.scenario, path, url);
+            handshake = handshake.distorted()?;
+        }
+        let full = "The server has all the connections that it may have.";
+        let place = self
+            .places
+            .take()
+            .ok_or_else(|| Refusal::unavailable(full))?;
+        Ok(Box::new(Upgrade {
+            path: request.uri().path().to_owned(),
+            portrait: None,
+            handshake,
+            place,
+        }))
+    }
+
+    fn plain<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+        handshake::check_head(request)?;
+        if self.has_page() && verdict::is_asked_for(request) {
+            check_method(request.method())?;
+            // After a connection that failed the page asks why.
+            let accept =
+                |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Turns::latest);
+            return Ok(verdict::answer(request, &self.config, accept));
+        }
+        match request.uri().path() {
+            "/healthz" => {
+                check_method(request.method())?;
+                Ok(self.health())
+            }
+            "/metrics" => {
+                check_method(request.method())?;
+                Ok(self.exposition())
+            }
+            path if !self.config.paths.is_empty()
+                && handshake::is_upgrade_path(path, &self.config) =>
+            {
+                upgrade_required(request)
+            }
+            "/" => {
+                check_method(request.method())?;
+                Ok(page::answer(request, &self.config))
+            }
+            _ => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                self.directions(request),
+            )),
+        }
+    }
+
+    /// Whether `/` serves the page.
+    fn has_page(&self) -> bool {
+        self.config.paths.is_empty() || !handshake::is_upgrade_path("/", &self.config)
+    }
+
+    fn health(&self) -> Answer {
+        if self.drain.has_begun() {
+            text(StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else {
+            text(StatusCode::OK, "ok")
+        }
+    }
+
+    fn exposition(&self) -> Answer {
+        let text = self.metrics.exposition(self.drain.has_begun());
+        answer(StatusCode::OK, metrics::CONTENT_TYPE, text)
+    }
+
+    /// Where to go, for whoever is at the wrong place.
+    fn directions<B>(&self, request: &Request<B>) -> String {
+        let host = handshake::host(request).unwrap_or("this server");
+        let scheme = match self.config.tls {
+            Some(_) => "wss",
+            None => "ws",
+        };
+        let paths = match &self.config.paths[..] {
+            [] => "/, or any other path".to_owned(),
+            paths => paths
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" or "),
+        };
+        format!(
+            "Nothing here. This is echobeat, a WebSocket echo server.\n\
+             Connect a WebSocket client to {scheme}://{host}{paths}.\n\
+             Over plain HTTP there are GET /, GET /healthz and GET /metrics."
+        )
+    }
+}
+
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let sentence = "This can be read with GET, and nothing else.";
+    Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, "GET, HEAD"))
+}
+
+/// What a path that is for WebSockets answers to a plain GET (RFC 9110, section 15.5.22). HTTP/2
+/// has no upgrades: there, what is wrong is the method.
+fn upgrade_required<B>(request: &Request<B>) -> Result<Answer, Refusal> {
+    let sentence = "This path is for WebSockets: connect with a WebSocket client.";
+    if request.version() == Version::HTTP_2 {
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence);
+        return Err(refusal.with(ALLOW, "CONNECT"));
+    }
+    check_method(request.method())?;
+    let mut answer = text(StatusCode::UPGRADE_REQUIRED, sentence);
+    let headers = answer.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    Ok(answer)
+}

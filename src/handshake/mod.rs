@@ -1,0 +1,292 @@
+//! The handshake as a pure function, from a request to the response that accepts it, or to the
+//! refusal: an upgrade by RFC 6455, section 4.2, or over HTTP/2 an extended CONNECT by RFC 8441.
+//!
+//! The checks are our own: tungstenite's read only the first `Connection` line, and want `Upgrade`
+//! to be exactly `websocket`.
+
+mod faults;
+
+use h2::ext::Protocol;
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::config::{self, ServerConfig};
+use crate::http::Refusal;
+use crate::scenario::Scenario;
+use crate::ws::subprotocol::Subprotocol;
+
+pub(crate) use faults::scenario;
+
+/// Most header lines of a request.
+const MAX_HEADERS: usize = 64;
+
+/// Most bytes of a request's head: its first line, and every header line.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// What an accepted handshake comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Handshake {
+    acceptance: Acceptance,
+    /// The subprotocol selected, if any.
+    pub(crate) subprotocol: Option<Subprotocol>,
+    /// The client's offers, if there were some and none was selected.
+    pub(crate) passed_over: Option<String>,
+    /// What the session does otherwise than by the book.
+    pub(crate) scenario: Scenario,
+}
+
+/// How a request is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Acceptance {
+    /// By a 101, with this value of `Sec-WebSocket-Accept`.
+    Upgrade(Option<String>),
+    /// By the 200 to an extended CONNECT.
+    Connect,
+}
+
+impl Handshake {
+    /// The response that accepts: a 101, or a 200 to an extended CONNECT.
+    pub(crate) fn response<B: Default>(&self) -> Response<B> {
+        let mut response = Response::new(B::default());
+        if let Acceptance::Upgrade(accept) = &self.acceptance {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            // Base64 and tokens are visible ASCII, so neither conversion fails.
+            if let Some(Ok(accept)) = accept.as_deref().map(HeaderValue::from_str) {
+                headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+            }
+        }
+        if let Some(Ok(name)) = self.subprotocol.as_ref().map(|name| name.as_str().parse()) {
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
+        }
+        response
+    }
+}
+
+/// Whether a request asks for a session, rightly or not.
+pub(crate) fn is_asked_for<B>(request: &Request<B>) -> bool {
+    match request.version() {
+        Version::HTTP_2 => request.extensions().get::<Protocol>().is_some(),
+        _ => has_token(request.headers().get_all(UPGRADE), "websocket"),
+    }
+}
+
+/// Answers a request that [asks for a session](is_asked_for).
+pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<Handshake, Refusal> {
+    let headers = request.headers();
+    check_head(request)?;
+    let acceptance = match request.version() {
+        Version::HTTP_2 => {
+            check_connect(request)?;
+            // There are no upgrades to require.
+            check_version(headers, StatusCode::BAD_REQUEST)?;
+            Acceptance::Connect
+        }
+        _ => {
+            check_upgrade(request)?;
+            check_version(headers, StatusCode::UPGRADE_REQUIRED).map_err(|refusal| {
+                // RFC 9110, section 15.5.22.
+                refusal.with(UPGRADE, "websocket")
+            })?;
+            Acceptance::Upgrade(Some(accept_key(headers)?))
+        }
+    };
+    check_path(request.uri().path(), config)?;
+    check_origin(request, config)?;
+    let subprotocol = select_subprotocol(headers, &config.subprotocols);
+    let offers: Vec<_> = offers(headers).collect();
+    Ok(Handshake {
+        acceptance,
+        passed_over: (subprotocol.is_none() && !offers.is_empty()).then(|| offers.join(", ")),
+        subprotocol,
+        scenario: faults::scenario(request.uri().query(), config)?,
+    })
+}
+
+/// Checks what holds for every request, upgrade or not: the head's size, and its `Host` (RFC 9112,
+/// section 3.2).
+pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let lines: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let first_line = request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len();
+    if headers.len() > MAX_HEADERS || first_line + lines > MAX_HEAD_BYTES {
+        return Err(Refusal::head_too_large());
+    }
+    match headers.get_all(HOST).iter().count() {
+        1 => Ok(()),
+        // HTTP/2 has it in :authority (RFC 9113, section 8.3.1).
+        0 if request.version() == Version::HTTP_2 && request.uri().authority().is_some() => Ok(()),
+        0 if request.version() < Version::HTTP_11 => Ok(()),
+        0 => Err(bad_request("The Host header is missing.")),
+        _ => Err(bad_request("There must be one Host header, not several.")),
+    }
+}
+
+/// Checks that an upgrade is a good request of HTTP/1.1.
+pub(crate) fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        let sentence = "A WebSocket handshake is a GET request.";
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, "GET"));
+    }
+    if request.version() < Version::HTTP_11 {
+        return Err(Refusal::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "A WebSocket handshake takes HTTP/1.1.",
+        ));
+    }
+    check_no_body(headers)?;
+    if !has_token(headers.get_all(CONNECTION), "upgrade") {
+        return Err(bad_request(
+            "The Connection header must list Upgrade. Does a proxy in between drop it?",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks an extended CONNECT (RFC 8441, section 4). h2 has checked that it has a scheme and a path.
+pub(crate) fn check_connect<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let protocol = request.extensions().get::<Protocol>();
+    if protocol.is_none_or(|protocol| protocol.as_str() != "websocket") {
+        // RFC 9220, section 3, which says it for HTTP/3.
+        let sentence = "The one :protocol that can be connected to here is websocket.";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, sentence));
+    }
+    check_no_body(request.headers())
+}
+
+fn check_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
+    let empty = headers.get_all(CONTENT_LENGTH).iter().all(|n| n == "0");
+    if !empty || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(bad_request("A WebSocket handshake has no body."));
+    }
+    Ok(())
+}
+
+fn check_version(headers: &HeaderMap, otherwise: StatusCode) -> Result<(), Refusal> {
+    match only(headers.get_all(SEC_WEBSOCKET_VERSION)) {
+        Some("13") => Ok(()),
+        _ => Err(Refusal::new(
+            otherwise,
+            "The Sec-WebSocket-Version header must be 13 (RFC 6455).",
+        )
+        .with(SEC_WEBSOCKET_VERSION, "13")),
+    }
+}
+
+/// The `Sec-WebSocket-Accept` for the request's key. The key is checked for its form alone: the
+/// last digit of 16 bytes in base64 has four spare bits, and some clients fill them at random.
+pub(crate) fn accept_key(headers: &HeaderMap) -> Result<String, Refusal> {
+    let digit = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
+    match only(headers.get_all(SEC_WEBSOCKET_KEY)).map(str::as_bytes) {
+        Some(key @ [digits @ .., b'=', b'='])
+            if digits.len() == 22 && digits.iter().copied().all(digit) =>
+        {
+            Ok(derive_accept_key(key))
+        }
+        _ => Err(bad_request(
+            "There must be one Sec-WebSocket-Key header: 16 bytes in base64.",
+        )),
+    }
+}
+
+fn check_path(path: &str, config: &ServerConfig) -> Result<(), Refusal> {
+    if is_upgrade_path(path, config) {
+        return Ok(());
+    }
+    let paths: Vec<_> = config.paths.iter().map(ToString::to_string).collect();
+    let sentence = format!("No WebSocket here. Connect to {}.", paths.join(" or "));
+    Err(Refusal::new(StatusCode::NOT_FOUND, sentence))
+}
+
+/// Whether an upgrade on `path` is a session.
+pub(crate) fn is_upgrade_path(path: &str, config: &ServerConfig) -> bool {
+    config.paths.is_empty() || config.paths.iter().any(|known| known.matches(path))
+}
+
+/// Refuses pages of foreign origins. Who sends no `Origin` is no browser, and could forge it.
+fn check_origin<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Refusal> {
+    let allowed = &config.allowed_origins;
+    let host = host(request).unwrap_or_default();
+    let known = |value: &HeaderValue| {
+        let value = value.to_str().unwrap_or_default();
+        allowed.iter().any(|origin| origin.matches(value))
+            || config::is_own(value, host, &config.listen)
+    };
+    if allowed.is_empty() || request.headers().get_all(ORIGIN).iter().all(known) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "Pages of this origin may not connect here.",
+    ))
+}
+
+/// The host that a request is for, and its port where it is not the scheme's own.
+pub(crate) fn host<B>(request: &Request<B>) -> Option<&str> {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
+}
+
+/// The first of the server's subprotocols that the client offers, or, where the server has none,
+/// the client's first valid offer: a browser fails a connection that offered some and got none.
+fn select_subprotocol(headers: &HeaderMap, ours: &[Subprotocol]) -> Option<Subprotocol> {
+    let mut offers = offers(headers).filter_map(|offer| offer.parse::<Subprotocol>().ok());
+    if ours.is_empty() {
+        return offers.next();
+    }
+    let offers: Vec<_> = offers.collect();
+    ours.iter().find(|name| offers.contains(name)).cloned()
+}
+
+/// The subprotocols that the client offers, valid or not.
+pub(crate) fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    tokens(headers.get_all(SEC_WEBSOCKET_PROTOCOL)).filter(|offer| !offer.is_empty())
+}
+
+fn bad_request(sentence: &'static str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, sentence)
+}
+
+/// The value of a header that must stand exactly once.
+fn only(values: GetAll<'_, HeaderValue>) -> Option<&str> {
+    let mut values = values.iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+pub(crate) fn has_token(values: GetAll<'_, HeaderValue>, wanted: &str) -> bool {
+    tokens(values).any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+/// The elements of a comma-separated list, which may be spread over several header lines (RFC
+/// 9110, section 5.3).
+fn tokens<'a>(values: GetAll<'a, HeaderValue>) -> impl Iterator<Item = &'a str> {
+    values
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests;

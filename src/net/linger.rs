@@ -1,0 +1,57 @@
+//! The orderly end of a connection: the peer gets our last bytes, whatever it still sends itself.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::time::Instant;
+
+use crate::net::wire::Transport;
+use crate::runtime::deadline::timeout_at;
+
+/// Silence that ends the wait for a peer to read our last bytes and close.
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
+
+/// Time that a peer has in all to stop sending, once it has been told.
+const LINGER_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of unread input that are discarded in that time. A browser or Node sends a message to its
+/// end before it reads our Close: with 256 KiB here, Node's `ws` saw 1006 in 10 to 18 of 20 tries
+/// of a 17 MiB message, where it was sent 1009.
+const LINGER_BYTES: usize = 256 << 20;
+
+/// Bytes that are read at once.
+const PIECE: usize = 16 << 10;
+
+/// Shuts the write side down, and discards what the peer still sends: to drop a socket with unread
+/// input sends a reset, which can destroy our last bytes on their way.
+pub(crate) async fn linger<S: Transport>(mut stream: S) {
+    let end = Instant::now() + LINGER_TIME;
+    let Ok(Ok(())) = timeout_at(end, stream.shutdown()).await else {
+        return;
+    };
+    let mut discarded = 0;
+    while discarded < LINGER_BYTES {
+        let silence = Instant::now() + LINGER_SILENCE;
+        match timeout_at(silence.min(end), discard(&mut stream)).await {
+            Ok(Ok(read @ 1..)) => discarded += read,
+            _ => return,
+        }
+    }
+}
+
+/// Reads what there is, and says how many bytes: 0 at the end.
+async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+    poll_fn(|cx| {
+        // On the stack, for most peers send nothing more.
+        let mut space = [const { MaybeUninit::uninit() }; PIECE];
+        let mut piece = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut piece))?;
+        Poll::Ready(Ok(piece.filled().len()))
+    })
+    .await
+}

@@ -1,0 +1,231 @@
+//! The tunnel: bytes both ways between two streams, as they come, and nothing is parsed.
+
+mod closing;
+mod flow;
+mod silence;
+mod standstill;
+
+use std::cell::Cell;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::{fmt, future};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::ProxyConfig;
+use crate::net::wire::Transport;
+use crate::runtime::shutdown::Drain;
+use flow::Flow;
+use silence::Silence;
+use standstill::Standstill;
+
+/// Bytes that are read at once, and the most that wait for one side to take them.
+const READ_AT_ONCE: usize = 32 << 10;
+
+thread_local! {
+    /// What the tunnels of a thread read to, one after another: an idle one has no buffer.
+    static SHARED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Lends the thread's buffer.
+fn with_shared<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    let mut buffer = SHARED.take();
+    buffer.resize(READ_AT_ONCE, 0);
+    let done = work(&mut buffer);
+    SHARED.set(buffer);
+    done
+}
+
+/// One of the two ends of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Upstream,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+        })
+    }
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// Both sides have ended; this one ended first, with a Close or the end of its stream.
+    #[error("the {0} closed first")]
+    Closed(Side),
+    /// The connection to this side failed.
+    #[error("the connection to the {0} failed: {1}")]
+    Lost(Side, io::Error),
+    /// This side took nothing of what it was sent for too long.
+    #[error("the {0} takes nothing of what it is sent")]
+    Stalled(Side),
+    /// Nothing came for too long.
+    #[error("nothing came for too long")]
+    Idle,
+    /// This side has ended, and nothing came from the other for too long.
+    #[error("the {0} closed first, and nothing more came for too long")]
+    HalfClosed(Side),
+    /// The drain is over.
+    #[error("the proxy is shutting down")]
+    Drained,
+}
+
+impl End {
+    /// The word for it in the log.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Closed(_) => "closed",
+            Self::Lost(..) => "lost",
+            Self::Stalled(_) => "stalled",
+            Self::Idle | Self::HalfClosed(_) => "idle",
+            Self::Drained => "drained",
+        }
+    }
+
+    /// Whether neither side can be ended in order any more.
+    pub(super) fn is_abort(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost(..) | Self::Stalled(_) | Self::HalfClosed(_)
+        )
+    }
+}
+
+/// What went through a tunnel.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) end: End,
+    /// Bytes from the client to the upstream.
+    pub(super) bytes_in: u64,
+    /// Bytes from the upstream to the client.
+    pub(super) bytes_out: u64,
+    pub(super) lasted: Duration,
+}
+
+/// One end of the tunnel, with what it sent before the tunnel was there.
+#[derive(Debug)]
+pub(super) struct Mouth<'a, S> {
+    pub(super) stream: &'a mut S,
+    pub(super) early: Vec<u8>,
+}
+
+/// Copies until both sides have ended, one of them fails, a timeout of `config` is over, or the drain
+/// is.
+pub(super) async fn run<C, U>(
+    client: Mouth<'_, C>,
+    upstream: Mouth<'_, U>,
+    config: &ProxyConfig,
+    drain: Drain,
+) -> Report
+where
+    C: Transport,
+    U: Transport,
+{
+    let begun = Instant::now();
+    let mut first = None;
+    let mut both = Both {
+        inward: Flow::new(client.early),
+        outward: Flow::new(upstream.early),
+        is_outward_first: false,
+    };
+    let mut silence = config.idle_timeout.map(Silence::new);
+    let mut standstill = Standstill::default();
+    let copied = future::poll_fn(|cx| {
+        let before = both.bytes();
+        let over = with_shared(|buffer| both.copy(client.stream, upstream.stream, buffer, cx));
+        let is_progress = both.bytes() > before;
+        first = both.first_to_close(first);
+        match over {
+            Ok(true) => return Poll::Ready(End::Closed(first.unwrap_or(Side::Client))),
+            Ok(false) => {}
+            Err(end) => return Poll::Ready(end),
+        }
+        if let Some(silence) = &mut silence
+            && silence.poll_end(is_progress, cx).is_ready()
+        {
+            return Poll::Ready(End::Idle);
+        }
+        let patience = config.send_timeout;
+        standstill.poll_end(&both, patience, client.stream, upstream.stream, cx)
+    });
+    // First the clock: what copies as long as tokio lets it, leaves no budget for others.
+    let end = tokio::select! {
+        biased;
+        () = drained(&drain) => End::Drained,
+        end = copied => end,
+    };
+    Report {
+        end,
+        bytes_in: both.inward.bytes,
+        bytes_out: both.outward.bytes,
+        lasted: begun.elapsed(),
+    }
+}
+
+/// Waits for the end of the drain.
+async fn drained(drain: &Drain) {
+    let window = drain.begun().await;
+    sleep_until(window.end()).await;
+}
+
+/// Both directions.
+#[derive(Debug)]
+struct Both {
+    inward: Flow,
+    outward: Flow,
+    /// They take turns at being the first, for one that never pauses takes all of the task's budget.
+    is_outward_first: bool,
+}
+
+impl Both {
+    fn bytes(&self) -> u64 {
+        self.inward.bytes + self.outward.bytes
+    }
+
+    /// The side that began to close: `before`, if that is still true. A server ends TCP before its
+    /// client does (RFC 6455, section 7.1.1), so a Close counts, and not only the end of TCP.
+    fn first_to_close(&self, before: Option<Side>) -> Option<Side> {
+        let (client, upstream) = (self.inward.is_closing(), self.outward.is_closing());
+        match before {
+            // Only its bytes looked like a Close.
+            Some(Side::Client) if !client => None,
+            Some(Side::Upstream) if !upstream => None,
+            before => before,
+        }
+        .or(client.then_some(Side::Client))
+        .or(upstream.then_some(Side::Upstream))
+    }
+
+    /// Copies both ways, and says whether both have ended.
+    fn copy<C, U>(
+        &mut self,
+        client: &mut C,
+        upstream: &mut U,
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Result<bool, End>
+    where
+        C: Transport,
+        U: Transport,
+    {
+        self.is_outward_first = !self.is_outward_first;
+        for is_outward in [self.is_outward_first, !self.is_outward_first] {
+            match is_outward {
+                false => (self.inward.copy(client, upstream, buffer, cx))
+                    .map_err(|fault| fault.end(Side::Client, Side::Upstream)),
+                true => (self.outward.copy(upstream, client, buffer, cx))
+                    .map_err(|fault| fault.end(Side::Upstream, Side::Client)),
+            }?;
+        }
+        Ok(self.inward.is_over && self.outward.is_over)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! What is listened on, the accept loop, and the drain that ends it. What a connection is for, its handler knows: so
+//! that serving and proxying are one loop.
+
+use std::fmt::Display;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::config::CertificateSource;
+use crate::net::address::{Address, BindError, Endpoint};
+use crate::net::listen::{Listener, Peer, Stream};
+use crate::runtime::shutdown::{Drain, Shutdown};
+use crate::runtime::tasks::Tasks;
+use crate::tls::{Acceptor, TlsError};
+
+/// Connections that may be on their way to a session at the same time: half-open handshakes by the
+/// ten thousand fragment the heap. More of them wait in the kernel's backlog.
+const MAX_OPENING: usize = 4096;
+
+/// Time that plain HTTP has for its last answers, once the sessions have ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Time after which a slow part of the start is logged.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Why a server or a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Bind(#[from] BindError),
+    /// There is no certificate to show, or none to trust.
+    Tls(#[from] TlsError),
+}
+
+/// What is listened on, and the certificate that is shown there.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) tls: Option<Arc<Acceptor>>,
+    /// Errors of `accept`, but for those of one peer.
+    pub(crate) errors: Counter,
+}
+
+impl Listening {
+    /// Reads or makes the certificate, if there is to be one, and listens on every address.
+    ///
+    /// # Errors
+    /// When the certificate cannot be had, or an address cannot be listened on; then none is.
+    pub(crate) async fn on(
+        addresses: &[Address],
+        certificate: Option<&CertificateSource>,
+    ) -> Result<Self, StartError> {
+        let tls = match certificate {
+            Some(source) => Some(Arc::new(acceptor(source, addresses).await?)),
+            None => None,
+        };
+        let mut listeners = Vec::with_capacity(addresses.len());
+        let errors = Counter::default();
+        for address in addresses {
+            let listener = Listener::bind(address, errors.clone());
+            listeners.push(patiently(format_args!("the address {address}"), listener).await?);
+        }
+        let endpoints = listeners.iter().map(|l| l.endpoint().clone());
+        let endpoints = match tls {
+            Some(_) => endpoints.map(Endpoint::over_tls).collect(),
+            None => endpoints.collect(),
+        };
+        Ok(Self {
+            listeners,
+            endpoints,
+            tls,
+            errors,
+        })
+    }
+}
+
+/// Reads or makes the certificate on a blocking thread, because reading files may take long.
+async fn acceptor(
+    source: &CertificateSource,
+    addresses: &[Address],
+) -> Result<Acceptor, StartError> {
+    let (files, source, addresses) = (source.to_string(), source.clone(), addresses.to_vec());
+    let loading = spawn_blocking(move || Acceptor::new(source, &addresses));
+    let loaded = patiently(files, loading).await;
+    Ok(loaded.map_err(TlsError::from)??)
+}
+
+/// Waits for a part of the start, and logs it if it takes long.
+pub(crate) async fn patiently<T>(what: impl Display, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    match timeout(LONG, &mut work).await {
+        Ok(done) => done,
+        Err(_late) => {
+            warn!("still waiting for {what}");
+            work.await
+        }
+    }
+}
+
+/// How a drain goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrainPlan {
+    /// Time that sessions have to end.
+    pub(crate) limit: Duration,
+    /// The longest part of `limit` over which the closes are spread: few sessions need less.
+    pub(crate) window: Duration,
+}
+
+/// The accept loop, and the tasks of what it accepted. What a connection is for, the handler knows:
+/// a function from a connection to the future that serves it.
+pub(crate) struct Connections<H> {
+    listeners: Vec<Listener>,
+    handler: H,
+    signal: Shutdown,
+    opening: Arc<Semaphore>,
+    tasks: Tasks,
+}
+
+impl<H, F> Connections<H>
+where
+    H: Fn(Stream, Peer, OwnedSemaphorePermit, Drain) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    pub(crate) fn new(listeners: Vec<Listener>, handler: H) -> Self {
+        Self {
+            listeners,
+            handler,
+            signal: Shutdown::new(),
+            opening: Arc::new(Semaphore::new(MAX_OPENING)),
+            tasks: Tasks::default(),
+        }
+    }
+
+    /// Serves until `shutdown` is ready, and then drains, for as long as `sessions` counts any.
+    pub(crate) async fn serve(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        drain: DrainPlan,
+        sessions: impl Fn() -> usize,
+    ) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.accept() => {}
+        }
+        let open = sessions();
+        info!(sessions = open, "draining");
+        self.signal.begin(drain.window, open);
+        let tasks = self.tasks.count();
+        let sessions_end = async {
+            tokio::select! {
+                () = tasks.ends_until(|| sessions() == 0) => {}
+                () = self.accept() => {}
+            }
+        };
+        if timeout(drain.limit, sessions_end).await.is_err() {
+            warn!(
+                sessions = sessions(),
+                "dropping sessions that did not end in time"
+            );
+        }
+        self.finish().await;
+    }
+
+    /// Accepts connections for ever.
+    async fn accept(&mut self) {
+        loop {
+            let (stream, peer, opening) = accept(&mut self.listeners, &self.opening).await;
+            let drain = self.signal.subscribe();
+            self.tasks
+                .spawn((self.handler)(stream, peer, opening, drain));
+        }
+    }
+
+    /// Ends all tasks: those that answer plain HTTP get a moment to do so.
+    async fn finish(self) {
+        let rest = self.tasks.count();
+        // They are as many as they will be.
+        if timeout(LAST_ANSWERS, rest.reaches_zero()).await.is_err() {
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+/// Waits for a connection on any of the listeners, and for its place among those that open.
+async fn accept(
+    listeners: &mut [Listener],
+    opening: &Arc<Semaphore>,
+) -> (Stream, Peer, OwnedSemaphorePermit) {
+    let Ok(permit) = Arc::clone(opening).acquire_owned().await else {
+        return pending().await;
+    };
+    let (stream, peer) = poll_fn(|cx| {
+        listeners
+            .iter_mut()
+            .map(|listener| listener.poll_accept(cx))
+            .find(Poll::is_ready)
+            .unwrap_or(Poll::Pending)
+    })
+    .await;
+    (stream, peer, permit)
+}

@@ -1,0 +1,173 @@
+//! What a session does by the clock: one timer stands for the heart beat, keepalive, the watch over
+//! unfinished messages, and the leave in a drain.
+//!
+//! Nothing is re-armed when a message arrives. The timer asks, when it fires, how long ago the last
+//! byte came.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::ServerConfig;
+use crate::runtime::moment::Moment;
+use crate::runtime::shutdown::Window;
+
+/// Time that an unfinished frame or message may make no progress.
+pub(super) const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A tick later than this is a missed one. `tokio::time::Interval` draws the line here too.
+const PUNCTUAL: Duration = Duration::from_millis(5);
+
+/// Something that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Send a heart beat.
+    Beat,
+    /// Send a Ping.
+    Ping,
+    /// The Ping was not answered: give the peer up.
+    Dead,
+    /// An unfinished message makes no progress: close.
+    Stuck,
+    /// This session's turn in the drain: close.
+    Leave,
+}
+
+/// What the wire says when the clock asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    /// The peer's last sign of life.
+    pub(super) heard_at: Instant,
+    /// Whether part of a message has arrived.
+    pub(super) is_mid_message: bool,
+}
+
+/// A session's clock.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// When the next heart beat is due.
+    beat: Option<Moment>,
+    keepalive: Option<Keepalive>,
+    progress_check: Moment,
+    leave: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Keepalive {
+    /// The silence after which the next Ping is due: this share of the interval.
+    share: f32,
+    /// When the Ping went out that is not answered yet.
+    asked: Option<Moment>,
+    check: Moment,
+}
+
+impl Schedule {
+    /// Begins at `now`. `phase`, from 0 to 1, moves the first Ping to a point in the second half of
+    /// its interval, so that connections which came together do not ping together ever after.
+    pub(super) fn new(config: &ServerConfig, now: Instant, phase: f64) -> Self {
+        Self {
+            beat: config.heartbeat.map(|every| (now + every).into()),
+            keepalive: config.ping_interval.map(|interval| {
+                let share = (0.5 + phase / 2.0) as f32;
+                Keepalive {
+                    share,
+                    asked: None,
+                    check: (now + interval.mul_f64(share.into())).into(),
+                }
+            }),
+            progress_check: (now + PROGRESS_TIMEOUT).into(),
+            leave: None,
+        }
+    }
+
+    /// When to ask for what is [due](Self::due) again.
+    pub(super) fn next(&self) -> Instant {
+        let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.check);
+        [self.beat, keepalive, self.leave]
+            .into_iter()
+            .flatten()
+            .fold(self.progress_check, Moment::min)
+            .into()
+    }
+
+    /// The next thing that is due by `now`, if any. Ask until there is none.
+    pub(super) fn due(&mut self, now: Instant, line: Line, config: &ServerConfig) -> Option<Due> {
+        if self.leave.is_some_and(|at| at <= now.into()) {
+            return Some(Due::Leave);
+        }
+        if self.progress_check <= now.into() {
+            let patience = line.heard_at + PROGRESS_TIMEOUT;
+            match line.is_mid_message {
+                true if patience <= now => return Some(Due::Stuck),
+                true => self.progress_check = patience.into(),
+                false => self.progress_check = (now + PROGRESS_TIMEOUT).into(),
+            }
+        }
+        if let Some(keepalive) = &mut self.keepalive {
+            if line.is_mid_message {
+                keepalive.put_off(now, config);
+            } else if let Some(due) = keepalive.due(now, line.heard_at, config) {
+                return Some(due);
+            }
+        }
+        (self.beat? <= now.into()).then_some(Due::Beat)
+    }
+
+    /// Notes that a heart beat has gone out. A punctual one keeps the pace; a late one sets a new
+    /// pace, and the beats that were missed are not made up for.
+    pub(super) fn beat_sent(&mut self, now: Instant, config: &ServerConfig) {
+        if let (Some(at), Some(every)) = (&mut self.beat, config.heartbeat) {
+            let due = Instant::from(*at);
+            let pace_from = if now - due <= PUNCTUAL { due } else { now };
+            *at = (pace_from + every).into();
+        }
+    }
+
+    /// Takes this session's turn in the drain, once: `share` of the way through `window`.
+    pub(super) fn leave(&mut self, window: Window, share: f64) {
+        self.leave.get_or_insert(window.at(share).into());
+    }
+}
+
+impl Keepalive {
+    /// Puts the check off, because in the middle of a frame no Ping can be answered. The silence
+    /// before a Ping will begin with the end of the message, after `now`.
+    fn put_off(&mut self, now: Instant, config: &ServerConfig) {
+        if self.check <= now.into()
+            && let Some(interval) = config.ping_interval
+        {
+            self.check = (now + interval.mul_f64(self.share.into())).into();
+        }
+    }
+
+    fn due(&mut self, now: Instant, heard_at: Instant, config: &ServerConfig) -> Option<Due> {
+        if self.check > now.into() {
+            return None;
+        }
+        if self.asked.is_some_and(|asked| heard_at >= asked.into()) {
+            self.asked = None;
+            self.share = 1.0;
+        }
+        let (deadline, due) = match self.asked {
+            Some(asked) => (Instant::from(asked) + config.ping_timeout, Due::Dead),
+            None => {
+                let silence = config.ping_interval?.mul_f64(self.share.into());
+                (heard_at + silence, Due::Ping)
+            }
+        };
+        if deadline > now {
+            self.check = deadline.into();
+            return None;
+        }
+        if due == Due::Ping {
+            self.asked = Some(now.into());
+            // Once the Ping is answered, the next may be due before the timeout of this one.
+            let next = config.ping_interval?.min(config.ping_timeout);
+            self.check = (now + next).into();
+        }
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests;

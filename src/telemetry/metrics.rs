@@ -1,0 +1,277 @@
+//! What a server counts, and its exposition as Prometheus text.
+//!
+//! Sessions count messages for themselves, and add them up here once a second at most: nothing that
+//! threads share is written for every message.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::net::listen::{Caller, Http, TlsVersion};
+use crate::telemetry::logging;
+use crate::telemetry::rejects::Rejects;
+use crate::ws::close::{End, WORDS};
+
+/// The type of an exposition.
+pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// Bounds for the length of handshakes, in seconds.
+const HANDSHAKE_BUCKETS: [f64; 9] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0, 10.0];
+
+/// Bounds for the length of sessions, in seconds.
+const SESSION_BUCKETS: [f64; 8] = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
+
+/// What upgrades are refused with, unless a step of `do` has it otherwise.
+const REFUSALS: [u16; 9] = [400, 403, 404, 405, 426, 431, 501, 503, 505];
+
+/// Text and binary messages of one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) messages: u64,
+    /// Bytes of payload.
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn count(&mut self, payload: usize) {
+        self.messages += 1;
+        self.bytes += payload as u64;
+    }
+}
+
+/// What a server counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    draining: Gauge,
+    open: Family<Way, Gauge>,
+    opened: Family<Way, Counter>,
+    ended: Family<Why, Counter>,
+    refused: Family<Status, Counter>,
+    handshakes: Histogram,
+    sessions: Histogram,
+    messages: [Counter; 4],
+    bytes: [Counter; 4],
+    /// Heart beats that were sent.
+    pub(crate) heart_beats: Counter,
+    /// Pings that were sent.
+    pub(crate) pings: Counter,
+    /// Writes that had to wait for a peer.
+    pub(crate) stalls: Counter,
+}
+
+/// How a session came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Way {
+    transport: &'static str,
+    tls: &'static str,
+}
+
+impl From<Caller> for Way {
+    fn from(caller: Caller) -> Self {
+        Self {
+            transport: match caller.http {
+                Some(Http::Two(_)) => "h2",
+                _ => "h1",
+            },
+            tls: caller.tls.map_or("none", TlsVersion::number),
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: &'static str,
+}
+
+/// What an upgrade was refused with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
+/// Which messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Kind {
+    direction: &'static str,
+    kind: &'static str,
+}
+
+/// All kinds of messages, in the order in which they are counted.
+const KINDS: [Kind; 4] = [
+    Kind::new("received", "text"),
+    Kind::new("received", "binary"),
+    Kind::new("sent", "text"),
+    Kind::new("sent", "binary"),
+];
+
+impl Kind {
+    const fn new(direction: &'static str, kind: &'static str) -> Self {
+        Self { direction, kind }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(Counter::default())
+    }
+}
+
+impl Metrics {
+    /// With nothing counted, but for what `accept_errors` has.
+    pub(crate) fn new(accept_errors: Counter) -> Self {
+        let mut registry = Registry::default();
+        super::process::register(&mut registry);
+        let messages = Family::<Kind, Counter>::default();
+        let bytes = Family::<Kind, Counter>::default();
+        let mut metrics = Self {
+            draining: Gauge::default(),
+            open: Family::default(),
+            opened: Family::default(),
+            ended: Family::default(),
+            refused: Family::default(),
+            handshakes: Histogram::new(HANDSHAKE_BUCKETS),
+            sessions: Histogram::new(SESSION_BUCKETS),
+            messages: KINDS.map(|kind| messages.get_or_create_owned(&kind)),
+            bytes: KINDS.map(|kind| bytes.get_or_create_owned(&kind)),
+            heart_beats: Counter::default(),
+            pings: Counter::default(),
+            stalls: Counter::default(),
+            registry,
+        };
+        metrics.begin_at_zero();
+        metrics.register_sessions();
+        metrics.register_traffic(messages, bytes);
+        let ours = metrics.registry.sub_registry_with_prefix("echobeat");
+        ours.register(
+            "accept_errors",
+            "Errors of accept, but for those of one peer",
+            accept_errors,
+        );
+        let help = "Log lines that were dropped, since nobody read them in time";
+        ours.register("log_lines_dropped", help, logging::dropped_lines());
+        metrics
+    }
+
+    /// Exposes connections that were turned away before a request was understood.
+    pub(crate) fn show_rejects(&mut self, rejects: &Rejects) {
+        let ours = self.registry.sub_registry_with_prefix("echobeat");
+        let help = "Connections that were turned away before a request was understood";
+        ours.register("rejects", help, rejects.counts());
+    }
+
+    /// Has counters for what is to be expected: of one that appears with its first event, Prometheus
+    /// does not see the increase.
+    fn begin_at_zero(&self) {
+        for why in WORDS {
+            self.ended.get_or_create_owned(&Why { why });
+        }
+        for status in REFUSALS {
+            self.refused.get_or_create_owned(&Status { status });
+        }
+    }
+
+    fn register_sessions(&mut self) {
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        let ours = self.registry.sub_registry_with_prefix("echobeat");
+        ours.register("build", "The program that runs", build);
+        let (help, gauge) = ("Whether the server is shutting down", self.draining.clone());
+        ours.register("draining", help, gauge);
+        let help = "Sessions that are open";
+        ours.register("sessions", help, self.open.clone());
+        let help = "Sessions that were opened";
+        ours.register("sessions_opened", help, self.opened.clone());
+        let help = "Sessions that have ended, by the word that the log has for it";
+        ours.register("sessions_ended", help, self.ended.clone());
+        let help = "Upgrades that were refused";
+        ours.register("refusals", help, self.refused.clone());
+        let help = "Time from accept to the answer that opened a session";
+        let histogram = self.handshakes.clone();
+        ours.register_with_unit("handshake_duration", help, Unit::Seconds, histogram);
+        let help = "Time from the upgrade of a session to its end";
+        let histogram = self.sessions.clone();
+        ours.register_with_unit("session_duration", help, Unit::Seconds, histogram);
+    }
+
+    fn register_traffic(&mut self, messages: Family<Kind, Counter>, bytes: Family<Kind, Counter>) {
+        let ours = self.registry.sub_registry_with_prefix("echobeat");
+        let help = "Text and binary messages, heart beats among them";
+        ours.register("messages", help, messages);
+        let help = "Payload of these messages";
+        ours.register_with_unit("payload", help, Unit::Bytes, bytes);
+        let (help, counter) = ("Heart beats that were sent", self.heart_beats.clone());
+        ours.register("heart_beats", help, counter);
+        let (help, counter) = ("Pings that were sent", self.pings.clone());
+        ours.register("pings", help, counter);
+        let help = "Writes that had to wait for a peer to read";
+        ours.register("write_stalls", help, self.stalls.clone());
+    }
+
+    /// Counts a session that begins, after a handshake of this length.
+    pub(crate) fn begin(&self, caller: Caller, handshake: Duration) -> SessionGuard {
+        let way = Way::from(caller);
+        self.handshakes.observe(handshake.as_secs_f64());
+        self.opened.get_or_create(&way).inc();
+        let open = self.open.get_or_create_owned(&way);
+        open.inc();
+        SessionGuard(open)
+    }
+
+    /// Counts the end of a session that lasted so long.
+    pub(crate) fn end(&self, end: &End, lasted: Duration) {
+        self.sessions.observe(lasted.as_secs_f64());
+        let why = end.word();
+        self.ended.get_or_create(&Why { why }).inc();
+    }
+
+    /// Counts an upgrade that is refused.
+    pub(crate) fn refuse(&self, status: StatusCode) {
+        let status = status.as_u16();
+        self.refused.get_or_create(&Status { status }).inc();
+    }
+
+    /// Adds up what a session has counted.
+    pub(crate) fn add(&self, tally: &Tally) {
+        let all = tally.received.iter().chain(&tally.sent);
+        for ((traffic, messages), bytes) in all.zip(&self.messages).zip(&self.bytes) {
+            if traffic.messages > 0 {
+                messages.inc_by(traffic.messages);
+                bytes.inc_by(traffic.bytes);
+            }
+        }
+    }
+
+    /// All that was counted, as Prometheus text.
+    pub(crate) fn exposition(&self, is_draining: bool) -> String {
+        self.draining.set(is_draining.into());
+        let mut text = String::new();
+        // A String takes all that is written to it.
+        let _ = prometheus_text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// A session that is open, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct SessionGuard(Gauge);
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Messages that a session has counted since it last added them up: text, and binary.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) received: [Traffic; 2],
+    pub(crate) sent: [Traffic; 2],
+}

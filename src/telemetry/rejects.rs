@@ -1,0 +1,194 @@
+//! Connections that are turned away before a request is understood: they are counted, and logged at
+//! a limited rate, with a line that says what to do.
+
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use crate::net::listen::Caller;
+
+/// Lines of one cause that are written at once.
+const BURST: u32 = 10;
+
+/// Time after which another line may be written.
+const PACE: Duration = Duration::from_secs(10);
+
+/// Cause of a rejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// TLS on a port without it.
+    TlsOnPlain,
+    /// Something else than TLS on a port with it.
+    PlainOnTls,
+    /// A client that does not take the certificate, or seems not to.
+    Untrusted,
+    /// A TLS handshake that fails otherwise.
+    Tls,
+    /// HTTP/2 where it is not spoken.
+    Http2,
+    /// A header of the PROXY protocol.
+    ProxyProtocol,
+    /// Another protocol, or none.
+    NotHttp,
+    /// A request that cannot be parsed.
+    BadRequest,
+}
+
+const CAUSES: [Cause; 8] = [
+    Cause::TlsOnPlain,
+    Cause::PlainOnTls,
+    Cause::Untrusted,
+    Cause::Tls,
+    Cause::Http2,
+    Cause::ProxyProtocol,
+    Cause::NotHttp,
+    Cause::BadRequest,
+];
+
+impl Cause {
+    fn label(self) -> &'static str {
+        match self {
+            Self::TlsOnPlain => "tls_on_plain_port",
+            Self::PlainOnTls => "plain_on_tls_port",
+            Self::Untrusted => "certificate_not_trusted",
+            Self::Tls => "tls",
+            Self::Http2 => "http2",
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::NotHttp => "not_http",
+            Self::BadRequest => "bad_request",
+        }
+    }
+}
+
+/// The label of a count.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Label {
+    cause: &'static str,
+}
+
+impl From<Cause> for Label {
+    fn from(cause: Cause) -> Self {
+        Self {
+            cause: cause.label(),
+        }
+    }
+}
+
+/// Rejected connections of one server or proxy.
+#[derive(Debug, Default)]
+pub(crate) struct Rejects {
+    counts: Family<Label, Counter>,
+    lines: [Mutex<Allowance>; CAUSES.len()],
+}
+
+impl Rejects {
+    pub(crate) fn new() -> Self {
+        let rejects = Self::default();
+        // A counter that appears with its first event has no increase for Prometheus.
+        for cause in CAUSES {
+            rejects.counts.get_or_create_owned(&cause.into());
+        }
+        rejects
+    }
+
+    /// The counts, for their exposition.
+    pub(crate) fn counts(&self) -> Family<Label, Counter> {
+        self.counts.clone()
+    }
+
+    /// Counts a connection that is turned away, and logs it, with the number of lines left out
+    /// before.
+    pub(crate) fn note(&self, caller: Caller, cause: Cause, reason: &str) {
+        self.counts.get_or_create(&cause.into()).inc();
+        let mut allowance = self.lines[cause as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let allowed = allowance.take(Instant::now());
+        drop(allowance);
+        let (parent, cause) = (&caller.span(), cause.label());
+        match allowed {
+            Some(0) => info!(parent: parent, cause, reason, "rejected"),
+            Some(suppressed) => info!(parent: parent, cause, reason, suppressed, "rejected"),
+            None => debug!(parent: parent, cause, reason, "rejected"),
+        }
+    }
+}
+
+/// Allowance of log lines for one cause.
+#[derive(Debug)]
+struct Allowance {
+    left: u32,
+    /// When it last grew.
+    since: Option<Instant>,
+    /// Lines left out since the last.
+    suppressed: u64,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self {
+            left: BURST,
+            since: None,
+            suppressed: 0,
+        }
+    }
+}
+
+impl Allowance {
+    /// Takes a line, and returns how many were left out before it; or leaves this one out.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let since = *self.since.get_or_insert(now);
+        let grown = now.duration_since(since).as_secs() / PACE.as_secs();
+        if grown > 0 {
+            let grown = u32::try_from(grown).unwrap_or(u32::MAX);
+            self.left = self.left.saturating_add(grown).min(BURST);
+            self.since = Some(now);
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Some(mem::take(&mut self.suppressed))
+            }
+            None => {
+                self.suppressed += 1;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_gets_a_few_lines_and_the_next_one_counts_it() {
+        let mut allowance = Allowance::default();
+        let begun = Instant::now();
+        let flood = (0..1_000).filter_map(|_| allowance.take(begun)).count();
+        assert_eq!(flood, BURST as usize);
+        assert_eq!(allowance.take(begun + PACE / 2), None);
+        assert_eq!(allowance.take(begun + PACE), Some(1_000 - 10 + 1));
+        assert_eq!(allowance.take(begun + PACE), None);
+        let quiet = begun + PACE * 1_000;
+        assert_eq!(allowance.take(quiet), Some(1));
+        let again = (0..1_000).filter_map(|_| allowance.take(quiet)).count();
+        assert_eq!(again, BURST as usize - 1);
+    }
+
+    #[test]
+    fn every_cause_has_an_allowance_and_a_count_of_its_own() {
+        for (index, cause) in CAUSES.into_iter().enumerate() {
+            assert_eq!(cause as usize, index);
+        }
+        let mut labels = CAUSES.map(Cause::label);
+        labels.sort_unstable();
+        assert!(labels.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

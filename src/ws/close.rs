@@ -1,0 +1,280 @@
+//! How sessions end: one table from the end to the Close frame that goes out, to the word that the
+//! log has for it, and to the way in which TCP is left.
+
+use std::io::{self, ErrorKind};
+
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::net::wire::Hangup;
+use crate::ws::frames::Endless;
+
+/// Why a session ended. Displayed, it is the reason that a Close frame of ours gives, and the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    /// The peer sent Close, with a code and a reason if it gave any.
+    #[error("peer sent Close{}", said(.0.as_ref()))]
+    Closed(Option<CloseFrame>),
+    /// The peer sent Close with a code that may not be on the wire, and got 1002 for an answer.
+    #[error("illegal close code")]
+    IllegalCode,
+    /// The peer broke the protocol.
+    #[error("{0}")]
+    Protocol(ProtocolError),
+    /// The peer sent text, or a close reason, that is not UTF-8.
+    #[error("text must be UTF-8")]
+    NotUtf8,
+    /// The peer sent a message over this limit, in bytes.
+    #[error("message over {0} bytes")]
+    TooBig(usize),
+    /// The peer sent control frames, or fragments, without measure.
+    #[error("{0}")]
+    Flood(&'static str),
+    /// The peer began a message and did not go on with it.
+    #[error("message without progress")]
+    Stuck,
+    /// The session was dropped before its end, as those left at the end of a drain are.
+    #[error("cut by the shutdown")]
+    Cut,
+    /// The server is draining.
+    #[error("server is shutting down")]
+    Drained,
+    /// The peer did not answer a Ping.
+    #[error("no answer to Ping")]
+    Dead,
+    /// The peer took nothing of what was sent.
+    #[error("peer does not read")]
+    Stalled,
+    /// The peer ended TCP without a Close.
+    #[error("peer hung up without Close")]
+    Eof,
+    /// The connection failed.
+    #[error("{0}")]
+    Lost(io::Error),
+    /// This step of a scenario ended it, with this code.
+    #[error("asked for by the step {0}")]
+    Fault(&'static str, u16),
+}
+
+/// All words that [`End::word`] has.
+pub(crate) const WORDS: [&str; 12] = [
+    "closed", "protocol", "not-utf8", "too-big", "flood", "stuck", "drained", "dead", "stalled",
+    "eof", "lost", "fault",
+];
+
+/// How to leave TCP once the last byte is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// Shut down the write side, and read on for a while: to drop a socket with unread input sends
+    /// a reset, which can destroy the Close on its way.
+    Linger,
+    /// Drop it: there is nobody to wait for.
+    Drop,
+    /// Reset it: what is unsent stays unsent.
+    Reset,
+}
+
+impl End {
+    /// The word for it in log and metrics.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Closed(_) => "closed",
+            Self::Protocol(_) | Self::IllegalCode => "protocol",
+            Self::NotUtf8 => "not-utf8",
+            Self::TooBig(_) => "too-big",
+            Self::Flood(_) => "flood",
+            Self::Stuck => "stuck",
+            Self::Drained | Self::Cut => "drained",
+            Self::Dead => "dead",
+            Self::Stalled => "stalled",
+            Self::Eof => "eof",
+            Self::Lost(_) => "lost",
+            Self::Fault(..) => "fault",
+        }
+    }
+
+    /// The end that the peer's Close is.
+    pub(crate) fn by_peer(frame: Option<CloseFrame>) -> Self {
+        // What tungstenite makes of a code that may not be on the wire, and answers with.
+        let illegal = |frame: &CloseFrame| {
+            frame.code == CloseCode::Protocol && frame.reason.as_str() == "Protocol violation"
+        };
+        if frame.as_ref().is_some_and(illegal) {
+            Self::IllegalCode
+        } else {
+            Self::Closed(frame)
+        }
+    }
+
+    /// The Close frame that tells the peer, where it is for us to send one.
+    pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
+        let code = match self {
+            Self::Protocol(_) => CloseCode::Protocol,
+            Self::NotUtf8 => CloseCode::Invalid,
+            Self::TooBig(_) => CloseCode::Size,
+            Self::Flood(_) | Self::Stuck => CloseCode::Policy,
+            Self::Drained => CloseCode::Away,
+            Self::Dead => CloseCode::Error,
+            Self::Closed(_) | Self::IllegalCode => return None,
+            Self::Cut | Self::Stalled | Self::Eof | Self::Lost(_) | Self::Fault(..) => return None,
+        };
+        let reason = self.to_string().into();
+        Some(CloseFrame { code, reason })
+    }
+
+    /// The code of the connection's close as RFC 6455, section 7.1.5 counts it: the peer's or ours,
+    /// 1005 for a Close without one, 1006 where there was no Close.
+    pub(crate) fn code(&self) -> u16 {
+        let code = match self {
+            Self::Closed(Some(frame)) => frame.code,
+            Self::Closed(None) => CloseCode::Status,
+            Self::IllegalCode => CloseCode::Protocol,
+            Self::Fault(_, code) => return *code,
+            _ => self
+                .close_frame()
+                .map_or(CloseCode::Abnormal, |frame| frame.code),
+        };
+        code.into()
+    }
+
+    /// How to leave TCP.
+    pub(crate) fn parting(&self) -> Parting {
+        match self {
+            Self::Dead | Self::Lost(_) | Self::Cut => Parting::Drop,
+            Self::Stalled => Parting::Reset,
+            _ => Parting::Linger,
+        }
+    }
+}
+
+impl From<Hangup> for End {
+    fn from(hangup: Hangup) -> Self {
+        match hangup {
+            Hangup::HalfClosed => Self::Eof,
+            Hangup::Reset => Self::Lost(ErrorKind::ConnectionReset.into()),
+        }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Error::Io(error).into()
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed(None),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Eof,
+            Error::Protocol(error) => Self::Protocol(error),
+            Error::Utf8(_) => Self::NotUtf8,
+            Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
+                Self::TooBig(max_size)
+            }
+            // What rustls makes of TCP's end where there was no close_notify.
+            Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Self::Eof,
+            Error::Io(error) if is_endless(&error) => Self::Flood("fragments without end"),
+            Error::Io(error) => Self::Lost(error),
+            other => Self::Lost(io::Error::other(other)),
+        }
+    }
+}
+
+/// The reason of a peer's Close, quoted: it may contain anything.
+fn said(frame: Option<&CloseFrame>) -> String {
+    match frame.map(|frame| frame.reason.as_str()) {
+        None | Some("") => String::new(),
+        Some(reason) => format!(": {reason:?}"),
+    }
+}
+
+fn is_endless(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Endless>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_code_and_word() {
+        let frame = |code: u16, reason: &'static str| CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        };
+        let lost = || io::Error::from(ErrorKind::ConnectionReset);
+        let endless = io::Error::other(Endless::default());
+        for (end, code, word) in [
+            (End::by_peer(Some(frame(1000, "so long"))), 1000, "closed"),
+            (End::by_peer(Some(frame(1002, "no"))), 1002, "closed"),
+            (
+                End::by_peer(Some(frame(1002, "Protocol violation"))),
+                1002,
+                "protocol",
+            ),
+            (End::by_peer(None), 1005, "closed"),
+            (
+                Error::Protocol(ProtocolError::NonZeroReservedBits).into(),
+                1002,
+                "protocol",
+            ),
+            (Error::Utf8(String::new()).into(), 1007, "not-utf8"),
+            (
+                Error::Capacity(CapacityError::MessageTooLong {
+                    size: 2,
+                    max_size: 1,
+                })
+                .into(),
+                1009,
+                "too-big",
+            ),
+            (Error::Io(endless).into(), 1008, "flood"),
+            (End::Stuck, 1008, "stuck"),
+            (End::Drained, 1001, "drained"),
+            (End::Cut, 1006, "drained"),
+            (End::Dead, 1011, "dead"),
+            (End::Stalled, 1006, "stalled"),
+            (
+                Error::Protocol(ProtocolError::ResetWithoutClosingHandshake).into(),
+                1006,
+                "eof",
+            ),
+            (
+                io::Error::from(ErrorKind::UnexpectedEof).into(),
+                1006,
+                "eof",
+            ),
+            (Error::Io(lost()).into(), 1006, "lost"),
+            (End::Fault("close", 4001), 4001, "fault"),
+        ] {
+            assert_eq!((end.code(), end.word()), (code, word), "{end:?}");
+            assert!(WORDS.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_peers_reason_cannot_break_a_log_line() {
+        let end = End::by_peer(Some(CloseFrame {
+            code: CloseCode::Normal,
+            reason: "a\nb\x1b[0m".into(),
+        }));
+        assert_eq!(end.to_string(), r#"peer sent Close: "a\nb\u{1b}[0m""#);
+    }
+
+    #[test]
+    fn the_longest_reasons_fit_a_control_frame() {
+        use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+        for end in [
+            End::Protocol(ProtocolError::ControlFrameTooBig),
+            End::Protocol(ProtocolError::ExpectedFragment(Data::Reserved(7))),
+            End::TooBig(usize::MAX),
+        ] {
+            let reason = end.close_frame().unwrap().reason;
+            // 125 bytes, two of which are the code (RFC 6455, section 5.5).
+            assert!(reason.len() <= 123, "{reason}");
+        }
+    }
+}
