@@ -12,11 +12,11 @@ use tokio::time::sleep;
 
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
-use crate::net::listen::{Caller, Peer};
-use crate::net::wire::{Hangup, Transport};
+use crate::net::connection_info::{ConnectionInfo, Peer};
+use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::Shutdown;
 use crate::session::{self, Report};
-use crate::ws::close::Parting;
+use crate::ws::close::Teardown;
 
 /// Answers a request that asks for a session; a refusal has its sentence for a body.
 #[must_use]
@@ -46,7 +46,7 @@ where
         Poll::Pending
     }
 
-    fn is_socket(&self) -> bool {
+    fn drains_by_short_read(&self) -> bool {
         true
     }
 }
@@ -76,7 +76,7 @@ pub async fn session<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let caller = Caller::new(1, Peer::Local);
+    let info = ConnectionInfo::new(1, Peer::Local);
     let shutdown = Shutdown::new();
     let drain = async {
         if let Some(time) = drain_after {
@@ -93,7 +93,7 @@ where
         config,
         Arc::default(),
         &shutdown.subscribe(),
-        caller,
+        info,
     );
     let report = tokio::select! {
         // Else the order would be random, and one input two sessions.
@@ -101,11 +101,11 @@ where
         (report, _) = session => report,
         report = drain => report,
     };
-    let Report { end, parting, .. } = &report;
+    let Report { end, teardown, .. } = &report;
     Ending {
         code: end.code(),
         reason: end.to_string(),
-        lingers: *parting == Parting::Linger,
+        lingers: *teardown == Teardown::Linger,
         received: report.received.messages,
         sent: report.sent.messages,
     }

@@ -27,11 +27,12 @@ use tracing::{debug, error, info, warn};
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
-mod allocator;
+#[global_allocator]
+static ALLOCATOR: platform::allocator::Jemalloc = platform::allocator::Jemalloc;
 
 fn main() -> ExitCode {
     #[cfg(all(feature = "jemalloc", target_os = "linux"))]
-    let gives_back = allocator::give_back_memory();
+    let gives_back = platform::allocator::give_back_memory();
     let cli = Cli::read(env::args_os(), |name| env::var_os(name))
         .unwrap_or_else(|complaint| complaint.exit());
     let _last_lines = logging::FlushOnDrop;

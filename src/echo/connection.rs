@@ -9,23 +9,24 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::fast_path::{self, First};
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
-use super::whole::{self, First};
 use crate::config::ServerConfig;
 use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
-use crate::http::preface::Rewound;
 use crate::http::response::head_bytes;
+use crate::net::connection_info::Peer;
 use crate::net::linger::linger;
-use crate::net::listen::{Peer, Stream};
+use crate::net::stream::Prefixed;
+use crate::net::stream::Stream;
 use crate::runtime::deadline::{GRACE, timeout_at};
-use crate::runtime::places::Places;
+use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::tasks::Stage;
-use crate::scenario::Turns;
-use crate::serve::entry::{Entered, Entry, Visit};
+use crate::scenario::Occurrences;
+use crate::serve::negotiate::{Negotiated, Negotiator, PendingConnection};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{Acceptor, MaybeTls};
 
@@ -33,11 +34,11 @@ use crate::tls::{Acceptor, MaybeTls};
 #[derive(Debug)]
 pub(crate) struct EchoService {
     config: Arc<ServerConfig>,
-    entry: Entry,
+    negotiator: Negotiator,
     /// For sessions.
-    places: Places,
+    limit: Limit,
     metrics: Arc<Metrics>,
-    turns: Arc<Turns>,
+    occurrences: Arc<Occurrences>,
 }
 
 impl EchoService {
@@ -46,20 +47,20 @@ impl EchoService {
         tls: Option<Arc<Acceptor>>,
         mut metrics: Metrics,
     ) -> Self {
-        let entry = Entry::new(tls, config.h2c, config.handshake_timeout);
-        metrics.show_rejects(entry.rejects());
+        let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
+        metrics.show_rejects(negotiator.rejects());
         Self {
-            entry,
-            places: Places::new(config.max_connections),
+            negotiator,
+            limit: Limit::new(config.max_connections),
             config: Arc::new(config),
             metrics: Arc::new(metrics),
-            turns: Arc::default(),
+            occurrences: Arc::default(),
         }
     }
 
     /// Sessions that run.
     pub(crate) fn sessions(&self) -> usize {
-        self.places.taken()
+        self.limit.taken()
     }
 
     /// Serves one connection to its end. `opening` is given back once it is a session.
@@ -70,39 +71,52 @@ impl EchoService {
         opening: OwnedSemaphorePermit,
         drain: Drain,
     ) -> Stage {
-        let visit = self.entry.visit(peer, opening, drain);
-        Stage::new(self.open(stream, visit))
+        let connection = self.negotiator.connection(peer, opening, drain);
+        Stage::new(self.open(stream, connection))
     }
 
-    async fn open(self: Arc<Self>, stream: Stream, mut visit: Visit) -> Option<Stage> {
-        match self.entry.enter(stream, &mut visit).await {
-            Entered::Http1(stream) => self.open_http1(stream, visit).await,
-            Entered::Http2(stream) => Some(self.open_http2(stream, visit)),
-            Entered::Refused(stream) => Some(Stage::last(linger(stream))),
-            Entered::Over => None,
+    async fn open(
+        self: Arc<Self>,
+        stream: Stream,
+        mut connection: PendingConnection,
+    ) -> Option<Stage> {
+        match self.negotiator.enter(stream, &mut connection).await {
+            Negotiated::Http1(stream) => self.open_http1(stream, connection).await,
+            Negotiated::Http2(stream) => Some(self.open_http2(stream, connection)),
+            Negotiated::Refused(stream) => Some(Stage::last(linger(stream))),
+            Negotiated::Over => None,
         }
     }
 
-    async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
-        let routes = self.routes(&visit);
-        let first = whole::read(stream, &routes, visit.deadline, &visit.drain);
+    async fn open_http1(
+        &self,
+        stream: Prefixed<MaybeTls>,
+        connection: PendingConnection,
+    ) -> Option<Stage> {
+        let routes = self.routes(&connection);
+        let first = fast_path::read(stream, &routes, connection.deadline, &connection.drain);
         let stream = match first.await {
             First::Upgrade(stream, early, upgrade) => {
-                return self.session(stream, early, upgrade, visit).await;
+                return self.session(stream, early, upgrade, connection).await;
             }
             First::Other(stream) => stream,
         };
-        let (terms, caller) = (self.entry.terms(&visit), visit.caller);
-        let handler = move |request| ready(routes.reply(&request, caller).into());
+        let (context, info) = (self.negotiator.http_context(&connection), connection.info);
+        let handler = move |request| ready(routes.reply(&request, info).into());
         // Boxed, for most upgrades have no need of it.
-        let served = Box::pin(http1::serve(stream, handler, terms, visit.drain.clone()));
+        let served = Box::pin(http1::serve(
+            stream,
+            handler,
+            context,
+            connection.drain.clone(),
+        ));
         let Served {
             stream,
             early,
             ended,
         } = served.await;
         match ended {
-            Ended::Upgraded(upgrade) => self.session(stream, early, upgrade, visit).await,
+            Ended::Upgraded(upgrade) => self.session(stream, early, upgrade, connection).await,
             Ended::Late => None,
             Ended::Answered | Ended::Failed => Some(Stage::last(linger(stream))),
         }
@@ -114,15 +128,15 @@ impl EchoService {
         mut stream: MaybeTls,
         early: Vec<u8>,
         upgrade: Box<Upgrade>,
-        visit: Visit,
+        connection: PendingConnection,
     ) -> Option<Stage> {
         let pending = PendingSession {
             upgrade,
             config: Arc::clone(&self.config),
             metrics: Arc::clone(&self.metrics),
-            begun_at: visit.accepted_at,
-            drain: visit.drain,
-            caller: visit.caller,
+            begun_at: connection.accepted_at,
+            drain: connection.drain,
+            info: connection.info,
         };
         if pending.is_faulty() {
             return Some(Stage::last(pending.misbehave_over_http1(stream, early)));
@@ -132,39 +146,39 @@ impl EchoService {
             stream.write_all(&head).await?;
             stream.flush().await
         };
-        let limit = visit.deadline.max(Instant::now() + GRACE);
+        let limit = connection.deadline.max(Instant::now() + GRACE);
         match timeout_at(limit, sent).await {
             Ok(Ok(())) => Some(Stage::last(pending.converse(stream, early))),
             _ => None,
         }
     }
 
-    fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
-        let terms = self.entry.terms(&visit);
+    fn open_http2(&self, stream: Prefixed<MaybeTls>, connection: PendingConnection) -> Stage {
+        let context = self.negotiator.http_context(&connection);
         let pings = self.config.ping_interval.map(|interval| Pings {
             interval,
             timeout: self.config.ping_timeout,
         });
-        let routes = self.routes(&visit);
-        let (config, drain) = (Arc::clone(&self.config), visit.drain.clone());
+        let routes = self.routes(&connection);
+        let (config, drain) = (Arc::clone(&self.config), connection.drain.clone());
         let metrics = Arc::clone(&self.metrics);
-        let mut permit = Some(visit.opening);
+        let mut opening = Some(connection.opening);
         let handle = move |exchange: Exchange| {
-            let caller = exchange.caller;
-            match routes.reply(&exchange.request, caller) {
+            let info = exchange.info;
+            match routes.reply(&exchange.request, info) {
                 Reply::Answer(answer) | Reply::Refusal(answer) => {
                     exchange.answer(answer);
                     None
                 }
                 Reply::Session(upgrade) => {
-                    drop(permit.take());
+                    drop(opening.take());
                     let pending = PendingSession {
                         upgrade,
                         config: Arc::clone(&config),
                         metrics: Arc::clone(&metrics),
                         begun_at: exchange.begun_at,
                         drain: drain.clone(),
-                        caller,
+                        info,
                     };
                     if pending.is_faulty() {
                         // Boxed, for an ordinary session to have no room for it.
@@ -177,16 +191,22 @@ impl EchoService {
                 }
             }
         };
-        Stage::last(http2::serve(stream, terms, pings, visit.drain, handle))
+        Stage::last(http2::serve(
+            stream,
+            context,
+            pings,
+            connection.drain,
+            handle,
+        ))
     }
 
-    fn routes(&self, visit: &Visit) -> Routes {
+    fn routes(&self, connection: &PendingConnection) -> Routes {
         Routes::new(
             Arc::clone(&self.config),
-            self.places.clone(),
+            self.limit.clone(),
             Arc::clone(&self.metrics),
-            visit.drain.clone(),
-            Arc::clone(&self.turns),
+            connection.drain.clone(),
+            Arc::clone(&self.occurrences),
         )
     }
 }

@@ -10,7 +10,7 @@ use super::pending::{PendingSession, part};
 use crate::http::exchange::Exchange;
 use crate::http::response::head_bytes;
 use crate::http::stream::Receiver;
-use crate::net::wire::{Hangup, Transport, has_left};
+use crate::net::transport::{Hangup, Transport, has_left};
 use crate::scenario::Step;
 use crate::session::faulty::{self, Script};
 
@@ -54,7 +54,7 @@ impl PendingSession {
             _ = self.drain.begun() => true,
             _ = has_left(poll_hangup) => {
                 let path = &self.upgrade.path;
-                info!(parent: &self.caller.span(), path, "the peer left before its answer");
+                info!(parent: &self.info.span(), path, "the peer left before its answer");
                 false
             }
         }
@@ -67,17 +67,17 @@ impl PendingSession {
             config,
             metrics,
             drain,
-            caller,
+            info,
             ..
         } = self;
         let script = Script {
             scenario: &upgrade.handshake.scenario,
             head,
-            portrait: upgrade.portrait.take(),
+            request_info: upgrade.request_info.take(),
         };
-        let session = faulty::run(stream, early, script, &config, metrics, drain, caller);
+        let session = faulty::run(stream, early, script, &config, metrics, drain, info);
         let (report, stream) = session.await;
         drop(guard);
-        part(stream, report, upgrade.place).await;
+        part(stream, report, upgrade.permit).await;
     }
 }

@@ -7,20 +7,20 @@
 //! | [`routes`] | the answer to every request |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 //! | [`verdict`] | the answer that an upgrade would get, for the page |
-//! | [`portrait`] | what the server saw of a request |
+//! | [`request_info`] | what the server saw of a request |
 //! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`pending`] | a session from the acceptance of its upgrade to the end of its stream |
 //! | [`faulty`] | the same for a session that misbehaves |
 
 mod connection;
+mod fast_path;
 mod faulty;
 mod page;
 mod pending;
-mod portrait;
 mod redact;
+mod request_info;
 mod routes;
 mod verdict;
-mod whole;
 
 use std::sync::Arc;
 

@@ -10,14 +10,14 @@ use tracing::info;
 use super::redact::loggable;
 use super::routes::Upgrade;
 use crate::config::ServerConfig;
+use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
-use crate::net::listen::Caller;
-use crate::net::wire::Transport;
-use crate::runtime::places::Place;
+use crate::net::transport::Transport;
+use crate::runtime::limit::Permit;
 use crate::runtime::shutdown::Drain;
 use crate::session::{self, Report};
 use crate::telemetry::metrics::{Metrics, SessionGuard};
-use crate::ws::close::Parting;
+use crate::ws::close::Teardown;
 use crate::ws::subprotocol::Subprotocol;
 
 /// A session that is to begin.
@@ -28,7 +28,7 @@ pub(super) struct PendingSession {
     /// When its handshake began.
     pub(super) begun_at: Instant,
     pub(super) drain: Drain,
-    pub(super) caller: Caller,
+    pub(super) info: ConnectionInfo,
 }
 
 impl PendingSession {
@@ -44,8 +44,8 @@ impl PendingSession {
 
     /// Counts and logs that it begins.
     pub(super) fn begin(&self) -> SessionGuard {
-        let guard = self.metrics.begin(self.caller, self.begun_at.elapsed());
-        log_open(self.caller, &self.upgrade);
+        let guard = self.metrics.begin(self.info, self.begun_at.elapsed());
+        log_open(self.info, &self.upgrade);
         guard
     }
 
@@ -56,33 +56,33 @@ impl PendingSession {
         early: Vec<u8>,
     ) -> impl Future<Output = ()> {
         let guard = self.begin();
-        let place = self.upgrade.place;
+        let permit = self.upgrade.permit;
         let session = session::run(
             stream,
             &early,
             self.config,
             self.metrics,
             &self.drain,
-            self.caller,
+            self.info,
         );
         // No async block: it would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);
-            part(stream, report, place)
+            part(stream, report, permit)
         })
     }
 }
 
 /// Leaves the stream of a session in the way that its end asks for.
-pub(super) async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Place) {
-    match report.parting {
-        Parting::Linger => Box::pin(linger(stream)).await,
-        Parting::Drop => {}
-        Parting::Reset => stream.reset(),
+pub(super) async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Permit) {
+    match report.teardown {
+        Teardown::Linger => Box::pin(linger(stream)).await,
+        Teardown::Drop => {}
+        Teardown::Reset => stream.reset(),
     }
 }
 
-fn log_open(caller: Caller, upgrade: &Upgrade) {
+fn log_open(info: ConnectionInfo, upgrade: &Upgrade) {
     let Upgrade {
         path, handshake, ..
     } = upgrade;
@@ -91,13 +91,13 @@ fn log_open(caller: Caller, upgrade: &Upgrade) {
     let scenario = &handshake.scenario;
     let scenario = (!scenario.is_default()).then(|| scenario.to_string());
     match &handshake.passed_over {
-        None => info!(parent: &caller.span(), path, subprotocol, r#do = scenario, "open"),
+        None => info!(parent: &info.span(), path, subprotocol, r#do = scenario, "open"),
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
             let offered: Vec<_> = offered.split(", ").map(loggable).collect();
             let offered = offered.join(", ");
             let message = "open, without a subprotocol";
-            info!(parent: &caller.span(), path, offered, r#do = scenario, "{message}");
+            info!(parent: &info.span(), path, offered, r#do = scenario, "{message}");
         }
     }
 }

@@ -22,16 +22,16 @@ use hyper::header::{ALLOW, CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Method, Request, StatusCode, Version};
 use tracing::{debug, info};
 
-use super::{page, portrait, verdict};
+use super::{page, request_info, verdict};
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
 use crate::http::http1::Outcome;
 use crate::http::response::{Answer, answer, close_after, refuse, text};
-use crate::net::listen::Caller;
-use crate::runtime::places::{Place, Places};
+use crate::net::connection_info::ConnectionInfo;
+use crate::runtime::limit::{Limit, Permit};
 use crate::runtime::shutdown::Drain;
-use crate::scenario::{Scenario, Turns};
+use crate::scenario::{Occurrences, Scenario};
 use crate::telemetry::metrics::{self, Metrics};
 
 /// A session that is to begin.
@@ -39,9 +39,9 @@ pub(crate) struct Upgrade {
     pub(crate) path: String,
     pub(crate) handshake: Handshake,
     /// What the step `who` says, if it is asked for.
-    pub(crate) portrait: Option<String>,
+    pub(crate) request_info: Option<String>,
     /// Its place among the sessions.
-    pub(crate) place: Place,
+    pub(crate) permit: Permit,
 }
 
 /// Reply to a request.
@@ -67,31 +67,31 @@ impl From<Reply> for Outcome<Full<Bytes>, Box<Upgrade>> {
 /// The routes, as one connection sees them.
 pub(crate) struct Routes {
     config: Arc<ServerConfig>,
-    places: Places,
+    limit: Limit,
     metrics: Arc<Metrics>,
     drain: Drain,
-    turns: Arc<Turns>,
+    occurrences: Arc<Occurrences>,
 }
 
 impl Routes {
     pub(crate) fn new(
         config: Arc<ServerConfig>,
-        places: Places,
+        limit: Limit,
         metrics: Arc<Metrics>,
         drain: Drain,
-        turns: Arc<Turns>,
+        occurrences: Arc<Occurrences>,
     ) -> Self {
         Self {
             config,
-            places,
+            limit,
             metrics,
             drain,
-            turns,
+            occurrences,
         }
     }
 
-    pub(crate) fn reply<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
-        let mut reply = self.route(request, caller);
+    pub(crate) fn reply<B>(&self, request: &Request<B>, info: ConnectionInfo) -> Reply {
+        let mut reply = self.route(request, info);
         if self.drain.has_begun()
             && let Reply::Answer(answer) | Reply::Refusal(answer) = &mut reply
         {
@@ -100,21 +100,21 @@ impl Routes {
         reply
     }
 
-    fn route<B>(&self, request: &Request<B>, caller: Caller) -> Reply {
+    fn route<B>(&self, request: &Request<B>, info: ConnectionInfo) -> Reply {
         let (method, path) = (request.method(), request.uri().path());
         if !handshake::is_asked_for(request) {
             let answer = self
                 .plain(request)
                 .unwrap_or_else(|refusal| refuse(&refusal));
             let status = answer.status().as_u16();
-            debug!(parent: &caller.span(), %method, path, status, "answered");
+            debug!(parent: &info.span(), %method, path, status, "answered");
             return Reply::Answer(answer);
         }
-        match self.upgrade(request, caller) {
+        match self.upgrade(request, info) {
             Ok(upgrade) => Reply::Session(upgrade),
             Err(refusal) => {
                 let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
-                info!(parent: &caller.span(), %method, path, status, reason, "refused");
+                info!(parent: &info.span(), %method, path, status, reason, "refused");
                 self.metrics.refuse(refusal.status);
                 let mut answer = refuse(&refusal);
                 close_after(&mut answer);
@@ -123,12 +123,16 @@ impl Routes {
         }
     }
 
-    fn upgrade<B>(&self, request: &Request<B>, caller: Caller) -> Result<Box<Upgrade>, Refusal> {
+    fn upgrade<B>(
+        &self,
+        request: &Request<B>,
+        info: ConnectionInfo,
+    ) -> Result<Box<Upgrade>, Refusal> {
         let handshake = self.negotiate(request)?;
-        let mut upgrade = self.accept(handshake, request, Turns::draw)?;
-        if upgrade.handshake.scenario.has_portrait() {
-            let portrait = portrait::portrait(request, &upgrade.handshake, caller);
-            upgrade.portrait = Some(portrait);
+        let mut upgrade = self.accept(handshake, request, Occurrences::draw)?;
+        if upgrade.handshake.scenario.has_request_info() {
+            let request_info = request_info::request_info(request, &upgrade.handshake, info);
+            upgrade.request_info = Some(request_info);
         }
         Ok(upgrade)
     }
@@ -144,7 +148,7 @@ impl Routes {
         &self,
         mut handshake: Handshake,
         request: &Request<B>,
-        choose: impl FnOnce(&Turns, &Scenario, &str, &str) -> Scenario,
+        choose: impl FnOnce(&Occurrences, &Scenario, &str, &str) -> Scenario,
     ) -> Result<Box<Upgrade>, Refusal> {
         if self.drain.has_begun() {
             return Err(Refusal::unavailable("The server is shutting down."));
@@ -153,19 +157,19 @@ impl Routes {
             let path = request.uri().path();
             let target = request.uri().path_and_query();
             let url = target.map_or(path, |target| target.as_str());
-            handshake.scenario = choose(&self.turns, &handshake.scenario, path, url);
+            handshake.scenario = choose(&self.occurrences, &handshake.scenario, path, url);
             handshake = handshake.distorted()?;
         }
         let full = "The server has all the connections that it may have.";
-        let place = self
-            .places
+        let permit = self
+            .limit
             .take()
             .ok_or_else(|| Refusal::unavailable(full))?;
         Ok(Box::new(Upgrade {
             path: request.uri().path().to_owned(),
-            portrait: None,
+            request_info: None,
             handshake,
-            place,
+            permit,
         }))
     }
 
@@ -175,7 +179,7 @@ impl Routes {
             check_method(request.method())?;
             // After a connection that failed the page asks why.
             let accept =
-                |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Turns::latest);
+                |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Occurrences::latest);
             return Ok(verdict::answer(request, &self.config, accept));
         }
         match request.uri().path() {

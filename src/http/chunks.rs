@@ -8,7 +8,7 @@ pub(super) enum Chunks {
     #[default]
     Begin,
     Size(u64),
-    /// Behind the size, in the rest of its line.
+    /// BodyTracker the size, in the rest of its line.
     Line(u64),
     /// Within a chunk, so many bytes before the next size: the line end after the data is counted
     /// too.
@@ -17,7 +17,7 @@ pub(super) enum Chunks {
     Trailer {
         is_line_empty: bool,
     },
-    /// Behind the end.
+    /// BodyTracker the end.
     Over,
     /// In bytes that are not a chunked body: hyper gets all that follows, and refuses it.
     Broken,

@@ -16,15 +16,15 @@ use tokio::time::{Instant, timeout};
 
 use super::response::Answer;
 use super::stream::{Http2Stream, Receiver, poll_capacity};
-use crate::net::listen::{Caller, Http};
-use crate::net::wire::Hangup;
+use crate::net::connection_info::{ConnectionInfo, Http};
+use crate::net::transport::Hangup;
 
 /// A request, and the way to answer it.
 pub(crate) struct Exchange {
     pub(crate) request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     /// Who asks, on this stream.
-    pub(crate) caller: Caller,
+    pub(crate) info: ConnectionInfo,
     /// When its head had come.
     pub(crate) begun_at: Instant,
 }
@@ -32,13 +32,13 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(super) fn new(
         (request, respond): (Request<RecvStream>, SendResponse<Bytes>),
-        caller: Caller,
+        info: ConnectionInfo,
     ) -> Self {
         let stream = respond.stream_id().as_u32();
         Self {
             request,
             respond,
-            caller: caller.over(Http::Two(stream)),
+            info: info.over(Http::Two(stream)),
             begun_at: Instant::now(),
         }
     }

@@ -20,9 +20,9 @@ use tracing::debug;
 
 use super::head::READ_LIMIT;
 use super::inbound::{Inbound, Left};
-use super::preface::Rewound;
 use super::response::{Answer, last_bytes};
-use super::{DRAIN_GRACE, Terms};
+use super::{DRAIN_GRACE, HttpContext};
+use crate::net::stream::Prefixed;
 use crate::runtime::deadline::GRACE;
 use crate::runtime::shutdown::Drain;
 
@@ -63,9 +63,9 @@ pub(crate) enum Ended<U> {
 /// ends. It also ends on a late head, on a bad one, which is answered with what is wrong with it,
 /// and on an answer that the client does not take.
 pub(crate) async fn serve<S, H, F, B, U>(
-    stream: Rewound<S>,
+    stream: Prefixed<S>,
     handler: H,
-    terms: Terms,
+    context: HttpContext,
     drain: Drain,
 ) -> Served<S, U>
 where
@@ -87,12 +87,12 @@ where
         .max_header_size(READ_LIMIT)
         .max_buf_size(READ_LIMIT)
         .title_case_headers(true)
-        .preserve_header_case(terms.preserves_case)
+        .preserve_header_case(context.preserves_case)
         .serve_connection(
             TokioIo::new(Inbound::new(stream, progress.clone())),
             requests,
         );
-    let result = run(&mut connection, &exit, &progress, &terms, drain).await;
+    let result = run(&mut connection, &exit, &progress, &context, drain).await;
     let parts = connection.into_parts();
     drop(parts.service);
     let exit = Arc::into_inner(exit).and_then(OnceLock::into_inner);
@@ -104,19 +104,19 @@ where
     } = parts.io.into_inner().into_left();
     let (mut stream, rewound) = stream.into_parts();
     if is_mute {
-        terms.note_silence();
+        context.note_silence();
     }
     let last = match (&reject, &exit) {
         (Some(reject), _) => {
             let reason = &*reject.refusal.sentence;
-            terms.rejects.note(terms.caller, reject.cause, reason);
+            context.rejects.note(context.info, reject.cause, reason);
             Some(reject.answer())
         }
         (None, Some(Exit::Last(answer))) => Some(answer.clone()),
         _ => None,
     };
     if let Some(last) = &last {
-        send(&mut stream, last, &terms).await;
+        send(&mut stream, last, &context).await;
     }
     Served {
         stream,
@@ -136,10 +136,10 @@ where
 
 /// Runs a connection until it is over, or leaves HTTP, or no request comes in time: `None`.
 async fn run<S, H, F, B, U>(
-    connection: &mut http1::Connection<TokioIo<Inbound<Rewound<S>>>, Requests<H, U>>,
+    connection: &mut http1::Connection<TokioIo<Inbound<Prefixed<S>>>, Requests<H, U>>,
     exit: &OnceLock<Exit<U>>,
     progress: &Progress,
-    terms: &Terms,
+    context: &HttpContext,
     drain: Drain,
 ) -> Option<hyper::Result<()>>
 where
@@ -150,7 +150,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
     U: Send + Sync + 'static,
 {
-    let mut deadline = pin!(sleep_until(terms.first_by));
+    let mut deadline = pin!(sleep_until(context.first_by));
     let mut steps = 0;
     let mut is_late = false;
     let mut draining = drain.has_begun();
@@ -164,7 +164,7 @@ where
             }) => {
                 if let Err(error) = &result {
                     // hyper has sent what answer there is to it.
-                    debug!(parent: &terms.caller.span(), %error, "bad request");
+                    debug!(parent: &context.info.span(), %error, "bad request");
                 }
                 return Some(result);
             }
@@ -177,12 +177,12 @@ where
                 let is_silent = !progress.is_under_way() && progress.steps() == steps;
                 let is_over = is_silent || draining && !progress.is_under_way();
                 if is_over && mem::replace(&mut is_late, true) {
-                    debug!(parent: &terms.caller.span(), "no request in time");
+                    debug!(parent: &context.info.span(), "no request in time");
                     return None;
                 }
                 is_late = is_over;
                 steps = progress.steps();
-                let patience = if is_late { GRACE } else { terms.patience };
+                let patience = if is_late { GRACE } else { context.patience };
                 deadline.as_mut().reset(Instant::now() + patience);
             }
         }
@@ -190,13 +190,13 @@ where
 }
 
 /// Sends the last answer of a connection.
-async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: &[u8], terms: &Terms) {
+async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: &[u8], context: &HttpContext) {
     let sent = async {
         stream.write_all(answer).await?;
         stream.flush().await
     };
     // Nothing more can be done for a client that does not take the answer.
-    let _ = timeout(terms.patience, sent).await;
+    let _ = timeout(context.patience, sent).await;
 }
 
 /// Way in which a request leaves HTTP.

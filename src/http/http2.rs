@@ -19,9 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
+use super::cooperative::Cooperative;
 use super::exchange::Exchange;
-use super::fair::Fair;
-use super::{DRAIN_GRACE, Terms};
+use super::{DRAIN_GRACE, HttpContext};
 use crate::runtime::deadline::{timeout, timeout_at};
 use crate::runtime::shutdown::Drain;
 
@@ -56,7 +56,7 @@ pub(crate) struct Pings {
 /// with in the future that it returns.
 pub(crate) async fn serve<S, H, F>(
     stream: S,
-    terms: Terms,
+    context: HttpContext,
     pings: Option<Pings>,
     drain: Drain,
     handle: H,
@@ -72,22 +72,22 @@ pub(crate) async fn serve<S, H, F>(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD)
-        .handshake(Fair::new(stream));
-    match timeout_at(terms.first_by, handshake).await {
-        Ok(Ok(h2)) => Box::pin(run(h2, terms, pings, &drain, handle)).await,
+        .handshake(Cooperative::new(stream));
+    match timeout_at(context.first_by, handshake).await {
+        Ok(Ok(h2)) => Box::pin(run(h2, context, pings, &drain, handle)).await,
         Ok(Err(error)) => {
             if error.is_io() {
-                terms.note_silence();
+                context.note_silence();
             }
-            debug!(parent: &terms.caller.span(), %error, "no HTTP/2");
+            debug!(parent: &context.info.span(), %error, "no HTTP/2");
         }
-        Err(_late) => debug!(parent: &terms.caller.span(), "no HTTP/2 in time"),
+        Err(_late) => debug!(parent: &context.info.span(), "no HTTP/2 in time"),
     }
 }
 
 async fn run<S, H, F>(
-    mut h2: server::Connection<Fair<S>, Bytes>,
-    terms: Terms,
+    mut h2: server::Connection<Cooperative<S>, Bytes>,
+    context: HttpContext,
     pings: Option<Pings>,
     drain: &Drain,
     mut handle: H,
@@ -99,14 +99,14 @@ async fn run<S, H, F>(
     let mut exchanges = FuturesUnordered::new();
     let mut draining = pin!(drain.begun());
     let mut dead = pin!(keepalive(h2.ping_pong(), pings));
-    let mut deadline = pin!(sleep_until(terms.first_by));
-    let mut patience = terms.patience;
+    let mut deadline = pin!(sleep_until(context.first_by));
+    let mut patience = context.patience;
     let mut closing = false;
     let why = loop {
         tokio::select! {
             Some(()) = exchanges.next() => {}
             accepted = h2.accept() => match accepted {
-                Some(Ok(accepted)) => exchanges.extend(handle(Exchange::new(accepted, terms.caller))),
+                Some(Ok(accepted)) => exchanges.extend(handle(Exchange::new(accepted, context.info))),
                 Some(Err(error)) => break error.to_string(),
                 None => break "the peer has closed it".to_owned(),
             },
@@ -125,7 +125,7 @@ async fn run<S, H, F>(
         }
         deadline.as_mut().reset(Instant::now() + patience);
     };
-    debug!(parent: &terms.caller.span(), why, "connection ends");
+    debug!(parent: &context.info.span(), why, "connection ends");
     drop(h2);
     // They learn of it when they read or write.
     while exchanges.next().await.is_some() {}

@@ -11,9 +11,9 @@ use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::head::{self, Behind, READ_LIMIT, Reject};
+use super::head::{self, BodyTracker, READ_LIMIT, Reject};
 use super::http1::Progress;
-use crate::runtime::turn;
+use crate::runtime::budget;
 
 /// Bytes that are read at once.
 const PIECE: usize = 4 << 10;
@@ -35,7 +35,7 @@ pub(super) struct Inbound<S> {
     input: Vec<u8>,
     /// Checked bytes, which hyper gets before anything else.
     cleared: Bytes,
-    behind: Behind,
+    behind: BodyTracker,
     /// Whether new bytes may have made the head complete, or bad.
     is_news: bool,
     has_ended: bool,
@@ -67,7 +67,7 @@ impl<S> Inbound<S> {
             progress,
             input: Vec::new(),
             cleared: Bytes::new(),
-            behind: Behind::Head,
+            behind: BodyTracker::Head,
             is_news: false,
             has_ended: false,
             is_unflushed: false,
@@ -226,7 +226,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Inbound<S> {
     ) -> Poll<io::Result<()>> {
         if self.cleared.is_empty() {
             match self.behind {
-                Behind::Head => ready!(self.poll_head(cx))?,
+                BodyTracker::Head => ready!(self.poll_head(cx))?,
                 _ if self.input.is_empty() => return self.poll_body(cx, buf),
                 _ => self.clear_body(),
             }
@@ -265,7 +265,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         if self.is_waiting && !self.owes() {
             self.is_waiting = false;
             // A client may send requests without end.
-            turn::give_way(cx);
+            budget::give_way(cx);
         }
         Poll::Ready(Ok(()))
     }

@@ -15,8 +15,8 @@
 //! | [`response`] | answers of our own, and their bytes in HTTP/1.1 |
 
 mod chunks;
+mod cooperative;
 pub(crate) mod exchange;
-mod fair;
 pub(crate) mod head;
 pub(crate) mod http1;
 pub(crate) mod http2;
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::net::listen::Caller;
+use crate::net::connection_info::ConnectionInfo;
 use crate::telemetry::rejects::{Cause, Rejects};
 pub(crate) use refusal::Refusal;
 
@@ -39,8 +39,8 @@ pub(crate) use refusal::Refusal;
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Settings of one connection, its deadlines among them, and how the log names it.
-pub(crate) struct Terms {
-    pub(crate) caller: Caller,
+pub(crate) struct HttpContext {
+    pub(crate) info: ConnectionInfo,
     /// When the first head must have come.
     pub(crate) first_by: Instant,
     /// Time that a later head has, and an answer to be taken.
@@ -51,14 +51,14 @@ pub(crate) struct Terms {
     pub(crate) rejects: Arc<Rejects>,
 }
 
-impl Terms {
+impl HttpContext {
     /// Notes that the client has left without a request: over TLS, some clients do so when they do
     /// not trust the certificate.
     fn note_silence(&self) {
-        if self.caller.tls.is_some() {
+        if self.info.tls.is_some() {
             let reason = "The client left after the TLS handshake, without a request: does it trust \
                 the certificate?";
-            self.rejects.note(self.caller, Cause::Untrusted, reason);
+            self.rejects.note(self.info, Cause::Untrusted, reason);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Which version of HTTP a cleartext connection speaks: HTTP/2 with prior knowledge begins with a
 //! preface that is no request of HTTP/1.1 (RFC 9113, sections 3.3 and 3.4).
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::net::stream::Prefixed;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -22,7 +22,7 @@ pub(super) const HTTP_1_1_REQUIRED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
 ///
 /// # Errors
 /// When the stream cannot be read.
-pub(crate) async fn peek<S>(mut stream: S) -> io::Result<(bool, Rewound<S>)>
+pub(crate) async fn peek<S>(mut stream: S) -> io::Result<(bool, Prefixed<S>)>
 where
     S: AsyncRead + Unpin,
 {
@@ -33,92 +33,16 @@ where
             break;
         }
     }
-    Ok((read == PREFACE, Rewound { read, stream }))
-}
-
-/// A stream of which something was read that is to be read again.
-#[derive(Debug)]
-pub(crate) struct Rewound<S> {
-    /// What is still to be read again.
-    read: Vec<u8>,
-    stream: S,
-}
-
-impl<S> Rewound<S> {
-    /// A stream of which nothing was read.
-    pub(crate) fn fresh(stream: S) -> Self {
-        let read = Vec::new();
-        Self { read, stream }
-    }
-
-    /// The same in another wrapping, which passes bytes on as they are.
-    pub(crate) fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Rewound<T> {
-        Rewound {
-            read: self.read,
-            stream: wrap(self.stream),
-        }
-    }
-
-    /// The stream as it was before `read` was read from it.
-    pub(crate) fn rewind(mut self, read: &[u8]) -> Self {
-        self.read.splice(..0, read.iter().copied());
-        self
-    }
-
-    /// The stream itself, and what of it was read and is not read again yet.
-    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
-        (self.stream, self.read)
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let again = self.read.len().min(buf.remaining());
-        buf.put_slice(&self.read[..again]);
-        self.read.drain(..again);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    Ok((read == PREFACE, Prefixed::new(read, stream)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
     use super::*;
 
     /// A stream that has one byte at each read.

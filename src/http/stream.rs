@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream, SendStream};
 use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::wire::{Hangup, Transport};
+use crate::net::transport::{Hangup, Transport};
 
 /// A stream of HTTP/2 that was accepted for a session.
 #[derive(Debug)]

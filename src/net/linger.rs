@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
-use crate::net::wire::Transport;
+use crate::net::transport::Transport;
 use crate::runtime::deadline::timeout_at;
 
 /// Silence that ends the wait for a peer to read our last bytes and close.

@@ -16,23 +16,25 @@ pub(crate) use unix::{
 };
 
 #[cfg(not(unix))]
-mod other;
+mod non_unix;
 #[cfg(not(unix))]
-pub use other::{Hangups, Signals, open_file_limit, raise_open_file_limit};
+pub use non_unix::{Hangups, Signals, open_file_limit, raise_open_file_limit};
 #[cfg(not(unix))]
-pub(crate) use other::{
+pub(crate) use non_unix::{
     LocalListener, LocalStream, connect_local, create_private, group_id, host_name, peek_local,
 };
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+pub use linux::allocator;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{TcpAcceptor, linger_at_most, try_write_last, usage};
 
 #[cfg(not(target_os = "linux"))]
-mod elsewhere;
+mod non_linux;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{TcpAcceptor, linger_at_most, try_write_last, usage};
+pub(crate) use non_linux::{TcpAcceptor, linger_at_most, try_write_last, usage};
 
 /// What a process takes of the system.
 #[derive(Debug, Clone, Copy)]

@@ -16,10 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::debug;
 
-use super::patient::Patient;
 use super::upload::Upload;
-use super::upstream::{Dialer, Failure};
-use crate::net::wire::Transport;
+use super::upstream::{Dialer, UpstreamFailure};
+use super::write_timeout::WriteTimeout;
+use crate::net::transport::Transport;
 use crate::tls::MaybeTls;
 
 /// Sends requests to the upstream.
@@ -88,10 +88,10 @@ struct Connector(Dialer);
 
 impl tower_service::Service<Uri> for Connector {
     type Response = TokioIo<Traced>;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+    type Error = UpstreamFailure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, UpstreamFailure>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamFailure>> {
         Poll::Ready(Ok(()))
     }
 
@@ -101,7 +101,7 @@ impl tower_service::Service<Uri> for Connector {
             let send_timeout = dialer.send_timeout;
             let stream = dialer.connect().await?;
             Ok(TokioIo::new(Traced {
-                stream: Patient::new(stream, send_timeout),
+                stream: WriteTimeout::new(stream, send_timeout),
                 send_timeout,
                 trace: Trace::default(),
             }))
@@ -142,7 +142,7 @@ impl Trace {
 /// A connection that records its [`Trace`].
 #[derive(Debug)]
 struct Traced {
-    stream: Patient<MaybeTls>,
+    stream: WriteTimeout<MaybeTls>,
     send_timeout: Duration,
     trace: Trace,
 }

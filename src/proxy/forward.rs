@@ -20,13 +20,13 @@ use super::headers::{self, Asked};
 use super::hop::Hop;
 use super::interim;
 use super::upload::{self, Upload};
-use super::upstream::{self, Answered, BoxError, Dialer, Failure};
+use super::upstream::{self, Answered, BoxError, Dialer, UpstreamFailure};
 use crate::config::ProxyConfig;
 use crate::handshake;
 use crate::http::Refusal;
 use crate::http::response::close_after;
-use crate::net::listen::Caller;
-use crate::runtime::places::{Place, Places};
+use crate::net::connection_info::ConnectionInfo;
+use crate::runtime::limit::{Limit, Permit};
 use crate::runtime::shutdown::Drain;
 use crate::tls::{MaybeTls, TlsError};
 
@@ -35,7 +35,7 @@ pub(super) enum Fault {
     /// It is no good.
     Refused(Refusal),
     /// The upstream does not answer it.
-    Failed(Failure),
+    Failed(UpstreamFailure),
 }
 
 impl Fault {
@@ -57,8 +57,8 @@ impl From<Refusal> for Fault {
     }
 }
 
-impl From<Failure> for Fault {
-    fn from(failure: Failure) -> Self {
+impl From<UpstreamFailure> for Fault {
+    fn from(failure: UpstreamFailure) -> Self {
         Self::Failed(failure)
     }
 }
@@ -73,7 +73,7 @@ pub(super) struct Switch {
     pub(super) path: String,
     pub(super) upstream: MaybeTls,
     pub(super) early: Vec<u8>,
-    pub(super) place: Place,
+    pub(super) permit: Permit,
 }
 
 /// Forwards requests to one upstream.
@@ -84,7 +84,7 @@ pub(super) struct Forwarder {
     dialer: Dialer,
     requester: Requester,
     /// For requests and tunnels.
-    places: Places,
+    limit: Limit,
 }
 
 impl Forwarder {
@@ -99,7 +99,7 @@ impl Forwarder {
             )),
             requester: Requester::new(dialer.clone()),
             dialer,
-            places: Places::new(config.max_connections),
+            limit: Limit::new(config.max_connections),
             config,
         })
     }
@@ -110,7 +110,7 @@ impl Forwarder {
 
     /// Requests and tunnels that are under way.
     pub(super) fn under_way(&self) -> usize {
-        self.places.taken()
+        self.limit.taken()
     }
 
     /// Forwards a request of `caller`, and returns the upstream's answer; interim responses go to
@@ -118,7 +118,7 @@ impl Forwarder {
     pub(super) async fn forward<B>(
         &self,
         mut request: Request<B>,
-        caller: Caller,
+        info: ConnectionInfo,
         interims: &interim::Sender,
         drain: &Drain,
     ) -> Result<(Answer, Option<Switch>), Fault>
@@ -128,11 +128,11 @@ impl Forwarder {
     {
         handshake::check_head(&request)?;
         self.hop.check(request.headers())?;
-        let place = self.place(drain)?;
+        let permit = self.permit(drain)?;
         interims.attach(&mut request, &self.hop);
         let answered = async {
             if handshake::is_asked_for(&request) {
-                return self.upgrade(request, caller, place).await;
+                return self.upgrade(request, info, permit).await;
             }
             if request.method() == Method::CONNECT {
                 let sentence = "This proxy opens no tunnels by CONNECT.";
@@ -140,31 +140,31 @@ impl Forwarder {
             }
             framing::check_request(request.headers_mut())?;
             let request = request.map(Upload::new);
-            Ok((self.pass(request, caller, place).await?, None))
+            Ok((self.pass(request, info, permit).await?, None))
         };
         tokio::select! {
             answered = answered => answered,
-            () = interims.flooded() => Err(Failure::broken("interim responses without end").into()),
+            () = interims.flooded() => Err(UpstreamFailure::broken("interim responses without end").into()),
         }
     }
 
-    fn place(&self, drain: &Drain) -> Result<Place, Refusal> {
+    fn permit(&self, drain: &Drain) -> Result<Permit, Refusal> {
         if drain.has_begun() {
             return Err(Refusal::unavailable("The proxy is shutting down."));
         }
         let full = "The proxy has all the connections that it may have.";
-        self.places.take().ok_or_else(|| Refusal::unavailable(full))
+        self.limit.take().ok_or_else(|| Refusal::unavailable(full))
     }
 
     /// Forwards a plain request, with its body as it comes, and the answer with its own.
     async fn pass(
         &self,
         request: Request<Upload>,
-        caller: Caller,
-        place: Place,
+        info: ConnectionInfo,
+        permit: Permit,
     ) -> Result<Answer, Fault> {
         let upload = request.body().clone();
-        let mut request = self.rewrite(request, caller)?;
+        let mut request = self.rewrite(request, info)?;
         let method = request.method().clone();
         framing::frame_request(&method, !upload.is_over(), request.headers_mut());
         let may_wait = request.headers().contains_key(EXPECT);
@@ -173,14 +173,14 @@ impl Forwarder {
             () = self.silence(&upload) => return Err(late(&upload, may_wait)),
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::broken("a 101 that nobody asked for").into());
+            return Err(UpstreamFailure::broken("a 101 that nobody asked for").into());
         }
         self.rewrite_response(&mut response)?;
         if !upload.is_over() {
             // The client may send the rest of the body, or not (RFC 9110, section 10.1.1).
             close_after(&mut response);
         }
-        Ok(response.map(|body| held(body, place)))
+        Ok(response.map(|body| held(body, permit)))
     }
 
     /// Waits until the request's body has made no progress for as long as an answer may take.
@@ -200,8 +200,8 @@ impl Forwarder {
     async fn upgrade<B>(
         &self,
         request: Request<B>,
-        caller: Caller,
-        place: Place,
+        info: ConnectionInfo,
+        permit: Permit,
     ) -> Result<(Answer, Option<Switch>), Fault> {
         let is_http2 = request.version() == Version::HTTP_2;
         let request = match is_http2 {
@@ -210,20 +210,20 @@ impl Forwarder {
         };
         let accept = handshake::accept_key(request.headers())?;
         let path = request.uri().path().to_owned();
-        let request = as_upgrade(self.rewrite(request, caller)?);
+        let request = as_upgrade(self.rewrite(request, info)?);
         let stream = self.dialer.connect().await?;
         match upstream::ask(stream, request, self.config.response_timeout).await? {
             Answered::Other(answer) if is_http2 && answer.status().is_success() => {
                 // The client would take it for an acceptance (RFC 8441, section 5).
-                Err(Failure::broken("a success that is no upgrade").into())
+                Err(UpstreamFailure::broken("a success that is no upgrade").into())
             }
             Answered::Other(mut answer) => {
                 self.rewrite_response(&mut answer)?;
                 close_after(&mut answer);
-                Ok((answer.map(|body| held(body, place)), None))
+                Ok((answer.map(|body| held(body, permit)), None))
             }
             Answered::Switched(answer, ..) if !accepts(&answer, &accept) => {
-                Err(Failure::broken("a 101 that does not accept the upgrade").into())
+                Err(UpstreamFailure::broken("a 101 that does not accept the upgrade").into())
             }
             Answered::Switched(mut answer, upstream, early) => {
                 self.rewrite_response(&mut answer)?;
@@ -235,7 +235,7 @@ impl Forwarder {
                     path,
                     upstream,
                     early,
-                    place,
+                    permit,
                 };
                 let answer = answer.map(|()| Empty::new().map_err(never).boxed_unsync());
                 Ok((answer, Some(switch)))
@@ -244,13 +244,17 @@ impl Forwarder {
     }
 
     /// Makes a client's request that to the upstream.
-    fn rewrite<B>(&self, mut request: Request<B>, caller: Caller) -> Result<Request<B>, Refusal> {
+    fn rewrite<B>(
+        &self,
+        mut request: Request<B>,
+        info: ConnectionInfo,
+    ) -> Result<Request<B>, Refusal> {
         let config = &self.config;
         let authority = request.uri().authority().cloned();
         let asked = Asked {
-            peer: caller.peer,
+            peer: info.peer,
             version: request.version(),
-            tls: caller.tls.is_some(),
+            tls: info.tls.is_some(),
             authority: authority.as_ref(),
         };
         let upstream = &config.upstream;
@@ -268,9 +272,9 @@ impl Forwarder {
         Ok(request)
     }
 
-    /// Turns the upstream's response into that to the client, in this proxy's version of HTTP (RFC
+    /// Occurrences the upstream's response into that to the client, in this proxy's version of HTTP (RFC
     /// 9110, section 6.2).
-    fn rewrite_response<B>(&self, response: &mut Response<B>) -> Result<(), Failure> {
+    fn rewrite_response<B>(&self, response: &mut Response<B>) -> Result<(), UpstreamFailure> {
         framing::check_response(response.headers_mut())?;
         let (status, version) = (response.status(), response.version());
         headers::forward_response(status, version, response.headers_mut(), &self.hop);
@@ -303,12 +307,12 @@ fn as_upgrade<B>(request: Request<B>) -> Request<Empty<Bytes>> {
 }
 
 /// A body that has its place among those under way until it has gone out.
-fn held<B>(body: B, place: Place) -> Forwarded
+fn held<B>(body: B, permit: Permit) -> Forwarded
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
 {
     let holding = body.map_frame(move |mut frame| {
-        let _ = &place;
+        let _ = &permit;
         if let Some(trailers) = frame.trailers_mut() {
             headers::forward_trailers(trailers);
         }
@@ -335,7 +339,7 @@ fn accepts(answer: &Response<()>, accept: &str) -> bool {
 /// itself.
 fn late(upload: &Upload, may_wait: bool) -> Fault {
     if !upload.is_awaited() || may_wait && upload.frames() == 0 {
-        return Failure::LateAnswer.into();
+        return UpstreamFailure::LateAnswer.into();
     }
     let sentence = "The request's body has stopped before its end.";
     Refusal::new(StatusCode::REQUEST_TIMEOUT, sentence).into()
@@ -347,9 +351,9 @@ fn fault_of(error: legacy::Error) -> Fault {
         let sentence = format!("The request's body is broken: {cause}.");
         return Refusal::new(StatusCode::BAD_REQUEST, sentence).into();
     }
-    let own = upstream::causes(&error).find_map(|cause| cause.downcast_ref::<Failure>());
+    let own = upstream::causes(&error).find_map(|cause| cause.downcast_ref::<UpstreamFailure>());
     own.cloned()
-        .unwrap_or_else(|| Failure::broken(error))
+        .unwrap_or_else(|| UpstreamFailure::broken(error))
         .into()
 }
 

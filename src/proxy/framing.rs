@@ -4,7 +4,7 @@
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, StatusCode};
 
-use super::upstream::Failure;
+use super::upstream::UpstreamFailure;
 use crate::http::Refusal;
 
 /// Checks that the body of a request is coded in no other way than in chunks, and makes its length one
@@ -47,16 +47,21 @@ pub(super) fn frame_request(method: &Method, has_body: bool, headers: &mut Heade
 }
 
 /// Makes the length of a response unambiguous, and refuses a coding that was not asked for.
-pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), Failure> {
+pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), UpstreamFailure> {
     match elements(headers, &TRANSFER_ENCODING)[..] {
         [] => {}
         [only] if is_chunked(only) => {
             // Transfer-Encoding overrides it (RFC 9112, section 6.3).
             headers.remove(CONTENT_LENGTH);
         }
-        _ => return Err(Failure::broken("a transfer coding that nobody asked for")),
+        _ => {
+            return Err(UpstreamFailure::broken(
+                "a transfer coding that nobody asked for",
+            ));
+        }
     }
-    unite_lengths(headers).map_err(|NoLength| Failure::broken("a Content-Length that is no length"))
+    unite_lengths(headers)
+        .map_err(|NoLength| UpstreamFailure::broken("a Content-Length that is no length"))
 }
 
 /// A `Content-Length` that is no number, or several.

@@ -20,18 +20,18 @@
 //! | [`tunnel`] | bytes both ways between two streams |
 
 mod client;
+mod client_context;
 mod forward;
 mod framing;
-mod front;
 mod headers;
 mod hop;
 mod interim;
-mod patient;
 mod requests;
 mod service;
 mod tunnel;
 mod upload;
 mod upstream;
+mod write_timeout;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ use tokio::task::spawn_blocking;
 
 use crate::config::ProxyConfig;
 use crate::net::address::Endpoint;
-use crate::serve::accept::{Connections, DrainPlan, Listening, StartError, patiently};
+use crate::serve::accept::{Connections, DrainPlan, Listening, StartError, log_if_slow};
 use crate::tls::{Acceptor, TlsError};
 use forward::Forwarder;
 use service::ProxyService;
@@ -66,7 +66,7 @@ impl Proxy {
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
         // On a blocking thread, because reading files may take long.
         let making = spawn_blocking(|| Forwarder::new(config));
-        let made = patiently("the certificates of authorities", making).await;
+        let made = log_if_slow("the certificates of authorities", making).await;
         Ok(Self {
             listening,
             forwarder: made.map_err(TlsError::from)??,

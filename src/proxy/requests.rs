@@ -6,15 +6,15 @@ use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::EXPECT;
 
+use super::client_context::ClientContext;
 use super::forward::{Answer, Forwarded, Switch};
-use super::front::Front;
 use super::interim::{self, Interim, Interims};
 use crate::http::http1::Outcome;
 
 /// The requests of a connection, one after another.
 #[derive(Clone)]
 pub(super) struct Requests {
-    pub(super) front: Front,
+    pub(super) context: ClientContext,
     /// Writer of interim responses to the client.
     pub(super) interims: Interims,
 }
@@ -34,7 +34,7 @@ impl Requests {
             self.interims.hold_continue().await;
         }
         let (sender, mut interims) = interim::channel();
-        let mut answering = pin!(self.front.answer(request, sender));
+        let mut answering = pin!(self.context.answer(request, sender));
         let answered = loop {
             tokio::select! {
                 Some(interim) = interims.recv() => self.inform(&interim, are_wanted).await,

@@ -10,23 +10,24 @@ use hyper::Request;
 use hyper::body::{Body, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::client_context::ClientContext;
 use super::forward::{Answer, Forwarder, Switch};
-use super::front::Front;
 use super::interim::{self, InterimStream, Interims};
-use super::patient::Patient;
 use super::requests::Requests;
 use super::upstream::BoxError;
+use super::write_timeout::WriteTimeout;
 use crate::handshake;
-use crate::http::Terms;
+use crate::http::HttpContext;
 use crate::http::exchange::{Exchange, Http2Body, Respond};
 use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
-use crate::http::preface::Rewound;
+use crate::net::connection_info::Peer;
 use crate::net::linger::linger;
-use crate::net::listen::{Peer, Stream};
+use crate::net::stream::Prefixed;
+use crate::net::stream::Stream;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::tasks::Stage;
-use crate::serve::entry::{Entered, Entry, Visit};
+use crate::serve::negotiate::{Negotiated, Negotiator, PendingConnection};
 use crate::tls::{Acceptor, MaybeTls};
 
 /// How a connection of HTTP/2 is asked whether its client is there: as the server does by default.
@@ -38,14 +39,14 @@ const PINGS: Pings = Pings {
 /// What every connection of one proxy shares.
 pub(super) struct ProxyService {
     forwarder: Arc<Forwarder>,
-    entry: Entry,
+    negotiator: Negotiator,
 }
 
 impl ProxyService {
     pub(super) fn new(forwarder: Forwarder, tls: Option<Arc<Acceptor>>) -> Self {
         let config = forwarder.config();
         Self {
-            entry: Entry::new(tls, config.h2c, config.handshake_timeout),
+            negotiator: Negotiator::new(tls, config.h2c, config.handshake_timeout),
             forwarder: Arc::new(forwarder),
         }
     }
@@ -64,97 +65,105 @@ impl ProxyService {
         drain: Drain,
     ) -> Stage {
         stream.keep_alive();
-        let visit = self.entry.visit(peer, opening, drain);
-        Stage::new(self.open(stream, visit))
+        let connection = self.negotiator.connection(peer, opening, drain);
+        Stage::new(self.open(stream, connection))
     }
 
-    async fn open(self: Arc<Self>, stream: Stream, mut visit: Visit) -> Option<Stage> {
-        match self.entry.enter(stream, &mut visit).await {
-            Entered::Http1(stream) => self.open_http1(stream, visit).await,
-            Entered::Http2(stream) => Some(self.open_http2(stream, visit)),
-            Entered::Refused(stream) => Some(Stage::last(linger(stream))),
-            Entered::Over => None,
+    async fn open(
+        self: Arc<Self>,
+        stream: Stream,
+        mut connection: PendingConnection,
+    ) -> Option<Stage> {
+        match self.negotiator.enter(stream, &mut connection).await {
+            Negotiated::Http1(stream) => self.open_http1(stream, connection).await,
+            Negotiated::Http2(stream) => Some(self.open_http2(stream, connection)),
+            Negotiated::Refused(stream) => Some(Stage::last(linger(stream))),
+            Negotiated::Over => None,
         }
     }
 
-    async fn open_http1(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Option<Stage> {
-        let front = self.front(&visit);
+    async fn open_http1(
+        &self,
+        stream: Prefixed<MaybeTls>,
+        connection: PendingConnection,
+    ) -> Option<Stage> {
+        let context = self.front(&connection);
         let interims = Interims::default();
         let requests = Requests {
-            front: front.clone(),
+            context: context.clone(),
             interims: interims.clone(),
         };
         let handler = move |request| requests.clone().answer(request);
-        let terms = Terms {
+        let http_context = HttpContext {
             preserves_case: true,
-            ..self.entry.terms(&visit)
+            ..self.negotiator.http_context(&connection)
         };
         let stream = stream.map(|stream| {
-            let stream = Patient::new(stream, self.forwarder.config().send_timeout);
+            let stream = WriteTimeout::new(stream, self.forwarder.config().send_timeout);
             InterimStream::new(stream, interims)
         });
         let Served {
             stream,
             early,
             ended,
-        } = http1::serve(stream, handler, terms, visit.drain).await;
+        } = http1::serve(stream, handler, http_context, connection.drain).await;
         let stream = stream.into_inner().into_inner();
         match ended {
-            Ended::Upgraded(switch) => Some(Stage::last(front.tunnel(stream, early, switch))),
+            Ended::Upgraded(switch) => Some(Stage::last(context.tunnel(stream, early, switch))),
             Ended::Late => None,
             Ended::Answered | Ended::Failed => Some(Stage::last(linger(stream))),
         }
     }
 
-    fn open_http2(&self, stream: Rewound<MaybeTls>, visit: Visit) -> Stage {
-        let front = self.front(&visit);
-        let terms = self.entry.terms(&visit);
+    fn open_http2(&self, stream: Prefixed<MaybeTls>, connection: PendingConnection) -> Stage {
+        let context = self.front(&connection);
+        let http_context = self.negotiator.http_context(&connection);
         let patience = self.forwarder.config().send_timeout;
-        let mut opening = Some(visit.opening);
+        let mut opening = Some(connection.opening);
         let handle = move |exchange: Exchange| {
             drop(opening.take());
-            let front = front.on(exchange.caller);
-            Some(Box::pin(serve_exchange(front, exchange, patience)))
+            let context = context.on(exchange.info);
+            Some(Box::pin(serve_exchange(context, exchange, patience)))
         };
         Stage::last(http2::serve(
             stream,
-            terms,
+            http_context,
             Some(PINGS),
-            visit.drain,
+            connection.drain,
             handle,
         ))
     }
 
-    fn front(&self, visit: &Visit) -> Front {
-        Front {
+    fn front(&self, connection: &PendingConnection) -> ClientContext {
+        ClientContext {
             forwarder: Arc::clone(&self.forwarder),
-            caller: visit.caller,
-            drain: visit.drain.clone(),
+            info: connection.info,
+            drain: connection.drain.clone(),
         }
     }
 }
 
 /// Serves one request of HTTP/2, to the end of its tunnel if it becomes one.
-async fn serve_exchange(front: Front, exchange: Exchange, patience: Duration) {
+async fn serve_exchange(context: ClientContext, exchange: Exchange, patience: Duration) {
     let (request, mut respond) = exchange.into_parts();
     let is_upgrade = handshake::is_asked_for(&request);
     let (head, receive) = request.into_parts();
     if !is_upgrade {
         let request = Request::from_parts(head, Http2Body(receive));
-        if let Some((answer, _none)) = answer(&front, request, &mut respond).await {
+        if let Some((answer, _none)) = answer(&context, request, &mut respond).await {
             respond.send(answer, patience).await;
         }
         return;
     }
     let request = Request::from_parts(head, Empty::<Bytes>::new());
-    let Some((answer, switch)) = answer(&front, request, &mut respond).await else {
+    let Some((answer, switch)) = answer(&context, request, &mut respond).await else {
         return;
     };
     match switch {
         None => respond.send(answer, patience).await,
         Some(switch) => {
             if let Some(stream) = respond.accept(&answer, receive) {
-                front.tunnel(stream, Vec::new(), switch).await;
+                context.tunnel(stream, Vec::new(), switch).await;
             }
         }
     }
@@ -162,7 +171,7 @@ async fn serve_exchange(front: Front, exchange: Exchange, patience: Duration) {
 
 /// Has a request answered, and passes on interim responses unless the stream is reset.
 async fn answer<B>(
-    front: &Front,
+    context: &ClientContext,
     request: Request<B>,
     respond: &mut Respond,
 ) -> Option<(Answer, Option<Switch>)>
@@ -171,7 +180,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (sender, mut interims) = interim::channel();
-    let mut answering = pin!(front.answer(request, sender));
+    let mut answering = pin!(context.answer(request, sender));
     let answered = loop {
         tokio::select! {
             Some(interim) = interims.recv() => respond.inform(&interim),

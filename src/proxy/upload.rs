@@ -25,7 +25,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-/// Failure of a client to send the whole body.
+/// UpstreamFailure of a client to send the whole body.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body is broken")]
 pub(super) struct Broken(#[source] BoxError);

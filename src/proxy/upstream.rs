@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::{ProxyConfig, Upstream};
-use crate::net::listen::Stream;
+use crate::net::stream::Stream;
 use crate::platform;
 use crate::tls::{Connector, MaybeTls, TlsError};
 
@@ -25,7 +25,7 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why the upstream's answer cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum UpstreamFailure {
     #[error("cannot connect: {0}")]
     Unreachable(Arc<io::Error>),
     #[error("no TLS handshake: {0}")]
@@ -38,7 +38,7 @@ pub(super) enum Failure {
     Broken(Arc<str>),
 }
 
-impl Failure {
+impl UpstreamFailure {
     /// The answer that the client gets: a status, and a sentence.
     pub(super) fn answer(&self) -> (StatusCode, &'static str) {
         match self {
@@ -65,7 +65,7 @@ impl Failure {
         }
     }
 
-    /// Failure for an unusable answer, with its causes; or for a late one, if the upstream took
+    /// UpstreamFailure for an unusable answer, with its causes; or for a late one, if the upstream took
     /// nothing of what it was sent.
     pub(super) fn broken(error: impl Into<BoxError>) -> Self {
         let error = error.into();
@@ -127,21 +127,21 @@ impl Dialer {
     }
 
     /// Connects, or gives up when the time for it is over.
-    pub(super) async fn connect(&self) -> Result<MaybeTls, Failure> {
+    pub(super) async fn connect(&self) -> Result<MaybeTls, UpstreamFailure> {
         match timeout(self.patience, self.dial()).await {
             Ok(connected) => connected,
-            Err(_late) => Err(Failure::LateConnection),
+            Err(_late) => Err(UpstreamFailure::LateConnection),
         }
     }
 
-    async fn dial(&self) -> Result<MaybeTls, Failure> {
+    async fn dial(&self) -> Result<MaybeTls, UpstreamFailure> {
         let stream = self.dial_plainly().await;
-        let stream = stream.map_err(|error| Failure::Unreachable(Arc::new(error)))?;
+        let stream = stream.map_err(|error| UpstreamFailure::Unreachable(Arc::new(error)))?;
         match &self.tls {
             None => Ok(MaybeTls::Plain(stream)),
             Some(tls) => {
                 let connected = tls.connect(stream).await;
-                connected.map_err(|error| Failure::Insecure(Arc::new(error)))
+                connected.map_err(|error| UpstreamFailure::Insecure(Arc::new(error)))
             }
         }
     }
@@ -175,10 +175,10 @@ pub(super) async fn ask(
     stream: MaybeTls,
     request: Request<Empty<Bytes>>,
     patience: Duration,
-) -> Result<Answered, Failure> {
+) -> Result<Answered, UpstreamFailure> {
     match timeout(patience, exchange(stream, request)).await {
-        Ok(answered) => answered.map_err(Failure::broken),
-        Err(_late) => Err(Failure::LateAnswer),
+        Ok(answered) => answered.map_err(UpstreamFailure::broken),
+        Err(_late) => Err(UpstreamFailure::LateAnswer),
     }
 }
 
@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn a_failure_names_its_inner_cause() {
         let inner = io::Error::other("connection closed before message completed");
-        let failure = Failure::broken(Outer(inner));
+        let failure = UpstreamFailure::broken(Outer(inner));
         let shown = "connection closed before message completed";
         assert_eq!(failure.to_string(), shown);
-        assert_eq!(Failure::broken("a lie").to_string(), "a lie");
+        assert_eq!(UpstreamFailure::broken("a lie").to_string(), "a lie");
     }
 }

@@ -1,9 +1,9 @@
 //! Tasks and time: the tasks of connections, the signal that ends them, and the limits of what they
 //! may use.
 
+pub(crate) mod budget;
 pub(crate) mod deadline;
+pub(crate) mod limit;
 pub(crate) mod moment;
-pub(crate) mod places;
 pub(crate) mod shutdown;
 pub(crate) mod tasks;
-pub(crate) mod turn;

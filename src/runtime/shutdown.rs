@@ -132,7 +132,7 @@ impl Begun {
         self.waker.clone_from(waker);
         let Drain(signal) = &self.drain;
         let mut waiting = signal.waiting();
-        // Behind the lock, for then nothing is missed in between.
+        // BodyTracker the lock, for then nothing is missed in between.
         match signal.window.get() {
             Some(window) => Poll::Ready(*window),
             None => {

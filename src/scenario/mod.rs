@@ -3,7 +3,7 @@
 //! A scenario is a list of steps with commas between them, such as `delay:200ms,close:4001:bye@3msg`:
 //! in the parameter `do` of a request's query, or in `--do`. A step is a name, for most a value
 //! behind a colon, and for some the time, behind an `@`, at which it is done: a duration after the
-//! upgrade, or a number of messages received. Behind any step there may be the connections that it is
+//! upgrade, or a number of messages received. BodyTracker any step there may be the connections that it is
 //! for, as `@2x` or `@20%`. In a text, `\,` stands for a comma, `\\` for a backslash, `\@` for an at
 //! sign that would begin one of these, and `\=` in a message that is replied to.
 //!
@@ -16,15 +16,15 @@
 
 mod display;
 mod help;
+mod occurrences;
 mod parse;
-mod turns;
 
 use std::time::Duration;
 
 use form_urlencoded::parse as parameters;
 
 use crate::ws::subprotocol::Subprotocol;
-pub(crate) use turns::Turns;
+pub(crate) use occurrences::Occurrences;
 
 /// The parameter of a query that has steps. Every other is an application's own.
 const PARAMETER: &str = "do";
@@ -212,7 +212,7 @@ impl Scenario {
     }
 
     /// Whether the session is to tell what the server saw of the request.
-    pub(crate) fn has_portrait(&self) -> bool {
+    pub(crate) fn has_request_info(&self) -> bool {
         self.steps().any(|step| *step == Step::Who)
     }
 

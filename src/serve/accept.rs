@@ -16,7 +16,9 @@ use tracing::{info, warn};
 
 use crate::config::CertificateSource;
 use crate::net::address::{Address, BindError, Endpoint};
-use crate::net::listen::{Listener, Peer, Stream};
+use crate::net::connection_info::Peer;
+use crate::net::listener::Listener;
+use crate::net::stream::Stream;
 use crate::runtime::shutdown::{Drain, Shutdown};
 use crate::runtime::tasks::Tasks;
 use crate::tls::{Acceptor, TlsError};
@@ -69,7 +71,7 @@ impl Listening {
         let errors = Counter::default();
         for address in addresses {
             let listener = Listener::bind(address, errors.clone());
-            listeners.push(patiently(format_args!("the address {address}"), listener).await?);
+            listeners.push(log_if_slow(format_args!("the address {address}"), listener).await?);
         }
         let endpoints = listeners.iter().map(|l| l.endpoint().clone());
         let endpoints = match tls {
@@ -92,12 +94,12 @@ async fn acceptor(
 ) -> Result<Acceptor, StartError> {
     let (files, source, addresses) = (source.to_string(), source.clone(), addresses.to_vec());
     let loading = spawn_blocking(move || Acceptor::new(source, &addresses));
-    let loaded = patiently(files, loading).await;
+    let loaded = log_if_slow(files, loading).await;
     Ok(loaded.map_err(TlsError::from)??)
 }
 
 /// Waits for a part of the start, and logs it if it takes long.
-pub(crate) async fn patiently<T>(what: impl Display, work: impl Future<Output = T>) -> T {
+pub(crate) async fn log_if_slow<T>(what: impl Display, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     match timeout(LONG, &mut work).await {
         Ok(done) => done,

@@ -2,4 +2,4 @@
 //! HTTP that each speaks.
 
 pub(crate) mod accept;
-pub(crate) mod entry;
+pub(crate) mod negotiate;

@@ -11,20 +11,20 @@ use tokio_tungstenite::tungstenite::Result;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::input::Input;
-use super::outbox::Outbox;
-use super::plain::{Plain, Start};
 use super::protocol::{Protocol, Received};
-use crate::net::wire::Wire;
-use crate::runtime::turn::Turn;
+use super::read_buffer::ReadBuffer;
+use super::single_frame::{SingleFrame, Start};
+use super::write_buffer::WriteBuffer;
+use crate::runtime::budget::Budget;
+use crate::session::tracked_io::TrackedIo;
 use crate::ws::frames::{self, Opcode};
 
 /// The state of reading.
 pub(super) struct Codec {
-    input: Input,
-    plain: Plain,
+    read_buffer: ReadBuffer,
+    plain: SingleFrame,
     /// Where in the input the payload of a plain message is, if that is what came last.
-    place: Range<usize>,
+    payload_range: Range<usize>,
     /// There while it has something to say.
     protocol: Option<Box<Protocol>>,
     max_message_size: usize,
@@ -34,9 +34,9 @@ impl Codec {
     /// Begins with the bytes that have been read already.
     pub(super) fn new(early: &[u8], max_message_size: usize) -> Self {
         Self {
-            input: Input::new(early),
-            plain: Plain::default(),
-            place: 0..0,
+            read_buffer: ReadBuffer::new(early),
+            plain: SingleFrame::default(),
+            payload_range: 0..0,
             protocol: None,
             max_message_size,
         }
@@ -44,17 +44,17 @@ impl Codec {
 
     /// Whether part of a message, or of a frame, has arrived.
     pub(super) fn is_mid_message(&self) -> bool {
-        !self.input.is_empty() || self.protocol.is_some()
+        !self.read_buffer.is_empty() || self.protocol.is_some()
     }
 
     /// Whether more may be at hand than what came last: it need not be waited for.
     pub(super) fn has_more(&self) -> bool {
-        self.input.len() > self.place.end || self.input.is_behind()
+        self.read_buffer.len() > self.payload_range.end || self.read_buffer.is_behind()
     }
 
     /// Takes no more memory than it needs, before it is left alone for some time.
     pub(super) fn settle(&mut self) {
-        self.input.settle();
+        self.read_buffer.settle();
     }
 
     /// What comes next. The answer to a Ping or Close is added to `replies` when the next is asked
@@ -63,43 +63,46 @@ impl Codec {
     #[inline(always)]
     pub(super) fn poll_next<S>(
         &mut self,
-        wire: &mut Wire<S>,
-        replies: &mut Outbox,
-        turn: &mut Turn,
+        io: &mut TrackedIo<S>,
+        replies: &mut WriteBuffer,
+        budget: &mut Budget,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Received>>
     where
         S: AsyncRead + Unpin,
     {
-        let had = mem::replace(&mut self.place, 0..0);
-        self.input.advance(had.end);
+        let had = mem::replace(&mut self.payload_range, 0..0);
+        self.read_buffer.advance(had.end);
         loop {
             if let Some(protocol) = &mut self.protocol {
-                match ready!(protocol.poll_next(&mut self.input, wire, replies, turn, cx))? {
+                match ready!(protocol.poll_next(&mut self.read_buffer, io, replies, budget, cx))? {
                     Some(received) => return Poll::Ready(Ok(received)),
                     None if protocol.is_open() => self.protocol = None,
                     None => {}
                 }
             }
-            let wanted = match self.plain.next(&mut self.input, self.max_message_size)? {
+            let wanted = match self
+                .plain
+                .next(&mut self.read_buffer, self.max_message_size)?
+            {
                 Start::Message(opcode, payload) => {
-                    turn.frame(payload.len());
-                    self.place = payload;
+                    budget.frame(payload.len());
+                    self.payload_range = payload;
                     return Poll::Ready(Ok(Received::Message(opcode)));
                 }
-                Start::Partial(_) if turn.is_over() && !self.input.is_empty() => {
+                Start::Partial(_) if budget.is_spent() && !self.read_buffer.is_empty() => {
                     return Poll::Ready(Ok(Received::Part));
                 }
                 Start::Partial(size) => size,
                 Start::Other(header) => {
-                    turn.frame(0);
+                    budget.frame(0);
                     self.protocol().begin(&header);
                     continue;
                 }
             };
-            match ready!(self.input.poll_fill(wanted, wire, cx))? {
+            match ready!(self.read_buffer.poll_fill(wanted, io, cx))? {
                 0 => return Poll::Ready(Err(ProtocolError::ResetWithoutClosingHandshake.into())),
-                read => turn.call(read),
+                read => budget.call(read),
             }
         }
     }
@@ -108,7 +111,7 @@ impl Codec {
     pub(super) fn payload(&self) -> &[u8] {
         match &self.protocol {
             Some(protocol) => protocol.payload(),
-            None => &self.input[self.place.clone()],
+            None => &self.read_buffer[self.payload_range.clone()],
         }
     }
 
@@ -118,22 +121,22 @@ impl Codec {
         if self.protocol.is_some() {
             return None;
         }
-        let Range { start, end } = self.place;
+        let Range { start, end } = self.payload_range;
         let frame = self.frame_start();
-        let mut header = &mut self.input[frame..start];
+        let mut header = &mut self.read_buffer[frame..start];
         frames::put_header(opcode, end - start, &mut header);
-        Some(&self.input[frame..end])
+        Some(&self.read_buffer[frame..end])
     }
 
     fn frame_start(&self) -> usize {
-        self.place.start - frames::header_size(self.place.len())
+        self.payload_range.start - frames::header_size(self.payload_range.len())
     }
 
     /// Takes the [frame](Self::frame), but for so many bytes at its front.
     pub(super) fn take_frame(&mut self, without: usize) -> Bytes {
         let start = self.frame_start() + without;
-        let mut frame = self.input.split_to(self.place.end);
-        self.place = 0..0;
+        let mut frame = self.read_buffer.split_to(self.payload_range.end);
+        self.payload_range = 0..0;
         frame.advance(start);
         frame.freeze()
     }
@@ -151,7 +154,7 @@ impl Codec {
     }
 
     /// Adds the answer to a Ping or Close to `replies`, if one is owed.
-    pub(super) fn answer(&mut self, replies: &mut Outbox) -> Result<()> {
+    pub(super) fn answer(&mut self, replies: &mut WriteBuffer) -> Result<()> {
         match &mut self.protocol {
             Some(protocol) => protocol.answer(replies),
             None => Ok(()),
@@ -159,7 +162,11 @@ impl Codec {
     }
 
     /// Adds Close to `replies`.
-    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Outbox) -> Result<()> {
+    pub(super) fn close(
+        &mut self,
+        frame: Option<CloseFrame>,
+        replies: &mut WriteBuffer,
+    ) -> Result<()> {
         self.protocol().close(frame, replies)
     }
 }

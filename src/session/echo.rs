@@ -3,8 +3,8 @@
 use std::task::Context;
 
 use super::Session;
-use super::outbox::LARGE;
-use crate::net::wire::Transport;
+use super::write_buffer::LARGE;
+use crate::net::transport::Transport;
 use crate::ws::close::End;
 use crate::ws::frames::Opcode;
 
@@ -16,7 +16,7 @@ where
     pub(super) fn echo(&mut self, opcode: Opcode, cx: &mut Context<'_>) -> Result<(), End> {
         let payload = self.codec.payload();
         let is_large = payload.len() >= LARGE;
-        let is_alone = self.wire.get_ref().is_socket() && !self.codec.has_more();
+        let is_alone = self.io.get_ref().drains_by_short_read() && !self.codec.has_more();
         if !is_large && !is_alone {
             self.writer.feed(opcode, payload);
             return Ok(());
@@ -28,7 +28,7 @@ where
             }
             return Ok(());
         };
-        let sent = self.writer.send(frame, &mut self.wire, cx)?;
+        let sent = self.writer.send(frame, &mut self.io, cx)?;
         match frame.len() - sent {
             0 => {}
             1..LARGE => self.writer.feed_frame(&frame[sent..]),

@@ -16,25 +16,26 @@
 //! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
 //! | [`schedule`] | the clock |
 //! | [`alarm`] | what wakes a session besides its peer |
-//! | [`ledger`] | what is counted, and reported at the end |
+//! | [`stats`] | what is counted, and reported at the end |
 //! | [`report`] | that report |
-//! | [`farewell`] | the close handshake |
+//! | [`close_handshake`] | the close handshake |
 //! | [`flood`] | the limit on control frames |
 //! | [`faulty`] | sessions that misbehave as they are asked to |
 
 mod alarm;
+mod close_handshake;
 mod codec;
 mod echo;
-mod farewell;
 pub(crate) mod faulty;
 mod flood;
-mod input;
-mod ledger;
-mod outbox;
-mod plain;
 mod protocol;
+mod read_buffer;
 mod report;
 mod schedule;
+mod single_frame;
+mod stats;
+mod tracked_io;
+mod write_buffer;
 mod writer;
 
 use std::convert::Infallible;
@@ -50,21 +51,22 @@ use tokio_tungstenite::tungstenite;
 use tracing::trace;
 
 use crate::config::ServerConfig;
-use crate::net::listen::Caller;
-use crate::net::wire::{Transport, Wire};
+use crate::net::connection_info::ConnectionInfo;
+use crate::net::transport::Transport;
+use crate::runtime::budget::Budget;
 use crate::runtime::deadline::GRACE;
 use crate::runtime::shutdown::Drain;
-use crate::runtime::turn::Turn;
+use crate::session::tracked_io::TrackedIo;
 use crate::telemetry::metrics::Metrics;
 use crate::ws::close::End;
 use crate::ws::frames::Opcode;
 use alarm::{Alarm, Alert};
 use codec::Codec;
 use flood::ControlBudget;
-use ledger::Ledger;
 use protocol::Received;
 pub(crate) use report::Report;
 use schedule::{Due, Line, Schedule};
+use stats::SessionStats;
 use writer::Writer;
 
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
@@ -75,30 +77,30 @@ pub(crate) fn run<S>(
     config: Arc<ServerConfig>,
     metrics: Arc<Metrics>,
     drain: &Drain,
-    caller: Caller,
+    info: ConnectionInfo,
 ) -> impl Future<Output = (Report, S)> + use<S>
 where
     S: Transport,
 {
     let start = Instant::now();
-    let mut session = Session::new(stream, early, config, metrics, drain, start, caller);
+    let mut session = Session::new(stream, early, config, metrics, drain, start, info);
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse().await;
         // Boxed, for a session must not have room all the time for what comes but once.
         let report = Box::pin(session.leave(end)).await;
-        (report, session.wire.into_inner())
+        (report, session.io.into_inner())
     }
 }
 
 struct Session<S> {
-    wire: Wire<S>,
+    io: TrackedIo<S>,
     codec: Codec,
     writer: Writer,
     schedule: Schedule,
     alarm: Alarm,
     controls: ControlBudget,
-    ledger: Ledger,
+    stats: SessionStats,
     config: Arc<ServerConfig>,
 }
 
@@ -111,16 +113,16 @@ impl<S> Session<S> {
         metrics: Arc<Metrics>,
         drain: &Drain,
         start: Instant,
-        caller: Caller,
+        info: ConnectionInfo,
     ) -> Self {
         Self {
-            wire: Wire::new(stream),
+            io: TrackedIo::new(stream),
             codec: Codec::new(early, config.max_message_size),
             writer: Writer::default(),
             schedule: Schedule::new(&config, start, rand::random()),
             alarm: Alarm::new(drain),
             controls: ControlBudget::new(start.into()),
-            ledger: Ledger::new(metrics, caller, start.into()),
+            stats: SessionStats::new(metrics, info, start.into()),
             config,
         }
     }
@@ -161,11 +163,11 @@ where
 
     fn poll_next(
         &mut self,
-        turn: &mut Turn,
+        budget: &mut Budget,
         cx: &mut Context<'_>,
     ) -> Poll<tungstenite::Result<Received>> {
         self.codec
-            .poll_next(&mut self.wire, self.writer.outbox(), turn, cx)
+            .poll_next(&mut self.io, self.writer.write_buffer(), budget, cx)
     }
 
     /// Does whatever is due.
@@ -178,11 +180,11 @@ where
             match due {
                 Due::Beat => {
                     let text = self.config.heartbeat_text.as_bytes();
-                    self.ledger.beat(text.len());
+                    self.stats.beat(text.len());
                     self.writer.feed(Opcode::Text, text);
                 }
                 Due::Ping => {
-                    self.ledger.metrics.pings.inc();
+                    self.stats.metrics.pings.inc();
                     self.writer.feed_ping();
                 }
                 Due::Leave => return Err(End::Drained),
@@ -201,7 +203,7 @@ where
     /// Whether the peer is heard of after all, once the bytes in the socket are read: they may have
     /// come while the process was stopped.
     async fn hears_more(&mut self) -> Result<bool, End> {
-        let before = self.wire.alive_at();
+        let before = self.io.alive_at();
         sleep(GRACE).await;
         let read = poll_fn(|cx| Poll::Ready(self.poll_echo(cx))).await;
         if let Poll::Ready(pause) = read
@@ -209,24 +211,24 @@ where
         {
             self.flush().await?;
         }
-        Ok(self.wire.alive_at() > before)
+        Ok(self.io.alive_at() > before)
     }
 
     fn line(&mut self) -> Line {
         Line {
-            heard_at: self.wire.alive_at().into(),
+            heard_at: self.io.alive_at().into(),
             is_mid_message: self.codec.is_mid_message(),
         }
     }
 
     /// Echoes the messages that come, for as long as nothing else has to be waited for.
     fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
-        let mut turn = Turn::new();
+        let mut budget = Budget::new();
         let mut is_over = false;
         loop {
-            let Poll::Ready(received) = self.poll_next(&mut turn, cx) else {
-                self.ledger.add_up_by(self.wire.alive_at());
-                return match self.writer.poll_flush(&mut self.wire, cx)? {
+            let Poll::Ready(received) = self.poll_next(&mut budget, cx) else {
+                self.stats.add_up_by(self.io.alive_at());
+                return match self.writer.poll_flush(&mut self.io, cx)? {
                     Poll::Ready(()) => Poll::Pending,
                     Poll::Pending => Poll::Ready(Ok(Pause::Blocked)),
                 };
@@ -234,13 +236,13 @@ where
             let received = received?;
             let is_part = matches!(received, Received::Part);
             self.answer(received, cx)?;
-            if self.writer.is_full() && self.writer.poll_flush(&mut self.wire, cx)?.is_pending() {
+            if self.writer.is_full() && self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
                 return Poll::Ready(Ok(Pause::Blocked));
             }
             // Over TLS and HTTP/2 it may look as if all were read: then one message more tells.
-            let was_over = mem::replace(&mut is_over, turn.is_over());
+            let was_over = mem::replace(&mut is_over, budget.is_spent());
             if is_part || was_over || is_over && self.codec.has_more() {
-                self.ledger.add_up_by(self.wire.alive_at());
+                self.stats.add_up_by(self.io.alive_at());
                 return Poll::Ready(Ok(Pause::Others));
             }
         }
@@ -250,12 +252,12 @@ where
     async fn rest(&mut self, pause: Pause) -> Result<(), End> {
         match pause {
             Pause::Clock => {
-                self.ledger.add_up();
+                self.stats.add_up();
                 self.keep_time().await
             }
             Pause::Blocked => {
                 if !self.writer.gave_way() {
-                    self.ledger.metrics.stalls.inc();
+                    self.stats.metrics.stalls.inc();
                     self.codec.settle();
                 }
                 self.flush().await
@@ -270,20 +272,19 @@ where
 
     async fn flush(&mut self) -> Result<(), End> {
         let patience = self.config.send_timeout;
-        self.writer.flush(&mut self.wire, patience).await
+        self.writer.flush(&mut self.io, patience).await
     }
 
     /// Does with what was received what it asks for.
     fn answer(&mut self, received: Received, cx: &mut Context<'_>) -> Result<(), End> {
         let payload = self.codec.payload();
-        trace!(parent: &self.ledger.caller.span(), message = received.preview(payload), "received");
+        trace!(parent: &self.stats.info.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
-                self.ledger
-                    .echo(opcode, payload.len(), self.wire.alive_at());
+                self.stats.echo(opcode, payload.len(), self.io.alive_at());
                 self.echo(opcode, cx)
             }
-            Received::Control(_) => match self.controls.take(self.wire.alive_at()) {
+            Received::Control(_) => match self.controls.take(self.io.alive_at()) {
                 true => Ok(()),
                 false => Err(End::Flood("too many control frames")),
             },

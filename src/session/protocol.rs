@@ -1,4 +1,4 @@
-//! The protocol beyond [plain messages](super::plain), which is tungstenite's: fragments, control
+//! The protocol beyond [plain messages](super::single_frame), which is tungstenite's: fragments, control
 //! frames, and whatever may not be sent.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,10 +12,10 @@ use tokio_tungstenite::tungstenite::protocol::{
 };
 use tokio_tungstenite::tungstenite::{Error, Message, Result};
 
-use super::input::Input;
-use super::outbox::Outbox;
-use crate::net::wire::Wire;
-use crate::runtime::turn::Turn;
+use super::read_buffer::ReadBuffer;
+use super::write_buffer::WriteBuffer;
+use crate::runtime::budget::Budget;
+use crate::session::tracked_io::TrackedIo;
 use crate::ws::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
 
 /// Bytes that tungstenite takes at once.
@@ -94,10 +94,10 @@ impl Protocol {
     /// Close are added to `replies`.
     pub(super) fn poll_next<S>(
         &mut self,
-        input: &mut Input,
-        wire: &mut Wire<S>,
-        replies: &mut Outbox,
-        turn: &mut Turn,
+        read_buffer: &mut ReadBuffer,
+        io: &mut TrackedIo<S>,
+        replies: &mut WriteBuffer,
+        budget: &mut Budget,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Received>>>
     where
@@ -105,11 +105,11 @@ impl Protocol {
     {
         let mut stream = Stream {
             source: Source {
-                input,
-                wire,
+                read_buffer,
+                io,
                 frames: &mut self.frames,
                 max_fragments: self.max_fragments,
-                turn,
+                budget,
                 is_cut_off: false,
                 cx,
             },
@@ -157,7 +157,7 @@ impl Protocol {
     }
 
     /// Adds the answer to a Ping or Close to `replies`, if one is owed.
-    pub(super) fn answer(&mut self, replies: &mut Outbox) -> Result<()> {
+    pub(super) fn answer(&mut self, replies: &mut WriteBuffer) -> Result<()> {
         let mut stream = Stream {
             source: io::empty(),
             replies,
@@ -170,7 +170,11 @@ impl Protocol {
     }
 
     /// Adds Close to `replies`.
-    pub(super) fn close(&mut self, frame: Option<CloseFrame>, replies: &mut Outbox) -> Result<()> {
+    pub(super) fn close(
+        &mut self,
+        frame: Option<CloseFrame>,
+        replies: &mut WriteBuffer,
+    ) -> Result<()> {
         let mut stream = Stream {
             source: io::empty(),
             replies,
@@ -182,7 +186,7 @@ impl Protocol {
 /// The stream that tungstenite sees while it is asked one thing.
 struct Stream<'a, R> {
     source: R,
-    replies: &'a mut Outbox,
+    replies: &'a mut WriteBuffer,
 }
 
 impl<R: Read> Read for Stream<'_, R> {
@@ -204,11 +208,11 @@ impl<R> Write for Stream<'_, R> {
 
 /// Frames to the end of a message.
 struct Source<'a, 'b, S> {
-    input: &'a mut Input,
-    wire: &'a mut Wire<S>,
+    read_buffer: &'a mut ReadBuffer,
+    io: &'a mut TrackedIo<S>,
     frames: &'a mut Frames,
     max_fragments: u64,
-    turn: &'a mut Turn,
+    budget: &'a mut Budget,
     /// Whether the turn was over before the message was.
     is_cut_off: bool,
     cx: &'a mut Context<'b>,
@@ -222,12 +226,12 @@ impl<S: AsyncRead + Unpin> Read for Source<'_, '_, S> {
         if self.frames.left() == 0 && !self.begin()? {
             return Ok(0);
         }
-        if self.input.is_empty() && self.fill(PIECE)? == 0 {
+        if self.read_buffer.is_empty() && self.fill(PIECE)? == 0 {
             return Ok(0);
         }
         let left = usize::try_from(self.frames.left()).unwrap_or(usize::MAX);
-        let piece = left.min(buf.len()).min(self.input.len());
-        self.input.copy_to_slice(&mut buf[..piece]);
+        let piece = left.min(buf.len()).min(self.read_buffer.len());
+        self.read_buffer.copy_to_slice(&mut buf[..piece]);
         self.frames.pass(piece);
         Ok(piece)
     }
@@ -238,13 +242,13 @@ impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
     fn begin(&mut self) -> io::Result<bool> {
         self.check_turn()?;
         let header = loop {
-            match Header::parse(self.input) {
+            match Header::parse(self.read_buffer) {
                 Some(header) => break header,
                 None if self.fill(MAX_FRAME_HEADER)? == 0 => return Ok(false),
                 None => {}
             }
         };
-        self.turn.frame(0);
+        self.budget.frame(0);
         self.frames.begin(&header);
         let fragments = self.frames.fragments();
         match fragments > self.max_fragments {
@@ -256,15 +260,15 @@ impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
     /// Reads to the input.
     fn fill(&mut self, wanted: usize) -> io::Result<usize> {
         self.check_turn()?;
-        match self.input.poll_fill(wanted, self.wire, self.cx) {
-            Poll::Ready(result) => result.inspect(|read| self.turn.call(*read)),
+        match self.read_buffer.poll_fill(wanted, self.io, self.cx) {
+            Poll::Ready(result) => result.inspect(|read| self.budget.call(*read)),
             Poll::Pending => Err(ErrorKind::WouldBlock.into()),
         }
     }
 
     /// Stops where others have their turn: fragments can be many.
     fn check_turn(&mut self) -> io::Result<()> {
-        self.is_cut_off = self.turn.is_over();
+        self.is_cut_off = self.budget.is_spent();
         match self.is_cut_off {
             true => Err(ErrorKind::WouldBlock.into()),
             false => Ok(()),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::net::listen::Caller;
+use crate::net::connection_info::ConnectionInfo;
 use crate::telemetry::metrics::Traffic;
-use crate::ws::close::{End, Parting};
+use crate::ws::close::{End, Teardown};
 
 /// Report of a session that has ended.
 #[derive(Debug)]
@@ -18,12 +18,12 @@ pub(crate) struct Report {
     pub(crate) sent: Traffic,
     pub(crate) lasted: Duration,
     /// Way to leave the stream that the session had.
-    pub(crate) parting: Parting,
+    pub(crate) teardown: Teardown,
 }
 
 impl Report {
     /// Logs the end of the session with `caller`.
-    pub(super) fn log(&self, caller: Caller) {
+    pub(super) fn log(&self, info: ConnectionInfo) {
         let Self {
             end,
             clean,
@@ -33,7 +33,7 @@ impl Report {
             ..
         } = self;
         info!(
-            parent: &caller.span(),
+            parent: &info.span(),
             why = end.word(),
             code = end.code(),
             clean,

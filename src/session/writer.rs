@@ -11,52 +11,53 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep};
 
-use super::outbox::{LARGEST_WRITE, Outbox};
-use crate::net::wire::{Transport, Wire};
+use super::write_buffer::{LARGEST_WRITE, WriteBuffer};
+use crate::net::transport::Transport;
 use crate::runtime::deadline::GRACE;
+use crate::session::tracked_io::TrackedIo;
 use crate::ws::close::End;
 use crate::ws::frames::Opcode;
 
 /// What goes out on the socket.
 #[derive(Default)]
 pub(super) struct Writer {
-    outbox: Outbox,
+    write_buffer: WriteBuffer,
 }
 
 impl Writer {
     /// Where answers to control frames are put, for the next flush.
-    pub(super) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    pub(super) fn write_buffer(&mut self) -> &mut WriteBuffer {
+        &mut self.write_buffer
     }
 
     /// Whether what was fed is enough for a write.
     pub(super) fn is_full(&self) -> bool {
-        self.outbox.is_full()
+        self.write_buffer.is_full()
     }
 
     /// Whether the last write stopped only for others to have their turn.
     pub(super) fn gave_way(&self) -> bool {
-        self.outbox.gave_way()
+        self.write_buffer.gave_way()
     }
 
     /// Takes a text or binary message to send at the next flush.
     pub(super) fn feed(&mut self, opcode: Opcode, payload: &[u8]) {
-        self.outbox.put(opcode, payload);
+        self.write_buffer.put(opcode, payload);
     }
 
     /// Takes a large text or binary message to send at the next flush, which must come first.
     pub(super) fn feed_large(&mut self, opcode: Opcode, payload: Bytes) {
-        self.outbox.put_large(opcode, payload);
+        self.write_buffer.put_large(opcode, payload);
     }
 
     /// Takes a frame to send at the next flush, or its rest.
     pub(super) fn feed_frame(&mut self, frame: &[u8]) {
-        self.outbox.put_frame(frame);
+        self.write_buffer.put_frame(frame);
     }
 
     /// Takes a large frame to send at the next flush, which must come first, or its rest.
     pub(super) fn feed_large_frame(&mut self, frame: Bytes) {
-        self.outbox.put_large_frame(frame);
+        self.write_buffer.put_large_frame(frame);
     }
 
     /// Sends as much of a frame as goes out without waiting, if nothing waits before it, and
@@ -64,17 +65,17 @@ impl Writer {
     pub(super) fn send<W>(
         &mut self,
         frame: &[u8],
-        wire: &mut Wire<W>,
+        io: &mut TrackedIo<W>,
         cx: &mut Context<'_>,
     ) -> Result<usize, End>
     where
         W: AsyncWrite + Unpin,
     {
-        if !self.outbox.is_empty() {
+        if !self.write_buffer.is_empty() {
             return Ok(0);
         }
         let piece = &frame[..frame.len().min(LARGEST_WRITE)];
-        match Pin::new(wire).poll_write(cx, piece)? {
+        match Pin::new(io).poll_write(cx, piece)? {
             Poll::Ready(sent) => Ok(sent),
             Poll::Pending => Ok(0),
         }
@@ -82,68 +83,72 @@ impl Writer {
 
     /// Takes a Ping to send at the next flush.
     pub(super) fn feed_ping(&mut self) {
-        self.outbox.put(Opcode::Ping, b"");
+        self.write_buffer.put(Opcode::Ping, b"");
     }
 
     /// Sends what was fed, as far as that takes no waiting.
     pub(super) fn poll_flush<W>(
         &mut self,
-        wire: &mut Wire<W>,
+        io: &mut TrackedIo<W>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), End>>
     where
         W: AsyncWrite + Unpin,
     {
-        self.outbox.poll_write(wire, cx).map_err(End::from)
+        self.write_buffer.poll_write(io, cx).map_err(End::from)
     }
 
     /// Sends what was fed, unless for `patience` no byte goes out.
     pub(super) async fn flush<W>(
         &mut self,
-        wire: &mut Wire<W>,
+        io: &mut TrackedIo<W>,
         patience: Duration,
     ) -> Result<(), End>
     where
         W: AsyncWrite + Unpin,
     {
-        let at_once = poll_fn(|cx| Poll::Ready(self.poll_flush(wire, cx)));
+        let at_once = poll_fn(|cx| Poll::Ready(self.poll_flush(io, cx)));
         match at_once.await {
             Poll::Ready(sent) => sent,
             // Boxed, for it is rare, and every session would have to have room for it.
-            Poll::Pending => Box::pin(self.flush_blocked(wire, patience)).await,
+            Poll::Pending => Box::pin(self.flush_blocked(io, patience)).await,
         }
     }
 
     /// The same for what the end of the stream follows at once.
     pub(super) async fn flush_last<W>(
         &mut self,
-        wire: &mut Wire<W>,
+        io: &mut TrackedIo<W>,
         patience: Duration,
     ) -> Result<(), End>
     where
         W: Transport,
     {
-        let at_once = poll_fn(|cx| Poll::Ready(self.outbox.poll_write(&mut wire.last(), cx)));
+        let at_once = poll_fn(|cx| Poll::Ready(self.write_buffer.poll_write(&mut io.last(), cx)));
         match at_once.await {
             Poll::Ready(sent) => Ok(sent?),
-            Poll::Pending => Box::pin(self.flush_blocked(wire, patience)).await,
+            Poll::Pending => Box::pin(self.flush_blocked(io, patience)).await,
         }
     }
 
     /// Writes on where the socket is blocked.
-    async fn flush_blocked<W>(&mut self, wire: &mut Wire<W>, patience: Duration) -> Result<(), End>
+    async fn flush_blocked<W>(
+        &mut self,
+        io: &mut TrackedIo<W>,
+        patience: Duration,
+    ) -> Result<(), End>
     where
         W: AsyncWrite + Unpin,
     {
         let mut timer = pin!(sleep(patience));
-        let mut written = wire.written();
+        let mut written = io.written();
         let mut is_late = false;
         poll_fn(|cx| {
-            if let Poll::Ready(sent) = self.poll_flush(wire, cx) {
+            if let Poll::Ready(sent) = self.poll_flush(io, cx) {
                 return Poll::Ready(sent);
             }
-            if wire.written() != written {
-                (written, is_late) = (wire.written(), false);
+            if io.written() != written {
+                (written, is_late) = (io.written(), false);
                 timer.as_mut().reset(Instant::now() + patience);
             }
             ready!(timer.as_mut().poll(cx));
@@ -156,7 +161,7 @@ impl Writer {
         })
         .await?;
         // Nothing was read meanwhile.
-        wire.note_life();
+        io.note_life();
         Ok(())
     }
 }

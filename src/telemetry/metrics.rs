@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::net::listen::{Caller, Http, TlsVersion};
+use crate::net::connection_info::{ConnectionInfo, Http, TlsVersion};
 use crate::telemetry::logging;
 use crate::telemetry::rejects::Rejects;
 use crate::ws::close::{End, WORDS};
@@ -74,14 +74,14 @@ struct Way {
     tls: &'static str,
 }
 
-impl From<Caller> for Way {
-    fn from(caller: Caller) -> Self {
+impl From<ConnectionInfo> for Way {
+    fn from(info: ConnectionInfo) -> Self {
         Self {
-            transport: match caller.http {
+            transport: match info.http {
                 Some(Http::Two(_)) => "h2",
                 _ => "h1",
             },
-            tls: caller.tls.map_or("none", TlsVersion::number),
+            tls: info.tls.map_or("none", TlsVersion::number),
         }
     }
 }
@@ -216,8 +216,8 @@ impl Metrics {
     }
 
     /// Counts a session that begins, after a handshake of this length.
-    pub(crate) fn begin(&self, caller: Caller, handshake: Duration) -> SessionGuard {
-        let way = Way::from(caller);
+    pub(crate) fn begin(&self, info: ConnectionInfo, handshake: Duration) -> SessionGuard {
+        let way = Way::from(info);
         self.handshakes.observe(handshake.as_secs_f64());
         self.opened.get_or_create(&way).inc();
         let open = self.open.get_or_create_owned(&way);

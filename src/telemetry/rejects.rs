@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::net::listen::Caller;
+use crate::net::connection_info::ConnectionInfo;
 
 /// Lines of one cause that are written at once.
 const BURST: u32 = 10;
@@ -104,14 +104,14 @@ impl Rejects {
 
     /// Counts a connection that is turned away, and logs it, with the number of lines left out
     /// before.
-    pub(crate) fn note(&self, caller: Caller, cause: Cause, reason: &str) {
+    pub(crate) fn note(&self, info: ConnectionInfo, cause: Cause, reason: &str) {
         self.counts.get_or_create(&cause.into()).inc();
         let mut allowance = self.lines[cause as usize]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let allowed = allowance.take(Instant::now());
         drop(allowance);
-        let (parent, cause) = (&caller.span(), cause.label());
+        let (parent, cause) = (&info.span(), cause.label());
         match allowed {
             Some(0) => info!(parent: parent, cause, reason, "rejected"),
             Some(suppressed) => info!(parent: parent, cause, reason, suppressed, "rejected"),

@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use super::certificate::{TlsError, read_chain};
 use super::{MaybeTls, provider};
-use crate::net::listen::Stream;
+use crate::net::stream::Stream;
 
 /// Speaks TLS with one server.
 #[derive(Clone)]

@@ -32,7 +32,7 @@ use tracing::{error, info};
 
 use crate::config::CertificateSource;
 use crate::net::address::Address;
-use crate::net::listen::Stream;
+use crate::net::stream::Stream;
 use crate::platform::Hangups;
 
 pub use certificate::TlsError;

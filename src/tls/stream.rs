@@ -1,6 +1,6 @@
 //! A connection, with or without TLS.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
 use super::HTTP2;
-use crate::net::listen::{Stream, TlsVersion};
-use crate::net::wire::{Hangup, Transport};
+use crate::net::connection_info::TlsVersion;
+use crate::net::stream::{Stream, delegate_write};
+use crate::net::transport::{Hangup, Transport};
 
 /// A connection, over TLS or not.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Transport for MaybeTls {
         }
     }
 
-    fn is_socket(&self) -> bool {
+    fn drains_by_short_read(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
 
@@ -93,63 +94,23 @@ impl Transport for MaybeTls {
     }
 }
 
-/// Calls a method of whichever stream it is.
-macro_rules! delegate {
-    ($self:ident, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            MaybeTls::Plain(stream) => {
-                let $stream = Pin::new(stream);
-                $call
-            }
-            MaybeTls::Tls(stream) => {
-                let $stream = Pin::new(&mut **stream);
-                $call
-            }
-        }
-    };
-}
-
 impl AsyncRead for MaybeTls {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        delegate!(self, stream => stream.poll_read(cx, buf))
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for MaybeTls {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        delegate!(self, stream => stream.poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        delegate!(self, stream => stream.poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, stream => stream.poll_flush(cx))
-    }
-
-    /// Over TLS: close_notify first, and then the end of TCP (RFC 8446, section 6.1).
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, stream => stream.poll_shutdown(cx))
+    delegate_write! {
+        Self::Plain(stream) => stream,
+        Self::Tls(stream) => stream,
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::net::wire::Hangup;
+use crate::net::transport::Hangup;
 use crate::ws::frames::Endless;
 
 /// Why a session ended. Displayed, it is the reason that a Close frame of ours gives, and the log.
@@ -66,7 +66,7 @@ pub(crate) const WORDS: [&str; 12] = [
 
 /// How to leave TCP once the last byte is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parting {
+pub(crate) enum Teardown {
     /// Shut down the write side, and read on for a while: to drop a socket with unread input sends
     /// a reset, which can destroy the Close on its way.
     Linger,
@@ -140,11 +140,11 @@ impl End {
     }
 
     /// How to leave TCP.
-    pub(crate) fn parting(&self) -> Parting {
+    pub(crate) fn teardown(&self) -> Teardown {
         match self {
-            Self::Dead | Self::Lost(_) | Self::Cut => Parting::Drop,
-            Self::Stalled => Parting::Reset,
-            _ => Parting::Linger,
+            Self::Dead | Self::Lost(_) | Self::Cut => Teardown::Drop,
+            Self::Stalled => Teardown::Reset,
+            _ => Teardown::Linger,
         }
     }
 }

@@ -37,12 +37,12 @@ pub(super) struct Head {
     pub(super) length: usize,
     /// The head with its target encoded, where it has bytes that no URI may have.
     pub(super) encoded: Option<Vec<u8>>,
-    pub(super) behind: Behind,
+    pub(super) behind: BodyTracker,
 }
 
 /// Data that comes next on the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Behind {
+pub(super) enum BodyTracker {
     /// The next head.
     Head,
     /// So many bytes of a body.
@@ -51,7 +51,7 @@ pub(super) enum Behind {
     Chunks(Chunks),
 }
 
-impl Behind {
+impl BodyTracker {
     /// Advances over `bytes`, the next on the stream, and returns how many of them belong to the
     /// body. The next head follows the body.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> usize {
@@ -177,7 +177,7 @@ fn host(read: &[u8]) -> Option<&str> {
 }
 
 /// Determines what follows a head with these lines (RFC 9112, section 6.3).
-fn behind(lines: &[Header<'_>], is_old: bool) -> Result<Behind, Reject> {
+fn behind(lines: &[Header<'_>], is_old: bool) -> Result<BodyTracker, Reject> {
     let mut length = None;
     let mut is_chunked = None;
     for line in lines {
@@ -202,9 +202,9 @@ fn behind(lines: &[Header<'_>], is_old: bool) -> Result<Behind, Reject> {
         (Some(false), _) => Err(Reject::bad_request(
             "The last Transfer-Encoding of a request must be chunked: its end is not known otherwise.",
         )),
-        (Some(true), _) => Ok(Behind::Chunks(Chunks::default())),
-        (None, None | Some(0)) => Ok(Behind::Head),
-        (None, Some(length)) => Ok(Behind::Length(length)),
+        (Some(true), _) => Ok(BodyTracker::Chunks(Chunks::default())),
+        (None, None | Some(0)) => Ok(BodyTracker::Head),
+        (None, Some(length)) => Ok(BodyTracker::Length(length)),
     }
 }
 

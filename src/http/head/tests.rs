@@ -119,7 +119,7 @@ fn a_head_that_may_become_good_is_waited_for() {
         assert_eq!(parse(read).expect("no error yet"), None, "{length}");
     }
     let whole = parse(head.as_bytes()).unwrap().expect("it is whole");
-    assert_eq!(whole.behind, Behind::Length(2));
+    assert_eq!(whole.behind, BodyTracker::Length(2));
     assert_eq!(whole.length, head.len());
 }
 
@@ -129,16 +129,16 @@ fn the_body_ends_where_its_head_says() {
         let head = parse(format!("POST / HTTP/1.1\r\n{lines}\r\n").as_bytes());
         head.unwrap().unwrap().behind
     };
-    assert_eq!(behind(""), Behind::Head);
-    assert_eq!(behind("Content-Length: 0\r\n"), Behind::Head);
+    assert_eq!(behind(""), BodyTracker::Head);
+    assert_eq!(behind("Content-Length: 0\r\n"), BodyTracker::Head);
     let twice = "Content-Length: 7\r\nContent-Length: 7\r\n";
-    assert_eq!(behind(twice), Behind::Length(7));
+    assert_eq!(behind(twice), BodyTracker::Length(7));
     let chunked = "Content-Length: 7\r\nTransfer-Encoding: gzip, Chunked\r\n";
     let mut chunks = behind(chunked);
-    assert_eq!(chunks, Behind::Chunks(Chunks::default()));
+    assert_eq!(chunks, BodyTracker::Chunks(Chunks::default()));
     assert_eq!(chunks.advance(b"1\r\na\r\n0\r\n\r\nGET"), 11);
-    assert_eq!(chunks, Behind::Head);
-    let mut length = Behind::Length(5);
+    assert_eq!(chunks, BodyTracker::Head);
+    let mut length = BodyTracker::Length(5);
     assert_eq!((length.advance(b"abc"), length.advance(b"abc")), (3, 2));
-    assert_eq!(length, Behind::Head);
+    assert_eq!(length, BodyTracker::Head);
 }

@@ -1,6 +1,8 @@
 //! What Linux alone says of this process, and how connections are best begun and ended there.
 
 mod accept;
+#[cfg(feature = "jemalloc")]
+pub mod allocator;
 mod ending;
 
 use std::time::Duration;

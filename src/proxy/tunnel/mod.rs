@@ -14,7 +14,7 @@ use std::{fmt, future};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::ProxyConfig;
-use crate::net::wire::Transport;
+use crate::net::transport::Transport;
 use crate::runtime::shutdown::Drain;
 use flow::Flow;
 use silence::Silence;
@@ -110,7 +110,7 @@ pub(super) struct Report {
 
 /// One end of the tunnel, with what it sent before the tunnel was there.
 #[derive(Debug)]
-pub(super) struct Mouth<'a, S> {
+pub(super) struct TunnelEnd<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) early: Vec<u8>,
 }
@@ -118,8 +118,8 @@ pub(super) struct Mouth<'a, S> {
 /// Copies until both sides have ended, one of them fails, a timeout of `config` is over, or the drain
 /// is.
 pub(super) async fn run<C, U>(
-    client: Mouth<'_, C>,
-    upstream: Mouth<'_, U>,
+    client: TunnelEnd<'_, C>,
+    upstream: TunnelEnd<'_, U>,
     config: &ProxyConfig,
     drain: Drain,
 ) -> Report

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Both, End, Side};
-use crate::net::wire::{Hangup, Transport};
+use crate::net::transport::{Hangup, Transport};
 use crate::runtime::moment::Moment;
 
 /// Time between two checks of a tunnel without progress. A side that has ended wakes nobody when it

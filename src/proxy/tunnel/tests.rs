@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::net::wire::Hangup;
+use crate::net::transport::Hangup;
 use crate::runtime::shutdown::Shutdown;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -54,11 +54,11 @@ fn tunnel(
     let [from_client, from_upstream] = early.map(<[u8]>::to_vec);
     let drain = shutdown.subscribe();
     let report = async move {
-        let client = Mouth {
+        let client = TunnelEnd {
             stream: &mut client_end,
             early: from_client,
         };
-        let upstream = Mouth {
+        let upstream = TunnelEnd {
             stream: &mut upstream_end,
             early: from_upstream,
         };
@@ -139,11 +139,11 @@ async fn what_a_sink_keeps_to_itself_is_flushed() {
     let mut client_end = BufStream::new(client_end);
     let drain = shutdown.subscribe();
     let running = tokio::spawn(async move {
-        let client = Mouth {
+        let client = TunnelEnd {
             stream: &mut client_end,
             early: b"early".to_vec(),
         };
-        let upstream = Mouth {
+        let upstream = TunnelEnd {
             stream: &mut upstream_end,
             early: b"first".to_vec(),
         };
@@ -220,7 +220,7 @@ async fn silence_and_the_end_of_the_drain_end_it() {
 async fn the_end_of_the_drain_ends_what_never_pauses() {
     let shutdown = Shutdown::new();
     let [mut client, mut upstream] = [(); 2].map(|()| io::join(io::repeat(7), io::sink()));
-    let [client, upstream] = [&mut client, &mut upstream].map(|stream| Mouth {
+    let [client, upstream] = [&mut client, &mut upstream].map(|stream| TunnelEnd {
         stream,
         early: Vec::new(),
     });
@@ -241,11 +241,11 @@ async fn a_direction_that_never_pauses_leaves_the_other_its_turn() {
     let mut upstream_end = io::join(upstream_end, io::sink());
     let drain = shutdown.subscribe();
     let running = tokio::spawn(async move {
-        let client = Mouth {
+        let client = TunnelEnd {
             stream: &mut client_end,
             early: Vec::new(),
         };
-        let upstream = Mouth {
+        let upstream = TunnelEnd {
             stream: &mut upstream_end,
             early: Vec::new(),
         };

@@ -6,13 +6,14 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::Play;
-use crate::net::wire::{Hangup, Transport, Wire, has_left};
+use super::FaultySession;
+use crate::net::transport::{Hangup, Transport, has_left};
 use crate::runtime::shutdown::Drain;
 use crate::scenario::Closing;
 use crate::session::Report;
-use crate::session::farewell::Farewell;
-use crate::ws::close::{End, Parting};
+use crate::session::close_handshake::CloseHandshake;
+use crate::session::tracked_io::TrackedIo;
+use crate::ws::close::{End, Teardown};
 
 /// How a session ends.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) enum Finish {
     /// With a Close of the scenario's, which is sent.
     Closed(Closing),
     /// Without a Close: this step asks for this.
-    Cut(&'static str, Parting),
+    Cut(&'static str, Teardown),
     /// With silence, which this step asks for.
     Silent(&'static str),
     /// With no answer to the peer's Close.
@@ -47,9 +48,9 @@ impl From<End> for Finish {
     }
 }
 
-/// A session whose end is known, and is reported even where its farewell is cut.
+/// A session whose end is known, and is reported even where its close_handshake is cut.
 struct Leaving<'a, S> {
-    play: &'a mut Play<S>,
+    play: &'a mut FaultySession<S>,
     finish: Finish,
 }
 
@@ -62,11 +63,11 @@ impl<S> Leaving<'_, S> {
 impl<S> Drop for Leaving<'_, S> {
     fn drop(&mut self) {
         let end = self.take_end();
-        self.play.session.ledger.cut(end);
+        self.play.session.stats.cut(end);
     }
 }
 
-impl<S> Play<S>
+impl<S> FaultySession<S>
 where
     S: Transport,
 {
@@ -76,9 +77,9 @@ where
         let mut leaving = Leaving { play, finish };
         let mut hangup = None;
         let part = leaving.play.part(&leaving.finish, drain, &mut hangup);
-        let farewell = part.await;
+        let close_handshake = part.await;
         let end = hangup.map_or_else(|| leaving.take_end(), End::from);
-        leaving.play.session.ledger.report(end, farewell)
+        leaving.play.session.stats.report(end, close_handshake)
     }
 
     /// Ends the session, as far as the scenario lets it. If the peer ends it before, `hangup` is
@@ -88,36 +89,36 @@ where
         finish: &Finish,
         drain: &Drain,
         hangup: &mut Option<Hangup>,
-    ) -> Farewell {
+    ) -> CloseHandshake {
         let limit = self.session.config.fault_timeout;
-        let parting = |parting| Farewell {
+        let teardown = |teardown| CloseHandshake {
             clean: false,
-            parting,
+            teardown,
         };
-        let cut = self.cues.cut();
+        let cut = self.triggers.cut();
         let end = async {
             match finish {
                 // A Close would be part of the payload.
-                Finish::Ordinary(End::Drained) if self.lineup.is_mid_frame() => {
-                    parting(Parting::Reset)
+                Finish::Ordinary(End::Drained) if self.send_queue.is_mid_frame() => {
+                    teardown(Teardown::Reset)
                 }
                 Finish::Ordinary(end) => self.session.close(end).await,
                 Finish::Closed(_) => self.session.await_reply().await,
-                Finish::Cut(_, how) => parting(*how),
+                Finish::Cut(_, how) => teardown(*how),
                 Finish::Silent(_) => {
-                    let wire = self.session.wire.get_mut();
+                    let io = self.session.io.get_mut();
                     tokio::select! {
                         () = sleep(limit) => {}
                         _ = drain.begun() => {}
-                        left = has_left(|cx| wire.poll_hangup(cx)) => *hangup = Some(left),
+                        left = has_left(|cx| io.poll_hangup(cx)) => *hangup = Some(left),
                     }
-                    parting(Parting::Reset)
+                    teardown(Teardown::Reset)
                 }
                 Finish::Unanswered(_) => {
                     tokio::select! {
-                        () = sleep(limit) => parting(Parting::Reset),
-                        _ = drain.begun() => parting(Parting::Reset),
-                        () = discard(&mut self.session.wire) => parting(Parting::Linger),
+                        () = sleep(limit) => teardown(Teardown::Reset),
+                        _ = drain.begun() => teardown(Teardown::Reset),
+                        () = discard(&mut self.session.io) => teardown(Teardown::Linger),
                     }
                 }
             }
@@ -127,16 +128,16 @@ where
         };
         tokio::select! {
             biased;
-            () = sleep_until(at) => parting(how),
-            farewell = end => farewell,
+            () = sleep_until(at) => teardown(how),
+            close_handshake = end => close_handshake,
         }
     }
 }
 
 /// Reads to the end.
-async fn discard<S: AsyncRead + Unpin>(wire: &mut Wire<S>) {
+async fn discard<S: AsyncRead + Unpin>(io: &mut TrackedIo<S>) {
     let mut buffer = Vec::with_capacity(4 << 10);
-    while let Ok(1..) = wire.read_buf(&mut buffer).await {
+    while let Ok(1..) = io.read_buf(&mut buffer).await {
         buffer.clear();
     }
 }

@@ -4,20 +4,20 @@
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`cues`] | what is done at a time of its own |
-//! | [`lineup`] | what is to be sent: delayed, and cut into fragments |
+//! | [`triggers`] | what is done at a time of its own |
+//! | [`send_queue`] | what is to be sent: delayed, and cut into fragments |
 //! | [`frames`] | frames that no ordinary session sends |
 //! | [`send`], [`receive`] | the two directions |
 //! | [`finish`] | how it ends |
 //! | [`pace`] | a stream that is written to at a bounded rate |
 
-mod cues;
 mod finish;
 mod frames;
-mod lineup;
 mod pace;
 mod receive;
 mod send;
+mod send_queue;
+mod triggers;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -29,19 +29,19 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Report, Session};
 use crate::config::ServerConfig;
-use crate::net::listen::Caller;
-use crate::net::wire::{HALF_CLOSED, Hangup, LOOK, Transport};
+use crate::net::connection_info::ConnectionInfo;
+use crate::net::transport::{HALF_CLOSED, Hangup, LOOK, Transport};
+use crate::runtime::budget::{self, Budget};
 use crate::runtime::shutdown::Drain;
-use crate::runtime::turn::{self, Turn};
 use crate::scenario::{Reply, Scenario, Step, When};
 use crate::telemetry::metrics::Metrics;
-use crate::ws::close::{End, Parting};
-use cues::{Act, Cues};
+use crate::ws::close::{End, Teardown};
 use finish::Finish;
-use lineup::Lineup;
 use pace::Paced;
 use receive::Suspicion;
 use send::Blocked;
+use send_queue::SendQueue;
+use triggers::{Action, Triggers};
 
 /// The longest time from one look at the clock to the next.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
@@ -55,7 +55,7 @@ pub(crate) struct Script<'a> {
     /// The answer to the upgrade, where that is for the session to send.
     pub(crate) head: Vec<u8>,
     /// What the step `who` says.
-    pub(crate) portrait: Option<String>,
+    pub(crate) request_info: Option<String>,
 }
 
 /// Runs a session as [`run`](super::run) does, with what the scenario asks for.
@@ -66,7 +66,7 @@ pub(crate) async fn run<S>(
     config: &ServerConfig,
     metrics: Arc<Metrics>,
     drain: Drain,
-    caller: Caller,
+    info: ConnectionInfo,
 ) -> (Report, S)
 where
     S: Transport,
@@ -74,12 +74,12 @@ where
     let start = Instant::now();
     let config = Arc::new(changed(config.clone(), script.scenario));
     let stream = Paced::new(stream);
-    let session = Session::new(stream, early, config, metrics, &drain, start, caller);
-    let mut play = Play::new(session, script.scenario, start);
+    let session = Session::new(stream, early, config, metrics, &drain, start, info);
+    let mut play = FaultySession::new(session, script.scenario, start);
     play.open(script);
     let finish = poll_fn(|cx| play.poll(cx)).await;
     let report = play.leave(finish, &drain).await;
-    (report, play.session.wire.into_inner().into_inner())
+    (report, play.session.io.into_inner().into_inner())
 }
 
 /// The settings, with the steps that are settings too.
@@ -96,12 +96,12 @@ fn changed(mut config: ServerConfig, scenario: &Scenario) -> ServerConfig {
 }
 
 /// A session, and what it does otherwise.
-struct Play<S> {
+struct FaultySession<S> {
     session: Session<Paced<S>>,
     /// Whether the answer to the upgrade has gone, before which nothing else is done.
     is_open: bool,
-    cues: Cues,
-    lineup: Lineup,
+    triggers: Triggers,
+    send_queue: SendQueue,
     pings: Option<Pings>,
     echoes: bool,
     /// Answers that take the place of echoes.
@@ -110,7 +110,7 @@ struct Play<S> {
     replies: bool,
     /// Since when nothing is read any more, if so.
     deaf_since: Option<Instant>,
-    /// What ends the session once the lineup is empty.
+    /// What ends the session once the send_queue is empty.
     finish: Option<Finish>,
     /// Its turn in the drain.
     leave: Option<Instant>,
@@ -123,7 +123,7 @@ struct Play<S> {
     /// When it last did not read: the peer's silence until then says nothing.
     inattentive_at: Instant,
     timer: Pin<Box<Sleep>>,
-    turn: Turn,
+    budget: Budget,
 }
 
 struct Pings {
@@ -131,16 +131,16 @@ struct Pings {
     next: Instant,
 }
 
-impl<S> Play<S>
+impl<S> FaultySession<S>
 where
     S: Transport,
 {
     fn new(session: Session<Paced<S>>, scenario: &Scenario, start: Instant) -> Self {
         let mut play = Self {
-            lineup: Lineup::new(session.config.max_message_size),
+            send_queue: SendQueue::new(session.config.max_message_size),
             session,
             is_open: false,
-            cues: Cues::new(scenario, start),
+            triggers: Triggers::new(scenario, start),
             pings: None,
             echoes: true,
             canned: Vec::new(),
@@ -154,13 +154,13 @@ where
             look_at: None,
             inattentive_at: start,
             timer: Box::pin(sleep_until(start)),
-            turn: Turn::new(),
+            budget: Budget::new(),
         };
         for step in scenario.steps() {
             match step {
                 Step::EchoOff => play.echoes = false,
-                Step::Delay { least, most } => play.lineup.delay(*least, *most),
-                Step::Fragment(bytes) => play.lineup.fragment(*bytes),
+                Step::Delay { least, most } => play.send_queue.delay(*least, *most),
+                Step::Fragment(bytes) => play.send_queue.fragment(*bytes),
                 Step::NoReply => play.replies = false,
                 Step::Reply(reply) => play.canned.push(reply.clone()),
                 Step::Ping(every) => {
@@ -180,23 +180,27 @@ where
             Step::Greet(text) => Some(text),
             _ => None,
         });
-        for text in script.portrait.iter().chain(greetings) {
-            self.lineup.text(text);
+        for text in script.request_info.iter().chain(greetings) {
+            self.send_queue.text(text);
         }
-        self.session.writer.outbox().replies().extend(script.head);
+        self.session
+            .writer
+            .write_buffer()
+            .replies()
+            .extend(script.head);
         let now = Instant::now();
         while self.put(now) {}
-        let exempt = self.session.writer.outbox().replies().len();
+        let exempt = self.session.writer.write_buffer().replies().len();
         for step in scenario.steps() {
             if let Step::Rate(rate) = step {
-                self.session.wire.get_mut().pace(*rate, exempt);
+                self.session.io.get_mut().pace(*rate, exempt);
             }
         }
     }
 
     /// Plays until something ends the session.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
-        self.turn = Turn::new();
+        self.budget = Budget::new();
         loop {
             let now = Instant::now();
             if let Poll::Ready(window) = self.session.alarm.poll_drain(cx) {
@@ -210,14 +214,14 @@ where
                         Ok(()) => {}
                         Err(finish) => return Poll::Ready(finish),
                     }
-                    self.session.ledger.add_up_by(now.into());
+                    self.session.stats.add_up_by(now.into());
                     let next = self.next(now);
                     self.timer.as_mut().reset(next);
                     ready!(self.timer.as_mut().poll(cx));
                 }
             }
-            if self.turn.is_over() {
-                turn::give_way(cx);
+            if self.budget.is_spent() {
+                budget::give_way(cx);
                 return Poll::Pending;
             }
         }
@@ -232,10 +236,10 @@ where
                 false => Poll::Pending,
             });
         }
-        if let Some(act) = self.cues.timed(now) {
+        if let Some(act) = self.triggers.timed(now) {
             // What waits to be sent is not waited for.
-            if matches!(act, Act::Close(_)) {
-                self.lineup.clear();
+            if matches!(act, Action::Close(_)) {
+                self.send_queue.clear();
             }
             return self.act(act, now).map(Poll::Ready);
         }
@@ -246,20 +250,20 @@ where
             .deaf_since
             .is_some_and(|since| now - since >= self.session.config.fault_timeout)
         {
-            return Err(Finish::Cut("deaf", Parting::Reset));
+            return Err(Finish::Cut("deaf", Teardown::Reset));
         }
         if self.poll_send(now, cx)?.is_pending() {
             return Ok(Poll::Pending);
         }
-        if self.turn.is_over() {
+        if self.budget.is_spent() {
             return Ok(Poll::Ready(()));
         }
-        if self.lineup.is_empty()
+        if self.send_queue.is_empty()
             && let Some(finish) = self.finish.take()
         {
             return Err(finish);
         }
-        if let Some(act) = self.cues.counted(self.lineup.answered()) {
+        if let Some(act) = self.triggers.counted(self.send_queue.answered()) {
             return self.act(act, now).map(Poll::Ready);
         }
         // Read first: the silence of a peer counts from what it has sent last.
@@ -270,7 +274,7 @@ where
         self.judge(now)?;
         // There may be Pongs.
         let _ = self.poll_send(now, cx)?;
-        Ok(match self.turn.is_over() {
+        Ok(match self.budget.is_spent() {
             true => Poll::Ready(()),
             false => Poll::Pending,
         })
@@ -284,7 +288,7 @@ where
         if reads {
             return Ok(());
         }
-        let Poll::Ready(hangup) = self.session.wire.get_mut().poll_hangup(cx) else {
+        let Poll::Ready(hangup) = self.session.io.get_mut().poll_hangup(cx) else {
             return Ok(());
         };
         if hangup == Hangup::Reset {
@@ -293,7 +297,7 @@ where
         self.look_at = Some(now + LOOK);
         let since = *self.half_closed_since.get_or_insert(now);
         if self.deaf_since.is_some() && now - since >= HALF_CLOSED && self.finish.is_none() {
-            if self.lineup.is_empty() {
+            if self.send_queue.is_empty() {
                 return Err(End::from(hangup).into());
             }
             self.finish = Some(End::from(hangup).into());
@@ -302,20 +306,20 @@ where
     }
 
     /// Does what a cue asks for.
-    fn act(&mut self, act: Act, now: Instant) -> Result<(), Finish> {
+    fn act(&mut self, act: Action, now: Instant) -> Result<(), Finish> {
         match act {
-            Act::Close(closing) => {
-                self.lineup.clear();
-                self.lineup.frame(frames::close(&closing));
+            Action::Close(closing) => {
+                self.send_queue.clear();
+                self.send_queue.frame(frames::close(&closing));
                 self.finish = Some(Finish::Closed(closing));
             }
-            Act::Say(text) => self.lineup.text(&text),
-            Act::Fin => return Err(Finish::Cut("fin", Parting::Linger)),
-            Act::Rst => return Err(Finish::Cut("rst", Parting::Reset)),
-            Act::Stall => return Err(Finish::Silent("stall")),
-            Act::Deaf => self.deaf_since = Some(now),
-            Act::Burst(burst) => self.lineup.burst(burst),
-            Act::Bad(bad) => self.lineup.frame(frames::bad(bad)),
+            Action::Say(text) => self.send_queue.text(&text),
+            Action::Fin => return Err(Finish::Cut("fin", Teardown::Linger)),
+            Action::Rst => return Err(Finish::Cut("rst", Teardown::Reset)),
+            Action::Stall => return Err(Finish::Silent("stall")),
+            Action::Deaf => self.deaf_since = Some(now),
+            Action::Burst(burst) => self.send_queue.burst(burst),
+            Action::Bad(bad) => self.send_queue.frame(frames::bad(bad)),
         }
         Ok(())
     }
@@ -325,7 +329,7 @@ where
         let silence = self
             .deaf_since
             .map(|since| since + self.session.config.fault_timeout);
-        let always = [self.cues.next(), self.leave, silence, self.look_at];
+        let always = [self.triggers.next(), self.leave, silence, self.look_at];
         let free = match &self.blocked {
             Some(blocked) => [Some(blocked.deadline), None, None],
             None => [
@@ -334,7 +338,7 @@ where
                     None => self.session.schedule.next(),
                 }),
                 self.pings.as_ref().map(|pings| pings.next),
-                self.lineup.next_due(),
+                self.send_queue.next_due(),
             ],
         };
         let times = always.into_iter().chain(free).flatten();

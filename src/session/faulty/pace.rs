@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::net::wire::{Hangup, Transport};
+use crate::net::transport::{Hangup, Transport};
 
 /// Writes a second, if there is a byte for each.
 const WRITES: u64 = 20;

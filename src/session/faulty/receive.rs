@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::finish::Finish;
-use super::{Play, frames};
-use crate::net::wire::Transport;
+use super::{FaultySession, frames};
+use crate::net::transport::Transport;
 use crate::runtime::deadline::GRACE;
 use crate::session::Session;
 use crate::session::protocol::Received;
@@ -22,7 +22,7 @@ pub(super) struct Suspicion {
     pub(super) at: Instant,
 }
 
-impl<S> Play<S>
+impl<S> FaultySession<S>
 where
     S: Transport,
 {
@@ -39,8 +39,8 @@ where
         }
         match due {
             Some(Due::Beat) => {
-                self.session.ledger.metrics.heart_beats.inc();
-                self.lineup.text(&self.session.config.heartbeat_text);
+                self.session.stats.metrics.heart_beats.inc();
+                self.send_queue.text(&self.session.config.heartbeat_text);
                 self.session.schedule.beat_sent(now, &self.session.config);
             }
             Some(Due::Ping) => self.ping(),
@@ -68,7 +68,7 @@ where
 
     /// Ends the session of a peer from which nothing was read within its grace period.
     pub(super) fn judge(&mut self, now: Instant) -> Result<(), Finish> {
-        let heard_at = Instant::from(self.session.wire.alive_at());
+        let heard_at = Instant::from(self.session.io.alive_at());
         match self.suspicion.take_if(|suspicion| suspicion.at <= now) {
             Some(Suspicion { end, at }) if heard_at + GRACE < at => Err(end.into()),
             _ => Ok(()),
@@ -76,8 +76,8 @@ where
     }
 
     pub(super) fn ping(&mut self) {
-        self.session.ledger.metrics.pings.inc();
-        self.lineup.frame(frames::ping());
+        self.session.stats.metrics.pings.inc();
+        self.send_queue.frame(frames::ping());
     }
 
     fn line(&mut self, now: Instant, is_all: bool) -> Line {
@@ -86,14 +86,14 @@ where
             self.inattentive_at = now;
         }
         Line {
-            heard_at: Instant::from(self.session.wire.alive_at()).max(self.inattentive_at),
+            heard_at: Instant::from(self.session.io.alive_at()).max(self.inattentive_at),
             is_mid_message: is_attentive && self.session.codec.is_mid_message(),
         }
     }
 
     /// Whether it reads.
     pub(super) fn is_attentive(&self) -> bool {
-        self.deaf_since.is_none() && self.finish.is_none() && self.lineup.has_room()
+        self.deaf_since.is_none() && self.finish.is_none() && self.send_queue.has_room()
     }
 
     pub(super) fn poll_receive(
@@ -104,7 +104,7 @@ where
         if !self.is_attentive() {
             return Ok(Poll::Pending);
         }
-        match self.session.poll_next(&mut self.turn, cx) {
+        match self.session.poll_next(&mut self.budget, cx) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Ok(received)) => self.answer(received, now).map(Poll::Ready),
             Poll::Ready(Err(error)) => {
@@ -122,23 +122,23 @@ where
     /// Does with what was received what it asks for.
     pub(super) fn answer(&mut self, received: Received, now: Instant) -> Result<(), Finish> {
         let payload = self.session.codec.payload();
-        trace!(parent: &self.session.ledger.caller.span(), message = received.preview(payload), "received");
+        trace!(parent: &self.session.stats.info.span(), message = received.preview(payload), "received");
         match received {
             Received::Message(opcode) => {
-                let heard_at = self.session.wire.alive_at();
-                let ledger = &mut self.session.ledger;
-                ledger.receive(opcode, payload.len(), heard_at);
+                let heard_at = self.session.io.alive_at();
+                let stats = &mut self.session.stats;
+                stats.receive(opcode, payload.len(), heard_at);
                 let mut canned = self.canned.iter();
                 let reply = canned
                     .find(|reply| opcode == Opcode::Text && reply.message.as_bytes() == payload);
                 match reply {
-                    Some(reply) => self.lineup.echo(now, opcode, reply.answer.as_bytes()),
-                    None if self.echoes => self.lineup.echo(now, opcode, payload),
-                    None => self.lineup.no_echo(),
+                    Some(reply) => self.send_queue.echo(now, opcode, reply.answer.as_bytes()),
+                    None if self.echoes => self.send_queue.echo(now, opcode, payload),
+                    None => self.send_queue.no_echo(),
                 }
             }
             Received::Control(_) => {
-                if !self.session.controls.take(self.session.wire.alive_at()) {
+                if !self.session.controls.take(self.session.io.alive_at()) {
                     return Err(End::Flood("too many control frames").into());
                 }
             }

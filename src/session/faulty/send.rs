@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use super::Play;
+use super::FaultySession;
 use super::finish::Finish;
-use super::lineup::Put;
-use crate::net::wire::Transport;
+use super::send_queue::Put;
+use crate::net::transport::Transport;
 use crate::runtime::deadline::GRACE;
 use crate::session::Session;
 use crate::ws::close::End;
@@ -23,7 +23,7 @@ pub(super) struct Blocked {
     is_late: bool,
 }
 
-impl<S> Play<S>
+impl<S> FaultySession<S>
 where
     S: Transport,
 {
@@ -51,23 +51,23 @@ where
     ) -> Result<Poll<()>, Finish> {
         loop {
             let mut is_all = false;
-            while !is_all && !self.session.writer.is_full() && !self.turn.is_over() {
+            while !is_all && !self.session.writer.is_full() && !self.budget.is_spent() {
                 is_all = !self.put(now);
-                self.turn.piece();
+                self.budget.piece();
             }
-            let Session { wire, writer, .. } = &mut self.session;
-            let written = wire.written();
+            let Session { io, writer, .. } = &mut self.session;
+            let written = io.written();
             if writer
-                .poll_flush(wire, cx)
+                .poll_flush(io, cx)
                 .map_err(Finish::Ordinary)?
                 .is_pending()
             {
                 return Ok(Poll::Pending);
             }
-            if wire.written() > written {
-                self.turn.call((wire.written() - written) as usize);
+            if io.written() > written {
+                self.budget.call((io.written() - written) as usize);
             }
-            if is_all || self.turn.is_over() {
+            if is_all || self.budget.is_spent() {
                 return Ok(Poll::Ready(()));
             }
         }
@@ -75,20 +75,20 @@ where
 
     /// Has the writer take the next piece of what is due, and says whether there was one.
     pub(super) fn put(&mut self, now: Instant) -> bool {
-        let Session { writer, ledger, .. } = &mut self.session;
-        let put = self.lineup.put(now, writer.outbox().replies());
+        let Session { writer, stats, .. } = &mut self.session;
+        let put = self.send_queue.put(now, writer.write_buffer().replies());
         if let Put::Message(opcode, bytes) = put {
-            ledger.send(opcode, bytes, now.into());
+            stats.send(opcode, bytes, now.into());
         }
         put != Put::Nothing
     }
 
     /// Gives up a peer that takes nothing for too long.
     pub(super) fn wait_for_peer(&mut self, now: Instant) -> Result<(), Finish> {
-        let written = self.session.wire.written();
+        let written = self.session.io.written();
         let deadline = now + self.session.config.send_timeout;
         if self.blocked.is_none() {
-            self.session.ledger.metrics.stalls.inc();
+            self.session.stats.metrics.stalls.inc();
         }
         let fresh = Blocked {
             written,

@@ -2,7 +2,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::session::flood;
-use crate::ws::close::Parting;
+use crate::ws::close::Teardown;
 
 fn close_frame(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(CLOSE, &[&code.to_be_bytes(), reason].concat())
@@ -17,7 +17,7 @@ async fn close_is_answered_with_the_same_code() {
         client.send(&close_frame(code, b"so long")).await;
         let report = client.expect_close(code).await;
         assert_eq!((report.end.word(), report.end.code()), ("closed", code));
-        assert_eq!((report.clean, report.parting), (true, Parting::Linger));
+        assert_eq!((report.clean, report.teardown), (true, Teardown::Linger));
     }
 }
 
@@ -178,7 +178,7 @@ async fn a_drain_closes_with_1001_within_its_window() {
         .await;
     let report = client.expect_end().await;
     assert_eq!(report.end.word(), "drained");
-    assert_eq!((report.clean, report.parting), (true, Parting::Linger));
+    assert_eq!((report.clean, report.teardown), (true, Teardown::Linger));
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +190,7 @@ async fn a_peer_that_does_not_answer_our_close_is_dropped() {
     assert_eq!(first, CLOSE);
     let report = client.expect_end().await;
     assert_eq!(closed.elapsed().as_secs(), 5);
-    assert_eq!((report.clean, report.parting), (false, Parting::Drop));
+    assert_eq!((report.clean, report.teardown), (false, Teardown::Drop));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,9 +6,9 @@ use tokio::io::{AsyncWrite, ReadBuf};
 
 use super::faulty::Writes;
 use super::*;
-use crate::session::input::READ_AHEAD;
+use crate::session::read_buffer::READ_AHEAD;
 use crate::telemetry::metrics::Traffic;
-use crate::ws::close::Parting;
+use crate::ws::close::Teardown;
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_every_size_come_back() {
@@ -169,8 +169,8 @@ async fn a_half_closed_peer_gets_every_echo_that_it_is_owed() {
     sending.await.unwrap();
     let report = (&mut client.session).await.unwrap();
     assert_eq!(
-        (report.end.word(), report.parting),
-        ("eof", Parting::Linger)
+        (report.end.word(), report.teardown),
+        ("eof", Teardown::Linger)
     );
 }
 

@@ -1,12 +1,12 @@
 //! Sessions over an in-memory stream, with a clock that moves on when everybody waits.
 
+mod budget;
 mod close;
 mod echo;
 mod faulty;
 mod pause;
 mod properties;
 mod timing;
-mod turns;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 use super::{Report, run};
 use crate::config::ServerConfig;
-use crate::net::listen::{Caller, Peer};
-use crate::net::wire::{Hangup, Transport};
+use crate::net::connection_info::{ConnectionInfo, Peer};
+use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::Shutdown;
 
 /// First bytes of frames: FIN and opcode.
@@ -37,7 +37,7 @@ const CONTINUED_LAST: u8 = 0x80;
 /// Bytes that the stream holds in each direction, unless a test says otherwise.
 const PIPE: usize = 1 << 20;
 
-const CALLER: Caller = Caller {
+const CALLER: ConnectionInfo = ConnectionInfo {
     number: 1,
     peer: Peer::Local,
     http: None,
@@ -179,7 +179,7 @@ impl Transport for DuplexStream {
         Poll::Pending
     }
 
-    fn is_socket(&self) -> bool {
+    fn drains_by_short_read(&self) -> bool {
         true
     }
 }
@@ -191,7 +191,7 @@ impl Transport for &mut DuplexStream {
         Poll::Pending
     }
 
-    fn is_socket(&self) -> bool {
+    fn drains_by_short_read(&self) -> bool {
         true
     }
 }

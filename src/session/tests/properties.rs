@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::*;
 use crate::runtime::shutdown::Drain;
 use crate::session::faulty::{self, Script};
-use crate::session::outbox::LARGE;
+use crate::session::write_buffer::LARGE;
 
 /// A stream that reads `input` to its end and keeps what is written, both in pieces of the sizes
 /// given, over and over. A size of 0 means: not now.
@@ -33,7 +33,7 @@ impl Transport for CutStream {
         Poll::Pending
     }
 
-    fn is_socket(&self) -> bool {
+    fn drains_by_short_read(&self) -> bool {
         true
     }
 }
@@ -119,7 +119,7 @@ fn play(
         let script = Script {
             scenario: &scenario.parse().unwrap(),
             head: Vec::new(),
-            portrait: None,
+            request_info: None,
         };
         let metrics = Arc::default();
         let session = faulty::run(stream, b"", script, &config, metrics, drain, CALLER);
@@ -318,7 +318,7 @@ proptest! {
         prop_assert!(written == played, "{written:x?} {played:x?}");
         prop_assert_eq!(report.end.to_string(), other.end.to_string());
         prop_assert_eq!((report.received, report.sent), (other.received, other.sent));
-        prop_assert_eq!((report.clean, report.parting), (other.clean, other.parting));
+        prop_assert_eq!((report.clean, report.teardown), (other.clean, other.teardown));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::session::schedule::PROGRESS_TIMEOUT;
-use crate::ws::close::Parting;
+use crate::ws::close::Teardown;
 
 fn beating() -> ServerConfig {
     ServerConfig {
@@ -100,7 +100,10 @@ async fn a_peer_that_answers_no_ping_is_dead() {
     let pinged = Instant::now();
     let report = client.expect_close(1011).await;
     assert_eq!(pinged.elapsed().as_secs(), 10);
-    assert_eq!((report.end.word(), report.parting), ("dead", Parting::Drop));
+    assert_eq!(
+        (report.end.word(), report.teardown),
+        ("dead", Teardown::Drop)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,8 +121,8 @@ async fn a_peer_that_never_reads_is_dropped_by_the_send_timeout() {
     let report = timeout(PATIENCE, client.session).await.unwrap().unwrap();
     assert_eq!(start.elapsed().as_secs(), 10);
     assert_eq!(
-        (report.end.word(), report.parting),
-        ("stalled", Parting::Reset)
+        (report.end.word(), report.teardown),
+        ("stalled", Teardown::Reset)
     );
 }
 

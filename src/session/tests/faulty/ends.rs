@@ -24,8 +24,8 @@ async fn a_deaf_server_beats_on_without_an_answer_to_anything() {
     assert!(written.is_err(), "it reads");
     let report = end(client).await;
     assert_eq!(
-        (report.end.word(), report.parting),
-        ("fault", Parting::Reset)
+        (report.end.word(), report.teardown),
+        ("fault", Teardown::Reset)
     );
     assert_eq!(report.lasted.as_secs(), 3602);
 }
@@ -41,7 +41,7 @@ async fn a_stalled_server_does_nothing_for_ten_minutes() {
     client.send(&frame(CLOSE, b"")).await;
     let report = client.expect_end().await;
     assert_eq!(report.end.to_string(), "asked for by the step stall");
-    assert_eq!(report.parting, Parting::Reset);
+    assert_eq!(report.teardown, Teardown::Reset);
     assert_eq!(report.lasted.as_secs(), 605);
 }
 
@@ -56,9 +56,9 @@ async fn a_drain_ends_a_stall_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_is_followed_by_the_wait_for_its_answer() {
-    for (answer, clean, parting, seconds) in [
-        (&frame(CLOSE, b"")[..], true, Parting::Linger, 1),
-        (&frame(TEXT, b"not yet"), false, Parting::Drop, 6),
+    for (answer, clean, teardown, seconds) in [
+        (&frame(CLOSE, b"")[..], true, Teardown::Linger, 1),
+        (&frame(TEXT, b"not yet"), false, Teardown::Drop, 6),
     ] {
         let mut client = play("close:1005:no@1s");
         client.expect(CLOSE, b"\x03\xedno").await;
@@ -67,7 +67,7 @@ async fn a_close_is_followed_by_the_wait_for_its_answer() {
             client.stream.shutdown().await.unwrap();
         }
         let report = client.expect_end().await;
-        assert_eq!((report.clean, report.parting), (clean, parting));
+        assert_eq!((report.clean, report.teardown), (clean, teardown));
         assert_eq!((report.end.code(), report.end.word()), (1005, "fault"));
         assert_eq!(report.lasted.as_secs(), seconds);
     }
@@ -75,14 +75,14 @@ async fn a_close_is_followed_by_the_wait_for_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_of_tcp_may_follow_a_close_that_is_not_answered_or_a_stall() {
-    for (scenario, parting) in [
-        ("close:4000@1s,rst@2s", Parting::Reset),
-        ("close:4000@1s,fin@2s", Parting::Linger),
-        ("stall@1s,rst@2s", Parting::Reset),
-        ("stall@1s,fin@2s", Parting::Linger),
+    for (scenario, teardown) in [
+        ("close:4000@1s,rst@2s", Teardown::Reset),
+        ("close:4000@1s,fin@2s", Teardown::Linger),
+        ("stall@1s,rst@2s", Teardown::Reset),
+        ("stall@1s,fin@2s", Teardown::Linger),
     ] {
         let report = end(play(scenario)).await;
-        assert_eq!(report.parting, parting, "{scenario}");
+        assert_eq!(report.teardown, teardown, "{scenario}");
         assert_eq!((report.clean, report.lasted.as_secs()), (false, 2));
     }
 }
@@ -95,21 +95,21 @@ async fn who_does_not_reply_waits_for_the_peer_to_end() {
     client.stream.shutdown().await.unwrap();
     let report = client.expect_end().await;
     assert_eq!((report.end.code(), report.clean), (4001, false));
-    assert_eq!(report.parting, Parting::Linger);
+    assert_eq!(report.teardown, Teardown::Linger);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_timed_end_does_not_wait_for_who_does_not_read() {
-    for (scenario, word, parting) in [
-        ("burst:1024x1MiB,rst@5s", "fault", Parting::Reset),
-        ("burst:1024x1MiB,fin@5s", "fault", Parting::Linger),
-        ("burst:1024x1MiB,stall@5s,rst@6s", "fault", Parting::Reset),
-        ("burst:1024x1MiB", "stalled", Parting::Reset),
+    for (scenario, word, teardown) in [
+        ("burst:1024x1MiB,rst@5s", "fault", Teardown::Reset),
+        ("burst:1024x1MiB,fin@5s", "fault", Teardown::Linger),
+        ("burst:1024x1MiB,stall@5s,rst@6s", "fault", Teardown::Reset),
+        ("burst:1024x1MiB", "stalled", Teardown::Reset),
     ] {
         let report = end(start(quiet(), scenario, 1000)).await;
         assert_eq!(
-            (report.end.word(), report.parting),
-            (word, parting),
+            (report.end.word(), report.teardown),
+            (word, teardown),
             "{scenario}"
         );
     }
@@ -146,7 +146,7 @@ async fn a_drain_says_so_where_it_can() {
     client.shutdown.begin(SECOND, usize::MAX);
     let report = end(client).await;
     assert_eq!(
-        (report.end.word(), report.parting),
-        ("drained", Parting::Reset)
+        (report.end.word(), report.teardown),
+        ("drained", Teardown::Reset)
     );
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::session::faulty::{self, Script};
-use crate::ws::close::{End, Parting};
+use crate::ws::close::{End, Teardown};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,7 @@ pub(super) fn start(config: ServerConfig, scenario: &str, pipe: usize) -> Client
         let script = Script {
             scenario: &scenario,
             head: Vec::new(),
-            portrait: None,
+            request_info: None,
         };
         let metrics = Arc::default();
         let session = faulty::run(far_end, b"", script, &config, metrics, drain, CALLER);
@@ -258,7 +258,7 @@ impl Transport for Writes {
         Poll::Pending
     }
 
-    fn is_socket(&self) -> bool {
+    fn drains_by_short_read(&self) -> bool {
         true
     }
 }
@@ -299,7 +299,7 @@ async fn the_head_and_what_goes_with_it_are_one_write_at_any_rate() {
     let script = Script {
         scenario: &scenario,
         head: b"HEAD".to_vec(),
-        portrait: Some("{}".to_owned()),
+        request_info: Some("{}".to_owned()),
     };
     let drain = Shutdown::new().subscribe();
     let far = Writes(far, Vec::new());

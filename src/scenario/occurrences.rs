@@ -12,7 +12,7 @@ const MAX_URLS: usize = 1024;
 
 /// Counts the connections of each URL, for as long as the process runs.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
+pub(crate) struct Occurrences {
     /// Hasher with a key of this process, so that no client can choose URLs that are counted as
     /// one.
     hasher: RandomState,
@@ -33,7 +33,7 @@ struct Count {
     last: u64,
 }
 
-impl Turns {
+impl Occurrences {
     /// Counts a connection to `url`, if `scenario` depends on it, and leaves the steps that are done
     /// in it. `path` is the part of the URL before its query.
     pub(crate) fn draw(&self, scenario: &Scenario, path: &str, url: &str) -> Scenario {
@@ -97,14 +97,14 @@ impl Turns {
 mod tests {
     use super::*;
 
-    fn draw(turns: &Turns, steps: &str, url: &str) -> String {
+    fn draw(occurrences: &Occurrences, steps: &str, url: &str) -> String {
         let scenario: Scenario = steps.parse().unwrap();
-        turns.draw(&scenario, "/", url).to_string()
+        occurrences.draw(&scenario, "/", url).to_string()
     }
 
     #[test]
     fn the_first_connections_of_each_url_are_counted() {
-        let turns = Turns::default();
+        let occurrences = Occurrences::default();
         for (url, expected) in [
             ("/?a", "rst@2x,fin@5s@3x"),
             ("/?a", "rst@2x,fin@5s@3x"),
@@ -112,39 +112,39 @@ mod tests {
             ("/?a", "fin@5s@3x"),
             ("/?a", ""),
         ] {
-            assert_eq!(draw(&turns, "rst@2x,fin@5s@3x", url), expected);
+            assert_eq!(draw(&occurrences, "rst@2x,fin@5s@3x", url), expected);
         }
     }
 
     #[test]
     fn a_look_at_the_latest_connection_counts_nothing() {
-        let turns = Turns::default();
+        let occurrences = Occurrences::default();
         let latest = |steps: &str| {
             let scenario: Scenario = steps.parse().unwrap();
-            turns.latest(&scenario, "/", "/").to_string()
+            occurrences.latest(&scenario, "/", "/").to_string()
         };
         assert_eq!(latest("rst@1x"), "rst@1x");
-        assert_eq!(draw(&turns, "rst@1x", "/"), "rst@1x");
+        assert_eq!(draw(&occurrences, "rst@1x", "/"), "rst@1x");
         assert_eq!(latest("rst@1x,deaf@100%"), "rst@1x");
-        assert_eq!(draw(&turns, "rst@1x", "/"), "");
+        assert_eq!(draw(&occurrences, "rst@1x", "/"), "");
         assert_eq!(latest("rst@1x"), "");
     }
 
     #[test]
     fn of_several_steps_of_one_name_the_first_that_is_done_counts() {
-        let turns = Turns::default();
+        let occurrences = Occurrences::default();
         let steps = "close:4001@1x,close:4002@2x,close:4003";
-        let drawn: Vec<_> = (0..4).map(|_| draw(&turns, steps, "/")).collect();
+        let drawn: Vec<_> = (0..4).map(|_| draw(&occurrences, steps, "/")).collect();
         let expected = ["close:4001@1x", "close:4002@2x", "close:4003", "close:4003"];
         assert_eq!(drawn, expected);
     }
 
     #[test]
     fn a_share_of_connections_is_drawn_and_equal_shares_go_together() {
-        let turns = Turns::default();
+        let occurrences = Occurrences::default();
         let drawn = |steps| {
             (0..2000)
-                .map(|_| draw(&turns, steps, "/"))
+                .map(|_| draw(&occurrences, steps, "/"))
                 .collect::<Vec<_>>()
         };
         let all = drawn("deaf@20%,beat:off@20%");
@@ -159,25 +159,25 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_oldest_is_forgotten() {
-        let turns = Turns::default();
+        let occurrences = Occurrences::default();
         for n in 0..MAX_URLS {
-            assert_eq!(draw(&turns, "rst@1x", &n.to_string()), "rst@1x");
+            assert_eq!(draw(&occurrences, "rst@1x", &n.to_string()), "rst@1x");
         }
-        assert_eq!(draw(&turns, "rst@1x", "0"), "");
+        assert_eq!(draw(&occurrences, "rst@1x", "0"), "");
         // Takes the place of 1.
-        assert_eq!(draw(&turns, "rst@1x", "new"), "rst@1x");
-        assert_eq!(draw(&turns, "rst@1x", "0"), "");
-        assert_eq!(draw(&turns, "rst@1x", "1"), "rst@1x");
-        assert_eq!(turns.counted.lock().unwrap().urls.len(), MAX_URLS);
+        assert_eq!(draw(&occurrences, "rst@1x", "new"), "rst@1x");
+        assert_eq!(draw(&occurrences, "rst@1x", "0"), "");
+        assert_eq!(draw(&occurrences, "rst@1x", "1"), "rst@1x");
+        assert_eq!(occurrences.counted.lock().unwrap().urls.len(), MAX_URLS);
     }
 
     #[test]
     fn what_a_server_is_told_is_counted_by_path_and_what_a_url_says_by_url() {
         let server: Scenario = "rst@1x".parse().unwrap();
-        let turns = Turns::default();
+        let occurrences = Occurrences::default();
         let drawn = |query: &str| {
             let scenario = server.for_query(Some(query)).unwrap();
-            turns.draw(&scenario, "/", query).to_string()
+            occurrences.draw(&scenario, "/", query).to_string()
         };
         assert_eq!(drawn("t=1&do=fin@1x"), "rst@1x,fin@1x");
         assert_eq!(drawn("t=2&do=fin@1x"), "fin@1x");

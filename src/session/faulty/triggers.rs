@@ -1,15 +1,15 @@
-//! The cues: what a scenario does at a time of its own.
+//! The triggers: what a scenario does at a time of its own.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::scenario::{Bad, Burst, Closing, Scenario, Step, When};
-use crate::ws::close::Parting;
+use crate::ws::close::Teardown;
 
 /// What is done at a cue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum Action {
     Say(String),
     Close(Closing),
     Fin,
@@ -22,25 +22,25 @@ pub(super) enum Act {
 
 /// Acts that are not done yet, in the order in which they were written.
 #[derive(Debug)]
-pub(super) struct Cues {
+pub(super) struct Triggers {
     start: Instant,
-    acts: Vec<(When, Act)>,
+    acts: Vec<(When, Action)>,
 }
 
-impl Cues {
-    /// The cues of a session that began at `start`.
+impl Triggers {
+    /// The triggers of a session that began at `start`.
     pub(super) fn new(scenario: &Scenario, start: Instant) -> Self {
         let acts = scenario.steps().filter_map(|step| {
             Some(match step {
                 // Without a time it is the text of the heart beat.
-                Step::Say(text, when) if *when != When::Start => (*when, Act::Say(text.clone())),
-                Step::Close(closing, when) => (*when, Act::Close(closing.clone())),
-                Step::Fin(when) => (*when, Act::Fin),
-                Step::Rst(when) => (*when, Act::Rst),
-                Step::Deaf(when) => (*when, Act::Deaf),
-                Step::Stall(when) => (*when, Act::Stall),
-                Step::Burst(burst, when) => (*when, Act::Burst(*burst)),
-                Step::Bad(bad, when) => (*when, Act::Bad(*bad)),
+                Step::Say(text, when) if *when != When::Start => (*when, Action::Say(text.clone())),
+                Step::Close(closing, when) => (*when, Action::Close(closing.clone())),
+                Step::Fin(when) => (*when, Action::Fin),
+                Step::Rst(when) => (*when, Action::Rst),
+                Step::Deaf(when) => (*when, Action::Deaf),
+                Step::Stall(when) => (*when, Action::Stall),
+                Step::Burst(burst, when) => (*when, Action::Burst(*burst)),
+                Step::Bad(bad, when) => (*when, Action::Bad(*bad)),
                 _ => return None,
             })
         });
@@ -49,7 +49,7 @@ impl Cues {
     }
 
     /// The next act whose time has come by `now`.
-    pub(super) fn timed(&mut self, now: Instant) -> Option<Act> {
+    pub(super) fn timed(&mut self, now: Instant) -> Option<Action> {
         let passed = now - self.start;
         let acts = self.acts.iter().enumerate();
         let due = acts.filter_map(|(n, (when, _))| Some((after(*when)?, n)));
@@ -58,7 +58,7 @@ impl Cues {
     }
 
     /// The next act that is due once `messages` were received and answered.
-    pub(super) fn counted(&mut self, messages: u64) -> Option<Act> {
+    pub(super) fn counted(&mut self, messages: u64) -> Option<Action> {
         let is_due = |when: &When| match when {
             When::Start => true,
             When::After(_) => false,
@@ -75,14 +75,14 @@ impl Cues {
     }
 
     /// When the next act is due that needs no frames: an end of TCP.
-    pub(super) fn cut(&self) -> Option<(Instant, Parting)> {
+    pub(super) fn cut(&self) -> Option<(Instant, Teardown)> {
         let cuts = self.acts.iter().filter_map(|(when, act)| {
-            let parting = match act {
-                Act::Fin => Parting::Linger,
-                Act::Rst => Parting::Reset,
+            let teardown = match act {
+                Action::Fin => Teardown::Linger,
+                Action::Rst => Teardown::Reset,
                 _ => return None,
             };
-            Some((self.start + after(*when)?, parting))
+            Some((self.start + after(*when)?, teardown))
         });
         cuts.min_by_key(|(at, _)| *at)
     }

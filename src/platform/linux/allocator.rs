@@ -1,12 +1,10 @@
 //! The allocator of the program: on Linux jemalloc, which gives memory back after a peak.
 
 use tikv_jemalloc_ctl::{Access, AsName, Result, background_thread, max_background_threads};
-use tikv_jemallocator::Jemalloc;
 
 /// tokio aligns tasks and sockets to 128 bytes: glibc leaves some 190 beside each, jemalloc none
 /// (benches/README.md).
-#[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+pub use tikv_jemallocator::Jemalloc;
 
 /// Time within which freed memory goes back to the system. jemalloc's default is 10 s, and after a
 /// peak it takes longer than that.
@@ -23,7 +21,7 @@ const DECAY: [&str; 2] = ["arenas.dirty_decay_ms\0", "arena.0.dirty_decay_ms\0"]
 /// # Errors
 /// When no thread can be started, or jemalloc was built without threads (as for musl). Memory is
 /// kept then.
-pub(crate) fn give_back_memory() -> Result<()> {
+pub fn give_back_memory() -> Result<()> {
     for name in DECAY {
         name.name().write(DECAY_MS)?;
     }

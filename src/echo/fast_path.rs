@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::routes::{Routes, Upgrade};
 use crate::handshake;
-use crate::http::preface::Rewound;
+use crate::net::stream::Prefixed;
 use crate::runtime::shutdown::Drain;
-use crate::scenario::Turns;
+use crate::scenario::Occurrences;
 
 /// Most bytes of a head that is accepted here. Those of browsers have some 500, without cookies.
 const HEAD: usize = 2 << 10;
@@ -31,13 +31,13 @@ pub(crate) enum First<S> {
     /// An upgrade that is accepted, with the bytes that came behind its head.
     Upgrade(S, Vec<u8>, Box<Upgrade>),
     /// Anything else, still to be read.
-    Other(Rewound<S>),
+    Other(Prefixed<S>),
 }
 
 /// Waits for the first bytes, and accepts the upgrade that they are, if so it is. The answer is not
 /// sent.
 pub(crate) async fn read<S>(
-    mut stream: Rewound<S>,
+    mut stream: Prefixed<S>,
     routes: &Routes,
     deadline: Instant,
     drain: &Drain,
@@ -57,7 +57,7 @@ where
             let (stream, unread) = stream.into_parts();
             First::Upgrade(stream, [&read[head..], &unread].concat(), upgrade)
         }
-        None => First::Other(stream.rewind(&read)),
+        None => First::Other(stream.unread(&read)),
     }
 }
 
@@ -83,7 +83,7 @@ fn accept(read: &Bytes, routes: &Routes) -> Option<(Box<Upgrade>, usize)> {
     if !handshake.scenario.is_default() {
         return None;
     }
-    let upgrade = routes.accept(handshake, &request, Turns::draw).ok()?;
+    let upgrade = routes.accept(handshake, &request, Occurrences::draw).ok()?;
     Some((upgrade, length))
 }
 
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::config::ServerConfig;
-    use crate::runtime::places::Places;
+    use crate::runtime::limit::Limit;
     use crate::runtime::shutdown::Shutdown;
 
     const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
@@ -129,18 +129,18 @@ mod tests {
 
     /// Whether a connection whose first read has these bytes is an upgrade that is accepted, at a
     /// server with room for so many sessions, and what is left to read of it.
-    async fn begin(read: &str, places: usize, shutdown: &Shutdown) -> (bool, Vec<u8>) {
+    async fn begin(read: &str, limit: usize, shutdown: &Shutdown) -> (bool, Vec<u8>) {
         let (mut client, server) = duplex(64 << 10);
         client.write_all(read.as_bytes()).await.unwrap();
         let routes = Routes::new(
             Arc::new(ServerConfig::default()),
-            Places::new(places),
+            Limit::new(limit),
             Arc::default(),
             shutdown.subscribe(),
             Arc::default(),
         );
         let deadline = Instant::now() + Duration::from_secs(1);
-        let stream = Rewound::fresh(server);
+        let stream = Prefixed::new(Vec::new(), server);
         match super::read(stream, &routes, deadline, &shutdown.subscribe()).await {
             First::Upgrade(_, early, _) => (true, early),
             First::Other(mut stream) => {
@@ -168,7 +168,7 @@ mod tests {
         let draining = Shutdown::new();
         draining.begin(Duration::ZERO, 0);
         let running = Shutdown::new();
-        for (read, places, shutdown) in [
+        for (read, limit, shutdown) in [
             ("", 1, &running),
             (&UPGRADE[..UPGRADE.len() - 1], 1, &running),
             (&UPGRADE.replace("GET", "POST"), 1, &running),
@@ -185,7 +185,7 @@ mod tests {
             (UPGRADE, 0, &running),
             (UPGRADE, 1, &draining),
         ] {
-            let (is_session, unread) = begin(read, places, shutdown).await;
+            let (is_session, unread) = begin(read, limit, shutdown).await;
             assert!(!is_session, "{read}");
             assert_eq!(String::from_utf8_lossy(&unread), read);
         }

@@ -1,4 +1,4 @@
-//! Plain messages: those that come whole in one frame, as nearly all do. They are unmasked where
+//! SingleFrame messages: those that come whole in one frame, as nearly all do. They are unmasked where
 //! they were read to, and go out from there.
 
 use std::ops::Range;
@@ -27,13 +27,13 @@ pub(super) enum Start {
 
 /// Looks for plain messages.
 #[derive(Default)]
-pub(super) struct Plain {
+pub(super) struct SingleFrame {
     /// Bytes of the payload at hand that are unmasked: they are as they come, while the cache has
     /// them.
     unmasked: usize,
 }
 
-impl Plain {
+impl SingleFrame {
     /// Looks for a plain message, of no more than `limit` bytes, at the start of `bytes`, and unmasks
     /// what has come of it.
     ///
@@ -166,7 +166,7 @@ mod tests {
             let payload: Vec<u8> = (0_u8..=255).cycle().take(length).collect();
             let mut bytes = [frame(BINARY, &payload), vec![0xaa; 20]].concat();
             let Ok(Start::Message(Opcode::Binary, place)) =
-                Plain::default().next(&mut bytes, LIMIT)
+                SingleFrame::default().next(&mut bytes, LIMIT)
             else {
                 panic!("{length} bytes are no message");
             };
@@ -180,7 +180,7 @@ mod tests {
         let whole = frame(TEXT, b"twelve bytes");
         for first in 0..whole.len() {
             for second in first..whole.len() {
-                let mut plain = Plain::default();
+                let mut plain = SingleFrame::default();
                 let mut bytes = Vec::new();
                 for come in [first, second] {
                     bytes.extend_from_slice(&whole[bytes.len()..come]);
@@ -211,7 +211,7 @@ mod tests {
         let others = others.map(|first| frame(first, b"text"));
         for frame in others.into_iter().chain([unmasked, too_big]) {
             let mut bytes = frame.clone();
-            let start = Plain::default().next(&mut bytes, LIMIT);
+            let start = SingleFrame::default().next(&mut bytes, LIMIT);
             assert!(matches!(start, Ok(Start::Other(_))), "{:#x}", frame[0]);
             assert_eq!(bytes, frame);
         }
@@ -223,7 +223,7 @@ mod tests {
         let whole = frame(TEXT, text.as_bytes());
         for first in 0..whole.len() {
             for second in first..whole.len() {
-                let mut plain = Plain::default();
+                let mut plain = SingleFrame::default();
                 let mut bytes = Vec::new();
                 for come in [first, second] {
                     bytes.extend_from_slice(&whole[bytes.len()..come]);
@@ -243,13 +243,13 @@ mod tests {
     fn text_that_is_not_utf8_ends_before_all_of_it_has_come() {
         let whole = frame(TEXT, b"a\xed\xa0\x80 and more");
         let header = whole.len() - b"a\xed\xa0\x80 and more".len();
-        let mut plain = Plain::default();
+        let mut plain = SingleFrame::default();
         let mut bytes = whole[..header + 2].to_vec();
         assert!(plain.next(&mut bytes, LIMIT).is_ok(), "it may be UTF-8 yet");
         bytes.extend_from_slice(&whole[header + 2..header + 3]);
         assert!(matches!(plain.next(&mut bytes, LIMIT), Err(Error::Utf8(_))));
         let mut bytes = frame(TEXT, b"cut \xe2\x82");
-        let end = Plain::default().next(&mut bytes, LIMIT);
+        let end = SingleFrame::default().next(&mut bytes, LIMIT);
         assert!(
             matches!(end, Err(Error::Utf8(_))),
             "no character is cut at the end"
@@ -260,7 +260,7 @@ mod tests {
     fn text_is_utf8() {
         let mut bytes = frame(TEXT, b"\xc3\x28");
         assert!(matches!(
-            Plain::default().next(&mut bytes, LIMIT),
+            SingleFrame::default().next(&mut bytes, LIMIT),
             Err(Error::Utf8(_))
         ));
     }

@@ -1,4 +1,4 @@
-//! Turns: the work that a session, or a connection, may do before others have theirs.
+//! Occurrences: the work that a session, or a connection, may do before others have theirs.
 
 use std::pin::pin;
 use std::task::Context;
@@ -22,11 +22,11 @@ const PIECE: usize = 64;
 ///
 /// Work is counted, and not time: to ask for the time costs as much as a short message.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Budget {
     left: usize,
 }
 
-impl Turn {
+impl Budget {
     pub(crate) fn new() -> Self {
         Self { left: TURN }
     }
@@ -50,8 +50,8 @@ impl Turn {
         self.left = self.left.saturating_sub(work);
     }
 
-    /// Whether the turn is used up.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether the budget is used up.
+    pub(crate) fn is_spent(&self) -> bool {
         self.left == 0
     }
 }
@@ -68,11 +68,11 @@ mod tests {
     use super::*;
 
     /// Number of times that `work` can be done in a turn.
-    fn times(work: impl Fn(&mut Turn)) -> usize {
-        let mut turn = Turn::new();
+    fn times(work: impl Fn(&mut Budget)) -> usize {
+        let mut budget = Budget::new();
         let mut times = 0;
-        while !turn.is_over() {
-            work(&mut turn);
+        while !budget.is_spent() {
+            work(&mut budget);
             times += 1;
         }
         times
@@ -80,21 +80,21 @@ mod tests {
 
     #[test]
     fn it_has_room_for_a_bounded_amount_of_work_of_any_kind() {
-        assert_eq!(times(|turn| turn.frame(0)), 512);
-        assert_eq!(times(|turn| turn.frame(125)), 457);
-        assert_eq!(times(|turn| turn.frame(64 << 10)), 8);
-        assert_eq!(times(|turn| turn.call(1)), 32);
-        assert_eq!(times(|turn| turn.call(256 << 10)), 2);
-        assert_eq!(times(|turn| turn.frame(usize::MAX)), 1);
-        assert_eq!(times(|turn| turn.piece()), 8 << 10);
+        assert_eq!(times(|budget| budget.frame(0)), 512);
+        assert_eq!(times(|budget| budget.frame(125)), 457);
+        assert_eq!(times(|budget| budget.frame(64 << 10)), 8);
+        assert_eq!(times(|budget| budget.call(1)), 32);
+        assert_eq!(times(|budget| budget.call(256 << 10)), 2);
+        assert_eq!(times(|budget| budget.frame(usize::MAX)), 1);
+        assert_eq!(times(|budget| budget.piece()), 8 << 10);
     }
 
     #[test]
     fn all_work_of_a_turn_is_added_up() {
-        let mixed = |turn: &mut Turn| {
-            turn.call(1000);
+        let mixed = |budget: &mut Budget| {
+            budget.call(1000);
             for _ in 0..10 {
-                turn.frame(100);
+                budget.frame(100);
             }
         };
         assert_eq!(times(mixed), 19);

@@ -9,10 +9,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::http::Terms;
+use crate::http::HttpContext;
 use crate::http::head::{self, Reject};
-use crate::http::preface::{self, Rewound};
-use crate::net::listen::{Caller, Http, Peer, Stream};
+use crate::http::preface;
+use crate::net::connection_info::{ConnectionInfo, Http, Peer};
+use crate::net::stream::Prefixed;
+use crate::net::stream::Stream;
 use crate::runtime::deadline::timeout_at;
 use crate::runtime::shutdown::Drain;
 use crate::telemetry::rejects::Rejects;
@@ -20,7 +22,7 @@ use crate::tls::{self, Acceptor, MaybeTls};
 
 /// How those who connect are let in.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Negotiator {
     tls: Option<Arc<Acceptor>>,
     /// Whether HTTP/2 is spoken without TLS too.
     h2c: bool,
@@ -31,8 +33,8 @@ pub(crate) struct Entry {
 }
 
 /// A connection on its way to sessions, or to tunnels.
-pub(crate) struct Visit {
-    pub(crate) caller: Caller,
+pub(crate) struct PendingConnection {
+    pub(crate) info: ConnectionInfo,
     pub(crate) accepted_at: Instant,
     /// When the first request must have arrived.
     pub(crate) deadline: Instant,
@@ -42,18 +44,18 @@ pub(crate) struct Visit {
 }
 
 /// What is to be done with a connection.
-pub(crate) enum Entered {
+pub(crate) enum Negotiated {
     /// To answer its requests of HTTP/1.1.
-    Http1(Rewound<MaybeTls>),
+    Http1(Prefixed<MaybeTls>),
     /// To answer those of HTTP/2.
-    Http2(Rewound<MaybeTls>),
+    Http2(Prefixed<MaybeTls>),
     /// To end it in good order, for the alert of TLS to arrive.
     Refused(MaybeTls),
     /// Nothing.
     Over,
 }
 
-impl Entry {
+impl Negotiator {
     pub(crate) fn new(tls: Option<Arc<Acceptor>>, h2c: bool, patience: Duration) -> Self {
         Self {
             tls,
@@ -70,10 +72,10 @@ impl Entry {
     }
 
     /// Deadlines and settings of a connection that has entered.
-    pub(crate) fn terms(&self, visit: &Visit) -> Terms {
-        Terms {
-            caller: visit.caller,
-            first_by: visit.deadline,
+    pub(crate) fn http_context(&self, connection: &PendingConnection) -> HttpContext {
+        HttpContext {
+            info: connection.info,
+            first_by: connection.deadline,
             patience: self.patience,
             preserves_case: false,
             rejects: Arc::clone(&self.rejects),
@@ -81,11 +83,16 @@ impl Entry {
     }
 
     /// Counts a connection that was just accepted.
-    pub(crate) fn visit(&self, peer: Peer, opening: OwnedSemaphorePermit, drain: Drain) -> Visit {
+    pub(crate) fn connection(
+        &self,
+        peer: Peer,
+        opening: OwnedSemaphorePermit,
+        drain: Drain,
+    ) -> PendingConnection {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let accepted_at = Instant::now();
-        Visit {
-            caller: Caller::new(number, peer),
+        PendingConnection {
+            info: ConnectionInfo::new(number, peer),
             accepted_at,
             deadline: accepted_at + self.patience,
             opening,
@@ -95,35 +102,43 @@ impl Entry {
 
     /// Speaks TLS, if this is the way in, and finds the version of HTTP: both must be done by one
     /// deadline. The log knows them from then on.
-    pub(crate) async fn enter(&self, stream: Stream, visit: &mut Visit) -> Entered {
-        let stream = match self.secure(stream, visit).await {
+    pub(crate) async fn enter(
+        &self,
+        stream: Stream,
+        connection: &mut PendingConnection,
+    ) -> Negotiated {
+        let stream = match self.secure(stream, connection).await {
             Ok(stream) => stream,
             Err(failed) => return failed,
         };
-        visit.caller.tls = stream.version();
-        match self.version(stream, visit).await {
+        connection.info.tls = stream.version();
+        match self.version(stream, connection).await {
             Some((true, stream)) => {
-                visit.caller = visit.caller.over(Http::Two(0));
-                Entered::Http2(stream)
+                connection.info = connection.info.over(Http::Two(0));
+                Negotiated::Http2(stream)
             }
             Some((false, stream)) => {
-                visit.caller = visit.caller.over(Http::One);
-                Entered::Http1(stream)
+                connection.info = connection.info.over(Http::One);
+                Negotiated::Http1(stream)
             }
-            None => Entered::Over,
+            None => Negotiated::Over,
         }
     }
 
     /// Performs the TLS handshake within the deadline.
-    async fn secure(&self, stream: Stream, visit: &Visit) -> Result<MaybeTls, Entered> {
+    async fn secure(
+        &self,
+        stream: Stream,
+        connection: &PendingConnection,
+    ) -> Result<MaybeTls, Negotiated> {
         let Some(tls) = &self.tls else {
             return Ok(MaybeTls::Plain(stream));
         };
-        match timeout_at(visit.deadline, self.handshake(tls, stream, visit)).await {
+        match timeout_at(connection.deadline, self.handshake(tls, stream, connection)).await {
             Ok(done) => done,
             Err(_late) => {
-                debug!(parent: &visit.caller.span(), "no TLS handshake in time");
-                Err(Entered::Over)
+                debug!(parent: &connection.info.span(), "no TLS handshake in time");
+                Err(Negotiated::Over)
             }
         }
     }
@@ -134,48 +149,52 @@ impl Entry {
         &self,
         tls: &Acceptor,
         stream: Stream,
-        visit: &Visit,
-    ) -> Result<MaybeTls, Entered> {
+        connection: &PendingConnection,
+    ) -> Result<MaybeTls, Negotiated> {
         match stream.peek_byte().await {
             Ok(Some(byte)) if byte.is_ascii() && !tls::begins_with(byte) => {
-                return Err(self.turn_away(stream, visit).await);
+                return Err(self.turn_away(stream, connection).await);
             }
             Ok(Some(_)) => {}
-            Ok(None) | Err(_) => return Err(Entered::Over),
+            Ok(None) | Err(_) => return Err(Negotiated::Over),
         }
         tls.accept(stream).await.map_err(|(error, stream)| {
             let (cause, reason) = tls::complaint(&error);
-            self.rejects.note(visit.caller, cause, &reason);
-            debug!(parent: &visit.caller.span(), %error, "no TLS handshake");
-            Entered::Refused(MaybeTls::Plain(stream))
+            self.rejects.note(connection.info, cause, &reason);
+            debug!(parent: &connection.info.span(), %error, "no TLS handshake");
+            Negotiated::Refused(MaybeTls::Plain(stream))
         })
     }
 
     /// Reads a request without TLS, and answers that this port speaks TLS.
-    async fn turn_away(&self, mut stream: Stream, visit: &Visit) -> Entered {
+    async fn turn_away(&self, mut stream: Stream, connection: &PendingConnection) -> Negotiated {
         let mut read = Vec::new();
         while !head::is_clear(&read) {
             match stream.read_buf(&mut read).await {
                 Ok(1..) => {}
                 Ok(0) => break,
-                Err(_lost) => return Entered::Over,
+                Err(_lost) => return Negotiated::Over,
             }
         }
         let reject = Reject::no_tls(&read);
         let reason = &reject.refusal.sentence;
-        self.rejects.note(visit.caller, reject.cause, reason);
+        self.rejects.note(connection.info, reject.cause, reason);
         match stream.write_all(&reject.answer()).await {
-            Ok(()) => Entered::Refused(MaybeTls::Plain(stream)),
-            Err(_lost) => Entered::Over,
+            Ok(()) => Negotiated::Refused(MaybeTls::Plain(stream)),
+            Err(_lost) => Negotiated::Over,
         }
     }
 
     /// Whether the peer speaks HTTP/2: TLS has agreed on it, or it begins so where it may.
-    async fn version(&self, stream: MaybeTls, visit: &Visit) -> Option<(bool, Rewound<MaybeTls>)> {
-        if !self.h2c || visit.caller.tls.is_some() {
-            return Some((stream.is_http2(), Rewound::fresh(stream)));
+    async fn version(
+        &self,
+        stream: MaybeTls,
+        connection: &PendingConnection,
+    ) -> Option<(bool, Prefixed<MaybeTls>)> {
+        if !self.h2c || connection.info.tls.is_some() {
+            return Some((stream.is_http2(), Prefixed::new(Vec::new(), stream)));
         }
-        timeout_at(visit.deadline, preface::peek(stream))
+        timeout_at(connection.deadline, preface::peek(stream))
             .await
             .ok()?
             .ok()

@@ -1,13 +1,14 @@
 //! A connection of HTTP/2 that yields to others. h2 takes all frames that it can read, and they can
 //! be many: a frame may have only nine bytes.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::runtime::turn::{self, Turn};
+use crate::net::stream::delegate_write;
+use crate::runtime::budget::{self, Budget};
 
 /// Bytes that a client begins with, before its first frame (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
@@ -23,9 +24,9 @@ const FRAME: usize = 3 << 10;
 
 /// Stream of a client's frames, which reports nothing more to read once its turn is over.
 #[derive(Debug)]
-pub(super) struct Fair<S> {
+pub(super) struct Cooperative<S> {
     io: S,
-    turn: Turn,
+    budget: Budget,
     frames: Frames,
 }
 
@@ -40,11 +41,11 @@ struct Frames {
     length: usize,
 }
 
-impl<S> Fair<S> {
+impl<S> Cooperative<S> {
     pub(super) fn new(io: S) -> Self {
         Self {
             io,
-            turn: Turn::new(),
+            budget: Budget::new(),
             frames: Frames {
                 left: PREFACE,
                 header: 0,
@@ -78,61 +79,35 @@ impl Frames {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Cooperative<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, turn, frames } = self.get_mut();
-        if turn.is_over() {
-            *turn = Turn::new();
-            turn::give_way(cx);
+        let Self { io, budget, frames } = self.get_mut();
+        if budget.is_spent() {
+            *budget = Budget::new();
+            budget::give_way(cx);
             return Poll::Pending;
         }
         let before = buf.filled().len();
         let read = Pin::new(io).poll_read(cx, buf);
         if read.is_pending() {
-            *turn = Turn::new();
+            *budget = Budget::new();
             return Poll::Pending;
         }
         let bytes = &buf.filled()[before..];
-        turn.call(bytes.len());
+        budget.call(bytes.len());
         for _ in 0..frames.pass(bytes) {
-            turn.frame(FRAME);
+            budget.frame(FRAME);
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
+impl<S: AsyncWrite + Unpin> AsyncWrite for Cooperative<S> {
+    delegate_write!(Self { io, .. } => io);
 }
 
 #[cfg(test)]
@@ -152,7 +127,7 @@ mod tests {
         let long = [vec![0, 1, 2], vec![0; HEADER - LENGTH + 0x102]].concat();
         let bytes = [client(2), long, vec![0; 2 * HEADER]].concat();
         for piece in 1..=bytes.len() {
-            let mut frames = Fair::new(()).frames;
+            let mut frames = Cooperative::new(()).frames;
             let begun: usize = bytes.chunks(piece).map(|bytes| frames.pass(bytes)).sum();
             assert_eq!(begun, 5, "in pieces of {piece}");
         }
@@ -162,13 +137,13 @@ mod tests {
     fn a_turn_ends_after_a_bounded_number_of_frames() {
         const FRAMES: usize = 10_000;
         let bytes = client(FRAMES);
-        let mut fair = Fair::new(&bytes[..]);
+        let mut stream = Cooperative::new(&bytes[..]);
         let mut cx = Context::from_waker(Waker::noop());
         let (mut read, mut turns) = (0, 1);
         while read < bytes.len() {
             let mut space = [0; 90];
             let mut buf = ReadBuf::new(&mut space);
-            match Pin::new(&mut fair).poll_read(&mut cx, &mut buf) {
+            match Pin::new(&mut stream).poll_read(&mut cx, &mut buf) {
                 Poll::Ready(result) => result.unwrap(),
                 Poll::Pending => turns += 1,
             }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::net::wire::Hangup;
+use crate::net::transport::Hangup;
 use crate::platform::Watch;
 
 /// Whether a socket was watched for its end, and may have more to read than it says.

@@ -8,18 +8,18 @@ use tokio::task::yield_now;
 
 use super::protocol::Received;
 use super::{Report, Session};
-use crate::net::wire::Transport;
+use crate::net::transport::Transport;
+use crate::runtime::budget::Budget;
 use crate::runtime::deadline::timeout;
-use crate::runtime::turn::Turn;
-use crate::ws::close::{End, Parting};
+use crate::ws::close::{End, Teardown};
 
 /// What the end of a session came to.
-pub(super) struct Farewell {
+pub(super) struct CloseHandshake {
     pub(super) clean: bool,
-    pub(super) parting: Parting,
+    pub(super) teardown: Teardown,
 }
 
-/// A session whose end is known, and is reported even where the farewell is cut.
+/// A session whose end is known, and is reported even where the close_handshake is cut.
 struct Leaving<'a, S> {
     session: &'a mut Session<S>,
     end: End,
@@ -34,7 +34,7 @@ impl<S> Leaving<'_, S> {
 impl<S> Drop for Leaving<'_, S> {
     fn drop(&mut self) {
         let end = self.take_end();
-        self.session.ledger.cut(end);
+        self.session.stats.cut(end);
     }
 }
 
@@ -46,40 +46,40 @@ where
     pub(super) async fn leave(&mut self, end: End) -> Report {
         let session = self;
         let mut leaving = Leaving { session, end };
-        let farewell = leaving.session.close(&leaving.end).await;
+        let close_handshake = leaving.session.close(&leaving.end).await;
         let end = leaving.take_end();
-        leaving.session.ledger.report(end, farewell)
+        leaving.session.stats.report(end, close_handshake)
     }
 
     /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
-    pub(super) async fn close(&mut self, end: &End) -> Farewell {
+    pub(super) async fn close(&mut self, end: &End) -> CloseHandshake {
         let said = match end {
             End::Stalled | End::Lost(_) => Ok(()),
             _ => self.say_close(end).await,
         };
         match (said, end) {
-            (Err(failed), _) => Farewell {
+            (Err(failed), _) => CloseHandshake {
                 clean: false,
-                parting: failed.parting(),
+                teardown: failed.teardown(),
             },
             (Ok(()), End::Drained) => self.await_reply().await,
-            (Ok(()), _) => Farewell {
+            (Ok(()), _) => CloseHandshake {
                 clean: matches!(end, End::Closed(_) | End::IllegalCode),
-                parting: end.parting(),
+                teardown: end.teardown(),
             },
         }
     }
 
     async fn say_close(&mut self, end: &End) -> Result<(), End> {
         // A Pong that is owed goes before Close.
-        self.codec.answer(self.writer.outbox())?;
+        self.codec.answer(self.writer.write_buffer())?;
         if let Some(frame) = end.close_frame() {
-            self.codec.close(Some(frame), self.writer.outbox())?;
+            self.codec.close(Some(frame), self.writer.write_buffer())?;
         }
         match end {
             // It will hardly read this, and is not waited for.
             End::Dead => {
-                poll_fn(|cx| match self.writer.poll_flush(&mut self.wire, cx) {
+                poll_fn(|cx| match self.writer.poll_flush(&mut self.io, cx) {
                     Poll::Ready(sent) => Poll::Ready(sent),
                     Poll::Pending => Poll::Ready(Ok(())),
                 })
@@ -89,31 +89,31 @@ where
             End::Drained => self.flush().await,
             _ => {
                 let patience = self.config.send_timeout;
-                self.writer.flush_last(&mut self.wire, patience).await
+                self.writer.flush_last(&mut self.io, patience).await
             }
         }
     }
 
     /// Waits for the peer to answer our Close. What it had sent before it saw it is dropped.
-    pub(super) async fn await_reply(&mut self) -> Farewell {
+    pub(super) async fn await_reply(&mut self) -> CloseHandshake {
         let patience = self.config.close_timeout;
         let reply = async {
             let mut clean = false;
-            let mut turn = Turn::new();
-            while let Ok(received) = poll_fn(|cx| self.poll_next(&mut turn, cx)).await {
+            let mut budget = Budget::new();
+            while let Ok(received) = poll_fn(|cx| self.poll_next(&mut budget, cx)).await {
                 clean |= matches!(received, Received::Close(_));
-                self.writer.outbox().replies().clear();
-                if turn.is_over() {
+                self.writer.write_buffer().replies().clear();
+                if budget.is_spent() {
                     yield_now().await;
-                    turn = Turn::new();
+                    budget = Budget::new();
                 }
             }
             clean
         };
         let reply = timeout(patience, reply).await;
-        Farewell {
+        CloseHandshake {
             clean: reply == Ok(true),
-            parting: reply.map_or(Parting::Drop, |_| Parting::Linger),
+            teardown: reply.map_or(Teardown::Drop, |_| Teardown::Linger),
         }
     }
 }

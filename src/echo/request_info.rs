@@ -1,4 +1,4 @@
-//! The portrait of a request, which the step `who` of a scenario asks for: what the server saw of
+//! The request_info of a request, which the step `who` of a scenario asks for: what the server saw of
 //! it, behind all the proxies that there may be.
 
 use hyper::Request;
@@ -6,14 +6,18 @@ use serde_json::json;
 
 use super::redact;
 use crate::handshake::{self, Handshake};
-use crate::net::listen::{Caller, Http};
+use crate::net::connection_info::{ConnectionInfo, Http};
 use crate::platform;
 use crate::ws::subprotocol::Subprotocol;
 
-/// The portrait, in JSON. Header lines are in their order, but those of the same name stand
+/// The request_info, in JSON. Header lines are in their order, but those of the same name stand
 /// together; names are in lower case, bytes of a value that are not UTF-8 are replaced, and
 /// [secrets](redact) are redacted.
-pub(super) fn portrait<B>(request: &Request<B>, handshake: &Handshake, caller: Caller) -> String {
+pub(super) fn request_info<B>(
+    request: &Request<B>,
+    handshake: &Handshake,
+    info: ConnectionInfo,
+) -> String {
     let headers = request.headers();
     let lines: Vec<_> = headers
         .iter()
@@ -26,17 +30,17 @@ pub(super) fn portrait<B>(request: &Request<B>, handshake: &Handshake, caller: C
         })
         .collect();
     let target = request.uri().path_and_query();
-    let (http, stream) = match caller.http {
+    let (http, stream) = match info.http {
         Some(Http::Two(stream)) => ("2", Some(stream)),
         _ => ("1.1", None),
     };
     json!({
-        "connection": caller.number,
-        "peer": caller.peer.to_string(),
+        "connection": info.number,
+        "peer": info.peer.to_string(),
         "transport": {
             "http": http,
             "stream": stream,
-            "tls": caller.tls.map(|version| version.number()),
+            "tls": info.tls.map(|version| version.number()),
         },
         "authority": request.uri().authority().map(|authority| authority.as_str()),
         "path": target.map(|target| target.as_str()),

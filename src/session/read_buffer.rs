@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::net::wire::Wire;
+use crate::session::tracked_io::TrackedIo;
 
 /// Bytes that are read at once. They are in the cache still when they are unmasked.
 pub(super) const READ_AHEAD: usize = 256 << 10;
@@ -41,7 +41,7 @@ thread_local! {
 /// none, there is no buffer, but that of the thread is used to read. So an idle connection has none,
 /// and a message finds one whose pages are there already.
 #[derive(Debug)]
-pub(super) struct Input(Option<Box<Buffer>>);
+pub(super) struct ReadBuffer(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 struct Buffer {
@@ -52,7 +52,7 @@ struct Buffer {
     is_behind: bool,
 }
 
-impl Input {
+impl ReadBuffer {
     /// Begins with the bytes that have been read already.
     pub(super) fn new(early: &[u8]) -> Self {
         Self::of(early, early.len())
@@ -82,7 +82,7 @@ impl Input {
     pub(super) fn poll_fill<S>(
         &mut self,
         wanted: usize,
-        wire: &mut Wire<S>,
+        io: &mut TrackedIo<S>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>>
     where
@@ -93,7 +93,7 @@ impl Input {
             false => self.make_room(wanted),
         };
         let mut limited = (&mut buffer.bytes).limit(room);
-        let read = pin!(wire.read_buf(&mut limited)).poll(cx);
+        let read = pin!(io.read_buf(&mut limited)).poll(cx);
         buffer.is_behind = matches!(read, Poll::Ready(Ok(got)) if got == room);
         if read.is_pending() && self.len() < WORTH_A_BUFFER {
             self.shrink(self.len());
@@ -148,7 +148,7 @@ impl Input {
     }
 }
 
-impl Drop for Input {
+impl Drop for ReadBuffer {
     /// A session that ends has, as a rule, just read the peer's Close. The thread keeps no buffer of
     /// a large message that did not come whole.
     fn drop(&mut self) {
@@ -158,7 +158,7 @@ impl Drop for Input {
     }
 }
 
-impl Buf for Input {
+impl Buf for ReadBuffer {
     fn remaining(&self) -> usize {
         self.len()
     }
@@ -177,7 +177,7 @@ impl Buf for Input {
     }
 }
 
-impl Deref for Input {
+impl Deref for ReadBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -185,7 +185,7 @@ impl Deref for Input {
     }
 }
 
-impl DerefMut for Input {
+impl DerefMut for ReadBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.0.as_mut().map_or(&mut [], |buffer| &mut buffer.bytes)
     }
@@ -246,10 +246,10 @@ mod tests {
     }
 
     /// Fills the input from a socket that has `bytes`, once.
-    fn fill(input: &mut Input, wanted: usize, bytes: &[u8]) -> Option<usize> {
+    fn fill(input: &mut ReadBuffer, wanted: usize, bytes: &[u8]) -> Option<usize> {
         let mut socket = Socket(bytes);
         let mut cx = Context::from_waker(Waker::noop());
-        match input.poll_fill(wanted, &mut Wire::new(&mut socket), &mut cx) {
+        match input.poll_fill(wanted, &mut TrackedIo::new(&mut socket), &mut cx) {
             Poll::Ready(read) => Some(read.unwrap()),
             Poll::Pending => None,
         }
@@ -261,13 +261,13 @@ mod tests {
     }
 
     /// The size of the input's own buffer.
-    fn size(input: &Input) -> usize {
+    fn size(input: &ReadBuffer) -> usize {
         input.0.as_ref().map_or(0, |buffer| buffer.size)
     }
 
     #[test]
     fn an_idle_connection_has_no_buffer() {
-        let mut input = Input::new(b"");
+        let mut input = ReadBuffer::new(b"");
         assert_eq!(fill(&mut input, 14, b"a message"), Some(9));
         input.advance(9);
         assert_eq!(fill(&mut input, 14, b""), None);
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_ends_gives_the_thread_its_buffer_back() {
-        let mut input = Input::new(b"");
+        let mut input = ReadBuffer::new(b"");
         fill(&mut input, 14, b"the last message");
         drop(input);
         assert_eq!(kept_by_thread(), READ_AHEAD);
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn part_of_a_frame_waits_in_a_buffer_of_its_size() {
-        let mut input = Input::new(b"");
+        let mut input = ReadBuffer::new(b"");
         fill(&mut input, 14, b"part");
         assert_eq!(fill(&mut input, 100, b""), None);
         assert_eq!(size(&input), 4);
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_frame_takes_memory_as_it_comes() {
         const GIB: usize = 1 << 30;
-        let mut input = Input::new(&[0; MOVED]);
+        let mut input = ReadBuffer::new(&[0; MOVED]);
         fill(&mut input, GIB, &[0; 10]);
         assert_eq!(size(&input), TRUSTED);
         let came = vec![0; TRUSTED];
@@ -312,7 +312,7 @@ mod tests {
     fn no_more_than_a_frame_is_read_into_a_large_buffer() {
         const FRAME: usize = KEPT / 2;
         let source = vec![0; KEPT];
-        let mut input = Input::new(b"");
+        let mut input = ReadBuffer::new(b"");
         assert_eq!(fill(&mut input, 14, &source), Some(READ_AHEAD));
         while input.len() < FRAME + MARGIN {
             fill(&mut input, FRAME, &source);
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_long_takes_what_it_needs() {
-        let mut input = Input::new(b"");
+        let mut input = ReadBuffer::new(b"");
         fill(&mut input, 14, b"more than one message");
         input.settle();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The lineup: what is to be sent and is not yet, in its order. Here echoes are delayed, and messages
+//! The send_queue: what is to be sent and is not yet, in its order. Here echoes are delayed, and messages
 //! cut into fragments.
 
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ const PIECE: u64 = 16 << 10;
 const CONTINUATION: u8 = 0x0;
 
 #[derive(Debug)]
-pub(super) struct Lineup {
+pub(super) struct SendQueue {
     /// By how much each echo is late: the least, and the most.
     delay: (Duration, Duration),
     /// Bytes of payload that a frame has at most.
@@ -37,7 +37,7 @@ pub(super) struct Lineup {
     answered: u64,
 }
 
-/// What [`Lineup::put`] has done.
+/// What [`SendQueue::put`] has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Put {
     /// Nothing: nothing is due.
@@ -83,7 +83,7 @@ enum Payload {
     Numbered(u64, u64),
 }
 
-impl Lineup {
+impl SendQueue {
     /// `limit` is how many bytes of delayed echoes may wait before nothing more is read.
     pub(super) fn new(limit: usize) -> Self {
         Self {

@@ -10,32 +10,32 @@ use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
 use super::interim;
-use super::tunnel::{self, Mouth, Report};
-use super::upstream::{BoxError, Failure};
+use super::tunnel::{self, Report, TunnelEnd};
+use super::upstream::{BoxError, UpstreamFailure};
 use crate::config::ProxyConfig;
 use crate::http::Refusal;
 use crate::http::response::{close_after, refuse};
-use crate::net::listen::Caller;
-use crate::net::wire::Transport;
+use crate::net::connection_info::ConnectionInfo;
+use crate::net::transport::Transport;
 use crate::runtime::shutdown::Drain;
 
 /// A connection of a client, or one of its streams.
 #[derive(Clone)]
-pub(super) struct Front {
+pub(super) struct ClientContext {
     pub(super) forwarder: Arc<Forwarder>,
-    pub(super) caller: Caller,
+    pub(super) info: ConnectionInfo,
     pub(super) drain: Drain,
 }
 
-impl Front {
+impl ClientContext {
     fn config(&self) -> &ProxyConfig {
         self.forwarder.config()
     }
 
     /// The same, on a stream.
-    pub(super) fn on(&self, caller: Caller) -> Self {
+    pub(super) fn on(&self, info: ConnectionInfo) -> Self {
         Self {
-            caller,
+            info,
             ..self.clone()
         }
     }
@@ -52,21 +52,21 @@ impl Front {
         B::Error: Into<BoxError>,
     {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let forwarded = (self.forwarder).forward(request, self.caller, &interims, &self.drain);
+        let forwarded = (self.forwarder).forward(request, self.info, &interims, &self.drain);
         let (answer, switch) = forwarded.await.unwrap_or_else(|fault| {
             self.log_fault(&fault, &method, &path);
             (own_answer(&fault.into_refusal()), None)
         });
         let status = answer.status().as_u16();
-        debug!(parent: &self.caller.span(), %method, path, status, "answered");
+        debug!(parent: &self.info.span(), %method, path, status, "answered");
         (answer.map(|body| self.watched(body, method, path)), switch)
     }
 
     /// Body of an answer that logs its own failure.
     fn watched(&self, body: Forwarded, method: Method, path: String) -> Forwarded {
-        let (span, upstream) = (self.caller.span(), self.config().upstream.clone());
+        let (span, upstream) = (self.info.span(), self.config().upstream.clone());
         body.map_err(move |error| {
-            let cause = Failure::broken(error);
+            let cause = UpstreamFailure::broken(error);
             info!(parent: &span, %method, path, %upstream, %cause, "answer cut short");
             cause.into()
         })
@@ -77,12 +77,12 @@ impl Front {
         match fault {
             Fault::Refused(refusal) => {
                 let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
-                info!(parent: &self.caller.span(), %method, path, status, reason, "refused");
+                info!(parent: &self.info.span(), %method, path, status, reason, "refused");
             }
             Fault::Failed(cause) => {
                 let status = cause.answer().0.as_u16();
                 let upstream = &self.config().upstream;
-                info!(parent: &self.caller.span(), %method, path, status, %upstream, %cause, "failed");
+                info!(parent: &self.info.span(), %method, path, status, %upstream, %cause, "failed");
             }
         }
     }
@@ -96,16 +96,16 @@ impl Front {
             path,
             mut upstream,
             early: early_of_upstream,
-            place,
+            permit,
         } = switch;
         let config = self.config();
-        info!(parent: &self.caller.span(), path, upstream = %config.upstream, "open");
+        info!(parent: &self.info.span(), path, upstream = %config.upstream, "open");
         let report = tunnel::run(
-            Mouth {
+            TunnelEnd {
                 stream: &mut client,
                 early,
             },
-            Mouth {
+            TunnelEnd {
                 stream: &mut upstream,
                 early: early_of_upstream,
             },
@@ -113,7 +113,7 @@ impl Front {
             self.drain.clone(),
         )
         .await;
-        drop(place);
+        drop(permit);
         self.log_end(&report);
         if report.end.is_abort() {
             client.reset();
@@ -126,7 +126,7 @@ impl Front {
 
     fn log_end(&self, report: &Report) {
         info!(
-            parent: &self.caller.span(),
+            parent: &self.info.span(),
             why = report.end.word(),
             reason = report.end.to_string(),
             bytes_in = report.bytes_in,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use crate::runtime::turn::{self, Turn};
+use crate::runtime::budget::{self, Budget};
 use crate::ws::frames::{self, Opcode};
 
 /// A payload of this size or more is large: it is written straight from the memory that it was
@@ -28,7 +28,7 @@ thread_local! {
 
 /// Frames that are to be written, in their order. While there are none, it takes next to no memory.
 #[derive(Debug, Default)]
-pub(super) struct Outbox(Option<Box<Batch>>);
+pub(super) struct WriteBuffer(Option<Box<Batch>>);
 
 #[derive(Debug, Default)]
 struct Batch {
@@ -41,7 +41,7 @@ struct Batch {
     gave_way: bool,
 }
 
-impl Outbox {
+impl WriteBuffer {
     /// Whether what is there must be written before anything is put in.
     pub(super) fn is_full(&self) -> bool {
         self.0
@@ -116,16 +116,16 @@ impl Batch {
     where
         W: AsyncWrite,
     {
-        let mut turn = Turn::new();
+        let mut budget = Budget::new();
         self.gave_way = false;
         loop {
             let waiting = &self.bytes[self.written..];
             let large = &self.large[..self.large.len().min(LARGEST_WRITE)];
             let written = match (waiting, large) {
                 ([], []) => return Poll::Ready(Ok(())),
-                _ if turn.is_over() => {
+                _ if budget.is_spent() => {
                     self.gave_way = true;
-                    turn::give_way(cx);
+                    budget::give_way(cx);
                     return Poll::Pending;
                 }
                 (bytes, []) => io.as_mut().poll_write(cx, bytes),
@@ -139,7 +139,7 @@ impl Batch {
                 written => written,
             };
             let of_bytes = written.min(waiting.len());
-            turn.call(written);
+            budget.call(written);
             self.written += of_bytes;
             self.large.advance(written - of_bytes);
         }

@@ -84,7 +84,7 @@ async fn polls_of(scenario: &str, bytes: Vec<u8>) -> usize {
     let script = Script {
         scenario: &scenario,
         head: Vec::new(),
-        portrait: None,
+        request_info: None,
     };
     let drain = Shutdown::new().subscribe();
     let (stream, config, metrics) = (AtOnce(bytes), quiet(), Arc::default());

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::Report;
-use super::farewell::Farewell;
-use crate::net::listen::Caller;
+use super::close_handshake::CloseHandshake;
+use crate::net::connection_info::ConnectionInfo;
 use crate::runtime::moment::Moment;
 use crate::telemetry::metrics::{Metrics, Tally, Traffic};
-use crate::ws::close::{End, Parting};
+use crate::ws::close::{End, Teardown};
 use crate::ws::frames::Opcode;
 
 /// The least time between two additions to what all sessions share.
@@ -18,9 +18,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A session's count of its messages, and its report. Where it is dropped without one, the session
 /// was cut.
-pub(super) struct Ledger {
+pub(super) struct SessionStats {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) caller: Caller,
+    pub(super) info: ConnectionInfo,
     /// When the session began, until its end is reported.
     start: Option<Moment>,
     received: Traffic,
@@ -34,11 +34,11 @@ struct Recent {
     since: Moment,
 }
 
-impl Ledger {
-    pub(super) fn new(metrics: Arc<Metrics>, caller: Caller, start: Moment) -> Self {
+impl SessionStats {
+    pub(super) fn new(metrics: Arc<Metrics>, info: ConnectionInfo, start: Moment) -> Self {
         Self {
             metrics,
-            caller,
+            info,
             start: Some(start),
             received: Traffic::default(),
             sent: Traffic::default(),
@@ -104,12 +104,12 @@ impl Ledger {
     }
 
     /// Reports the end of the session, to the log and the metrics too.
-    pub(super) fn report(&mut self, end: End, farewell: Farewell) -> Report {
+    pub(super) fn report(&mut self, end: End, close_handshake: CloseHandshake) -> Report {
         let lasted = self
             .start
             .take()
             .map_or(Duration::ZERO, |start| Moment::now().since(start));
-        let Farewell { clean, parting } = farewell;
+        let CloseHandshake { clean, teardown } = close_handshake;
         self.metrics.end(&end, lasted);
         let report = Report {
             end,
@@ -117,17 +117,17 @@ impl Ledger {
             received: self.received,
             sent: self.sent,
             lasted,
-            parting,
+            teardown,
         };
-        report.log(self.caller);
+        report.log(self.info);
         report
     }
 
     /// Reports the end of a session that is dropped, unless that is done.
     pub(super) fn cut(&mut self, end: End) {
         if self.start.is_some() {
-            let (clean, parting) = (false, Parting::Drop);
-            self.report(end, Farewell { clean, parting });
+            let (clean, teardown) = (false, Teardown::Drop);
+            self.report(end, CloseHandshake { clean, teardown });
         }
     }
 }
@@ -140,7 +140,7 @@ fn kind(opcode: Opcode) -> usize {
     }
 }
 
-impl Drop for Ledger {
+impl Drop for SessionStats {
     fn drop(&mut self) {
         self.add_up();
         self.cut(match thread::panicking() {

@@ -9,19 +9,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::net::wire::Transport;
+use crate::net::transport::Transport;
 
 /// A stream whose writes fail when its peer takes nothing for too long. If it is shut down while a
 /// write waits, it is reset, so that nothing is kept for such a peer.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     patience: Duration,
     /// While a write waits.
     late: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
+impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,
@@ -39,7 +39,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: Transport> Patient<S> {
+impl<S: Transport> WriteTimeout<S> {
     /// Passes on what became of a write, unless it waits for too long.
     fn in_time<T>(
         &mut self,
@@ -59,7 +59,7 @@ impl<S: Transport> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -69,7 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: Transport> AsyncWrite for Patient<S> {
+impl<S: Transport> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -116,7 +116,7 @@ mod tests {
     async fn the_time_is_for_a_write_without_any_progress() {
         let patience = Duration::from_secs(10);
         let (stream, mut peer) = duplex(4);
-        let mut stream = Patient::new(stream, patience);
+        let mut stream = WriteTimeout::new(stream, patience);
         let slowly = async {
             let mut read = [0; 2];
             for _ in 0..6 {

@@ -1,0 +1,127 @@
+//! Who is at the other end of a connection, and how it is spoken to.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use tracing::{Span, info_span};
+
+/// Who connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Tcp(SocketAddr),
+    Local,
+}
+
+impl Peer {
+    /// A peer at this address. An IPv4 address is shown as one even over an IPv6 socket (RFC 4291,
+    /// section 2.5.5.2).
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self::Tcp(match address.ip().to_canonical() {
+            mapped @ IpAddr::V4(_) => SocketAddr::new(mapped, address.port()),
+            // Kept unchanged, because a link-local address has a scope.
+            IpAddr::V6(_) => address,
+        })
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Local => f.write_str("unix"),
+        }
+    }
+}
+
+/// Who is at the other end of a session, as the log names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionInfo {
+    /// Connections of this server are counted from 1.
+    pub(crate) number: u64,
+    pub(crate) peer: Peer,
+    /// The version of HTTP, once it is known.
+    pub(crate) http: Option<Http>,
+    pub(crate) tls: Option<TlsVersion>,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Http {
+    One,
+    /// With the number of a stream, or 0 for the whole connection (RFC 9113, section 5.1.1).
+    Two(u32),
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+impl TlsVersion {
+    /// As it is written.
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}
+
+impl ConnectionInfo {
+    pub(crate) fn new(number: u64, peer: Peer) -> Self {
+        Self {
+            number,
+            peer,
+            http: None,
+            tls: None,
+        }
+    }
+
+    /// The same, by this version of HTTP.
+    pub(crate) fn over(self, http: Http) -> Self {
+        Self {
+            http: Some(http),
+            ..self
+        }
+    }
+
+    /// The span of its log lines. It is made for each anew: kept, it would take memory for as
+    /// long as the connection lasts.
+    pub(crate) fn span(&self) -> Span {
+        let (transport, stream) = match self.http {
+            None => (None, None),
+            Some(Http::One) => (Some("h1"), None),
+            Some(Http::Two(0)) => (Some("h2"), None),
+            Some(Http::Two(stream)) => (Some("h2"), Some(stream)),
+        };
+        let tls = self.tls.map(TlsVersion::number);
+        info_span!(
+            "connection",
+            conn = self.number,
+            peer = %self.peer,
+            transport,
+            stream,
+            tls
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_of_ipv4_is_named_as_such_and_others_as_they_are() {
+        for (address, named) in [
+            ("192.0.2.1:5", "192.0.2.1:5"),
+            ("[::ffff:192.0.2.1]:5", "192.0.2.1:5"),
+            ("[::1]:5", "[::1]:5"),
+            ("[::c000:201]:5", "[::c000:201]:5"),
+            ("[fe80::1%3]:5", "[fe80::1%3]:5"),
+        ] {
+            assert_eq!(Peer::at(address.parse().unwrap()).to_string(), named);
+        }
+    }
+}

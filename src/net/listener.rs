@@ -1,0 +1,146 @@
+//! Listening sockets.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::net::TcpListener;
+use tokio::time::{Sleep, sleep};
+use tracing::{info, warn};
+
+use super::address::{Address, BindError, Endpoint, UnixAddress};
+use super::connection_info::Peer;
+use super::stream::Stream;
+use crate::platform::{self, LocalListener, TcpAcceptor};
+
+/// One listening socket, which survives errors of `accept`.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Socket,
+    endpoint: Endpoint,
+    pause: Option<Pause>,
+    errors: Counter,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpAcceptor),
+    Local(LocalListener),
+}
+
+/// The time until `accept` is tried again.
+#[derive(Debug)]
+struct Pause {
+    timer: Pin<Box<Sleep>>,
+    length: Duration,
+}
+
+impl Pause {
+    const SHORTEST: Duration = Duration::from_millis(5);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// The pause to take after `previous` did not help.
+    fn after(previous: Option<&Self>) -> Self {
+        let length = previous.map_or(Self::SHORTEST, |p| (p.length * 2).min(Self::LONGEST));
+        Self {
+            timer: Box::pin(sleep(length)),
+            length,
+        }
+    }
+}
+
+impl Listener {
+    /// Binds, which for a host name means the first of its addresses that can be bound.
+    /// What fails later is counted in `errors`.
+    pub(crate) async fn bind(address: &Address, errors: Counter) -> Result<Self, BindError> {
+        let bound = Self::try_bind(address, errors).await;
+        bound.map_err(|source| BindError {
+            address: address.clone(),
+            source,
+        })
+    }
+
+    async fn try_bind(address: &Address, errors: Counter) -> io::Result<Self> {
+        let (socket, endpoint) = match address {
+            Address::Tcp { host, port } => {
+                let listener = TcpListener::bind(format!("{host}:{port}")).await?;
+                let bound = listener.local_addr()?;
+                (
+                    Socket::Tcp(TcpAcceptor::new(listener)?),
+                    Endpoint::Tcp(bound),
+                )
+            }
+            Address::Unix(UnixAddress { path, mode, group }) => {
+                let group = match group {
+                    Some(name) => Some(platform::group_id(name).await?),
+                    None => None,
+                };
+                (
+                    Socket::Local(LocalListener::bind(path, *mode, group)?),
+                    Endpoint::Unix(path.clone()),
+                )
+            }
+        };
+        Ok(Self {
+            socket,
+            endpoint,
+            pause: None,
+            errors,
+        })
+    }
+
+    /// Where this listens.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The next connection. Failure to accept, for want of file descriptors say, is logged once
+    /// and tried again, after 5 ms at first and 1 s at most.
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, Peer)> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.timer.as_mut().poll(cx));
+            }
+            match ready!(self.socket.poll_accept(cx)) {
+                Ok(accepted) => {
+                    if self.pause.take().is_some() {
+                        info!(address = %self.endpoint, "accepting again");
+                    }
+                    return Poll::Ready(accepted);
+                }
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    self.errors.inc();
+                    if self.pause.is_none() {
+                        let address = &self.endpoint;
+                        warn!(%address, %error, "cannot accept connections for now");
+                    }
+                    self.pause = Some(Pause::after(self.pause.as_ref()));
+                }
+            }
+        }
+    }
+}
+
+/// Errors of one connection that went away before it was accepted.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
+}
+
+impl Socket {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        match self {
+            Self::Tcp(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| (stream.into(), Peer::at(peer))),
+            Self::Local(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|stream| (stream.into(), Peer::Local)),
+        }
+    }
+}
