@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use echobeat_frames::{text_echo, text_frame};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -16,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::cli::{Running, echobeat};
-use crate::support::{Control, Raw, soon, text_echo, text_frame};
+use crate::support::{Control, Raw, soon};
 
 pub async fn kill(signal: &str, running: &Running) {
     kill_child(signal, &running.child).await;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use echobeat_frames::{close_frame, text_frame};
 use futures_util::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe::{self, Sender};
@@ -17,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cli::{Running, echobeat};
 use crate::http2;
-use crate::support::{Raw, frame, soon, text_frame, upgrade_request};
+use crate::support::{Raw, soon, upgrade_request};
 use crate::tls::Issued;
 use crate::unix::{kill, kill_child, socket_path};
 
@@ -55,7 +56,7 @@ async fn a_request_to_stop_that_comes_twice_is_one() {
         for raw in [&mut raw, &mut stubborn] {
             assert_eq!(raw.read(4).await[2..], 1001_u16.to_be_bytes());
         }
-        raw.send(frame(0x88, &1001_u16.to_be_bytes())).await;
+        raw.send(close_frame(1001, b"")).await;
         running.logs("code=1001 clean=true").await;
         running.logs("code=1001 clean=false").await;
         running.logs("stopped").await;

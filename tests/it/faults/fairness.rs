@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use echobeat_frames::{
+    CONTINUED, CONTINUED_LAST, PING, TEXT, TEXT_BEGUN, frame, text_echo, text_frame,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -12,7 +15,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep};
 
 use super::process::serve_many;
-use crate::support::{Raw, frame, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, upgrade_request};
 use crate::tls::{Issued, Trusting};
 
 /// Peers that do the same at once.
@@ -116,13 +119,13 @@ fn data(bytes: &[u8]) -> Vec<u8> {
 
 /// A text in 40,000 fragments of this payload.
 fn fragments(payload: &[u8]) -> Vec<u8> {
-    let begun = frame(0x01, payload);
-    let middle = frame(0x00, payload).repeat(39_998);
-    [begun, middle, frame(0x80, payload)].concat()
+    let begun = frame(TEXT_BEGUN, payload);
+    let middle = frame(CONTINUED, payload).repeat(39_998);
+    [begun, middle, frame(CONTINUED_LAST, payload)].concat()
 }
 
 fn deeds() -> Vec<Deed> {
-    let empty = frame(0x81, b"").repeat(10_000);
+    let empty = frame(TEXT, b"").repeat(10_000);
     let long = text_frame(&"x".repeat(60_000));
     vec![
         Deed::session("fragments, empty", fragments(b"")),
@@ -142,7 +145,7 @@ fn deeds() -> Vec<Deed> {
         Deed {
             write: 10,
             pause: Duration::from_millis(5),
-            ..Deed::session("Pings", frame(0x89, b"ping"))
+            ..Deed::session("Pings", frame(PING, b"ping"))
         },
         Deed::requests("GET /healthz", "/healthz"),
         Deed::requests("GET /metrics", "/metrics"),
@@ -171,7 +174,7 @@ fn deeds_over_tls() -> Vec<Deed> {
     vec![
         Deed {
             write: 1,
-            ..Deed::session("TLS: records of a byte", frame(0x81, b"").repeat(1_000))
+            ..Deed::session("TLS: records of a byte", frame(TEXT, b"").repeat(1_000))
         },
         Deed::session("TLS: fragments, empty", fragments(b"")),
         Deed {

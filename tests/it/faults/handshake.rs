@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use echobeat::ServerConfig;
 
-use crate::support::{Raw, Response, TestServer, UPGRADE, config, text_frame, upgrade_request};
+use echobeat_frames::text_frame;
+
+use crate::support::{Raw, Response, TestServer, UPGRADE, config, upgrade_request};
 
 /// A request with the lines of a good upgrade, of which `without` is left out, and `with` added.
 fn request(first_line: &str, without: &str, with: &str) -> String {

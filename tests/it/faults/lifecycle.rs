@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::close_frame;
 use tokio::time::Instant;
 
 #[cfg(target_os = "linux")]
@@ -137,8 +138,7 @@ async fn five_thousand_sessions_are_closed_in_time() {
         let close = raw.read(4).await;
         assert_eq!((close[0], &close[2..]), (0x88, &1001_u16.to_be_bytes()[..]));
         // Answered, so that it ends.
-        raw.send(crate::support::frame(0x88, &1001_u16.to_be_bytes()))
-            .await;
+        raw.send(close_frame(1001, b"")).await;
     }
     assert_eq!(soon(running.child.wait()).await.unwrap().code(), Some(0));
     assert!(

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use echobeat_frames::{BINARY, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
 use super::process::{serve_many, start_many};
 use crate::cli::Running;
 use crate::http2;
-use crate::support::{Raw, header};
+use crate::support::Raw;
 use crate::tls::Issued;
 
 const UPLOADS: usize = 1_500;
@@ -25,7 +26,7 @@ async fn idle(running: &Running) -> u64 {
 
 /// Begins a message, and sends most of it.
 async fn upload<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Raw<S>) {
-    raw.send(header(0x82, 1_000_000)).await;
+    raw.send(header(BINARY, 1_000_000)).await;
     raw.send(vec![1; 900_000]).await;
 }
 

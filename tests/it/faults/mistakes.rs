@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use echobeat_frames::{text_echo, text_frame};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,9 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::{Running, echobeat};
 use crate::proxy::TestProxy;
-use crate::support::{
-    self, Raw, TestServer, UPGRADE, soon, text_echo, text_frame, upgrade_request,
-};
+use crate::support::{self, Raw, TestServer, UPGRADE, soon, upgrade_request};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use echobeat_frames::{close_frame, text_echo, text_frame};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
@@ -13,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use crate::cli::{Running, echobeat};
-use crate::support::{Raw, frame, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, soon, upgrade_request};
 use crate::unix::{kill, kill_child, listen_on, socket_path};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -54,7 +55,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
         kill("-TERM", &running).await;
         let begun = Instant::now();
         assert_eq!(open.read(4).await[2..], 1001_u16.to_be_bytes());
-        open.send(frame(0x88, &1001_u16.to_be_bytes())).await;
+        open.send(close_frame(1001, b"")).await;
         drop(open);
         assert_eq!(soon(running.child.wait()).await.unwrap().code(), Some(0));
         let took = begun.elapsed();

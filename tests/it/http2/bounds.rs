@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use echobeat::ServerConfig;
+use echobeat_frames::{BINARY, frame};
 use h2::Reason;
 use hyper::Method;
 use tokio::time::Instant;
 
 use super::client::{Http2, whole};
 use super::{connect, serve};
-use crate::support::{Control, Raw, config, frame, soon};
+use crate::support::{Control, Raw, config, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -111,7 +112,7 @@ async fn who_does_not_read_one_session_loses_that_one_alone() {
     let mut http2 = Http2::over(stream, &mut windows).await;
     let control = Control::of_session(http2.raw_session().await);
     let mut deaf = http2.stream().await;
-    let message = Bytes::from(frame(0x82, &[0; 100_000]));
+    let message = Bytes::from(frame(BINARY, &[0; 100_000]));
     // As much as the server takes, which is never read back.
     let reset = soon(async {
         for _ in 0..100 {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use echobeat_frames::text_echo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::{ACCEPTED, Stub, TestProxy};
-use crate::support::{soon, text_echo, upgrade_request};
+use crate::support::{soon, upgrade_request};
 
 const GET: &str = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use echobeat::ProxyConfig;
+use echobeat_frames::{text_echo, text_frame};
 use hyper::{Method, Request};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -13,7 +14,7 @@ use super::secure::over_tls;
 use super::{Stub, TestProxy, head, to};
 use crate::http2::client::{Http2, whole};
 use crate::http2::{connect, connect_tls};
-use crate::support::{TestServer, soon, text_echo, text_frame};
+use crate::support::{TestServer, soon};
 use crate::tls::Issued;
 
 /// A proxy that speaks HTTP/2 without TLS, in front of `upstream`.

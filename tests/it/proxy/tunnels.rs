@@ -3,11 +3,12 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use echobeat_frames::{text_echo, text_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::{ACCEPTED, Stub, TestProxy, to};
-use crate::support::{Raw, TestServer, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, TestServer, soon, upgrade_request};
 
 /// A tunnel, by its two ends.
 pub(super) async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {

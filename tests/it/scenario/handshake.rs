@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::{CLOSE, frame, text_echo, text_frame};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 
@@ -10,9 +11,7 @@ use super::path;
 use crate::cli::{Running, echobeat};
 use crate::http2::{connect, serve};
 use crate::proxy::TestProxy;
-use crate::support::{
-    Raw, TestServer, UPGRADE, config, soon, text_echo, text_frame, upgrade_request,
-};
+use crate::support::{Raw, TestServer, UPGRADE, config, soon, upgrade_request};
 
 #[tokio::test]
 async fn refusals_are_what_was_asked_for() {
@@ -349,7 +348,7 @@ async fn the_log_says_what_was_asked_for_and_what_came_of_it() {
     assert_eq!(head.status, 101);
     assert_eq!(raw.read(4).await, text_echo("hi"));
     assert_eq!(raw.read(7).await, b"\x88\x05\x0f\xa1bye");
-    raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
+    raw.send(frame(CLOSE, b"")).await;
     let end = running.logs("connection: end").await;
     assert!(end.contains("why=\"fault\" code=4001 clean=true"), "{end}");
 }

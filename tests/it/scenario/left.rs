@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use echobeat::ServerConfig;
+use echobeat_frames::{CLOSE, frame, text_echo, text_frame};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::path;
 use crate::http2::connect;
 use crate::proxy::TestProxy;
-use crate::support::{Raw, TestServer, config, soon, text_frame, upgrade_request};
+use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 use crate::tls::Issued;
 
 /// Steps that keep a session, and how many messages it is sent before its peer leaves.
@@ -55,7 +56,7 @@ where
             raw.send(upgrade_request("/")).await;
             if raw.head().await.status == 101 {
                 // Leaves at once, for the next.
-                raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
+                raw.send(frame(CLOSE, b"")).await;
                 raw.rest().await;
                 return begun.elapsed();
             }
@@ -76,7 +77,7 @@ where
     }
     raw.send(text_frame("hello").repeat(messages)).await;
     if steps == "noreply" {
-        raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
+        raw.send(frame(CLOSE, b"")).await;
     }
     // The session must first reach the step in which it waits.
     sleep(Duration::from_millis(100)).await;
@@ -194,6 +195,6 @@ async fn who_half_closes_gets_what_is_owed() {
     let count = 150;
     begin(&mut raw, "delay:500ms", count).await;
     raw.stream.shutdown().await.unwrap();
-    let echo = crate::support::text_echo("hello");
+    let echo = text_echo("hello");
     assert_eq!(raw.rest().await, echo.repeat(count));
 }

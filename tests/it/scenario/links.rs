@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use echobeat::ServerConfig;
+use echobeat_frames::text_echo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::scenes::scenes;
 use super::{Event, path, play};
 use crate::http2::{connect, serve};
 use crate::proxy::TestProxy;
-use crate::support::{Raw, TestServer, config, soon, text_echo, upgrade_request};
+use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 use crate::tls::Issued;
 
 /// Upgrades, and leaves what comes behind the head.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::{text_echo, text_frame};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
 use super::{BOTH_VERSIONS, Issued};
 use crate::proxy::TestProxy;
-use crate::support::{Raw, TestServer, config, soon, text_echo, text_frame};
+use crate::support::{Raw, TestServer, config, soon};
 
 #[tokio::test]
 async fn who_trusts_another_authority_or_wants_another_protocol_gets_no_session() {

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::{BINARY, close_frame, frame, text_echo, text_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{BOTH_VERSIONS, Issued};
-use crate::support::{Client, config, frame, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Client, config, soon, upgrade_request};
 
 #[tokio::test]
 async fn messages_of_every_size_come_back_over_both_versions() {
@@ -55,11 +56,11 @@ async fn after_close_there_is_close_notify_and_then_the_end() {
     let issued = Issued::new("close");
     let server = issued.serve(config()).await;
     let mut raw = issued.trusted().session(server.address).await;
-    raw.send(frame(0x88, &1000_u16.to_be_bytes())).await;
+    raw.send(close_frame(1000, b"")).await;
     raw.expect_close(1000).await;
 
     let mut raw = issued.trusted().session(server.address).await;
-    raw.send([0xf1, 0x80, 0, 0, 0, 0]).await;
+    raw.send(frame(0xf1, b"")).await;
     raw.send(vec![0; 8 << 20]).await;
     raw.expect_close(1002).await;
 }
@@ -103,7 +104,7 @@ async fn who_never_reads_over_tls_is_dropped() {
     let control = issued.trusted().control(running.address()).await;
     running.logs("/control").await;
     let mut raw = issued.trusted().session(running.address()).await;
-    let message = frame(0x82, &[0; 100_000]);
+    let message = frame(BINARY, &[0; 100_000]);
     soon(async { while raw.stream.write_all(&message).await.is_ok() {} }).await;
     let line = running.logs("connection: end").await;
     assert!(line.contains("why=\"stalled\""), "{line}");
