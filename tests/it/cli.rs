@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::sleep;
 
-use crate::support::soon;
+use crate::support::{Raw, soon};
 
 /// The program with no settings from the environment of the tests.
 pub fn echobeat(args: &[&str]) -> Command {
@@ -52,6 +54,22 @@ impl Running {
     /// Waits for a log line that contains `text`.
     pub async fn logs(&mut self, text: &str) -> String {
         wait_for(&mut self.log, text).await
+    }
+
+    /// The value of a metric, by its name and labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let mut raw = Raw::connect(self.address()).await;
+        raw.metric(name).await
+    }
+
+    /// Waits until a metric has at least this value.
+    pub async fn counts(&self, name: &str, least: u64) {
+        let counted = async {
+            while self.metric(name).await < least {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(counted).await;
     }
 
     /// The TCP address of the URL.

@@ -323,6 +323,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// Asks the server for the value of a metric, by its name and labels.
+    pub async fn metric(&mut self, name: &str) -> u64 {
+        self.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        let exposition = self.response().await.body;
+        let mut values = exposition
+            .lines()
+            .filter_map(|line| line.strip_prefix(name));
+        let value = values.find_map(|value| value.strip_prefix(' '));
+        value.expect("it is counted").parse().expect("a number")
+    }
+
     /// Reads a response whose length is given.
     pub async fn response(&mut self) -> Response {
         let mut response = self.head().await;

@@ -279,6 +279,7 @@ async fn more_connections_than_files_are_warned_about_at_the_start() {
 
 #[tokio::test]
 async fn out_of_files_the_server_says_so_once_and_recovers() {
+    const ERRORS: &str = "echobeat_accept_errors_total";
     let program = env!("CARGO_BIN_EXE_echobeat");
     let mut shell = Command::new("sh");
     let limited = "ulimit -n 40 && exec \"$0\" \"$@\"";
@@ -296,6 +297,9 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
     let mut running = Running::start(shell).await;
     let address = running.address();
     let control = Control::start(address).await;
+    // It is kept, so that it can ask again when no other is accepted.
+    let mut asking = Raw::connect(address).await;
+    assert_eq!(asking.metric(ERRORS).await, 0);
 
     let mut crowd = Vec::new();
     for _ in 0..60 {
@@ -303,8 +307,13 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
     }
     let warning = running.logs("WARN").await;
     assert!(warning.contains("cannot accept"), "{warning}");
-    // Time for a few more tries, each of which might log.
-    sleep(Duration::from_millis(200)).await;
+    // A few more tries, each of which might log.
+    let tried = async {
+        while asking.metric(ERRORS).await < 5 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(tried).await;
     drop(crowd);
     let next = running.logs("accept").await;
     assert!(next.contains("accepting again"), "one warning, then {next}");

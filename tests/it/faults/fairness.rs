@@ -10,12 +10,12 @@ use echobeat_frames::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep};
 
 use super::process::serve_many;
-use crate::support::{Raw, upgrade_request};
+use crate::support::{Raw, soon, upgrade_request};
 use crate::tls::{Issued, Trusting};
 
 /// Peers that do the same at once.
@@ -218,9 +218,11 @@ fn on_a_thread<T: Send + 'static>(
     })
 }
 
-async fn misbehave(way: Way, deed: Arc<Deed>) {
+/// Does what the deed is, and says when it begins.
+async fn misbehave(way: Way, deed: Arc<Deed>, begun: mpsc::Sender<()>) {
     let mut raw = way.connect().await;
     raw.send(&deed.request).await;
+    begun.send(()).await.expect("somebody waits for it");
     let (mut reader, mut writer) = split(raw.stream);
     let reading = async {
         let mut buffer = vec![0; 64 << 10];
@@ -278,15 +280,18 @@ async fn health_time(way: Way) -> Duration {
 /// peers do this.
 async fn times_beside(deed: Arc<Deed>, way: Way) -> (Duration, Duration) {
     let (stop, stopped) = oneshot::channel::<()>();
+    let (begun, mut begins) = mpsc::channel(PEERS);
     let (name, others) = (deed.name, way.clone());
     let misbehaving = on_a_thread(async move {
         let mut peers = JoinSet::new();
         for _ in 0..PEERS {
-            peers.spawn(misbehave(way.clone(), Arc::clone(&deed)));
+            peers.spawn(misbehave(way.clone(), Arc::clone(&deed), begun.clone()));
         }
         let _ = stopped.await;
     });
-    sleep(Duration::from_millis(300)).await;
+    for _ in 0..PEERS {
+        soon(begins.recv()).await.expect("all begin");
+    }
     let watching = on_a_thread(async {
         let times = echo_times(others.clone()).await;
         (times, health_time(others).await)

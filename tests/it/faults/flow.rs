@@ -66,9 +66,10 @@ async fn a_flood_of_pings_is_closed_with_1008() {
 async fn who_hardly_reads_costs_no_cpu_and_is_dropped() {
     let mut running = serve(&["--send-timeout=2s"]).await;
     let control = running.control().await;
-    let mut raw = Raw::session(running.address()).await;
-    raw.send(frame(BINARY, &vec![0; 16 << 20])).await;
-    let (mut reader, _writer) = raw.stream.into_split();
+    let raw = Raw::session(running.address()).await;
+    let (mut reader, mut writer) = raw.stream.into_split();
+    let flood = frame(BINARY, &vec![0; 1 << 20]).repeat(64);
+    let flooding = tokio::spawn(async move { drop(writer.write_all(&flood).await) });
     soon(reader.read_u8()).await.expect("the echo begins");
     let reading = tokio::spawn(async move {
         while reader.read_u8().await.is_ok() {
@@ -77,11 +78,12 @@ async fn who_hardly_reads_costs_no_cpu_and_is_dropped() {
     });
     control.finish("hardly reading").await;
     // Once the kernel's buffers are full, the server has nothing to do but wait.
-    sleep(Duration::from_millis(500)).await;
+    running.counts("echobeat_write_stalls_total", 1).await;
     let before = running.cpu();
     running.logs("why=\"stalled\"").await;
     let used = running.cpu() - before;
     assert!(used < Duration::from_millis(100), "{used:?} of CPU");
+    flooding.abort();
     reading.abort();
 }
 

@@ -102,8 +102,12 @@ async fn abandoned_uploads_over_http2_leave_no_memory_behind() {
     for raw in &mut crowd {
         upload(raw).await;
     }
-    // Bytes in the test's own pipes are still to be sent.
-    sleep(Duration::from_secs(1)).await;
+    // Bytes in the test's own pipes are still to be sent: until they are, the peak grows.
+    let mut peak = 0;
+    while running.peak_memory() > peak {
+        peak = running.peak_memory();
+        sleep(Duration::from_millis(250)).await;
+    }
     for connection in connections {
         connection.connection.abort();
     }
