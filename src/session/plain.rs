@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_for_others_to_judge() {
+    fn other_frames_are_left_as_they_came() {
         let unmasked = vec![TEXT, 4, b't', b'e', b'x', b't'];
         let too_big = frame(BINARY, &[0; LIMIT + 1]);
         let others = [0x01, 0x00, 0x80, 0x83, 0x88, 0x89, 0x8a, 0xc1, 0xa2, 0x92];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_utf8() {
+    fn text_that_is_not_utf8_is_an_error() {
         let mut bytes = frame(TEXT, b"\xc3\x28");
         assert!(matches!(
             Plain::default().next(&mut bytes, LIMIT),

@@ -17,7 +17,7 @@ async fn close_is_answered_with_its_code_and_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn our_close_arrives_whole_though_the_peer_goes_on_sending() {
+async fn a_close_arrives_whole_though_the_client_goes_on_sending() {
     let server = TestServer::start().await;
     for (code, bytes) in [
         (1002, frame(0xf1, b"")),

@@ -86,7 +86,7 @@ async fn a_second_signal_exits_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_after_the_drain_is_counted_once() {
+async fn sessions_that_the_drain_drops_are_counted_in_one_warning() {
     let mut running = Running::start(echobeat(&["127.0.0.1:0", "--drain=200ms"])).await;
     let mut stubborn = Vec::new();
     for _ in 0..3 {
@@ -185,7 +185,7 @@ async fn a_sockets_mode_and_group_are_those_of_its_address() {
 }
 
 #[tokio::test]
-async fn a_group_is_named_or_there_is_a_sentence() {
+async fn a_group_goes_by_its_name_and_an_unknown_one_is_refused() {
     let path = socket_path("group.sock");
     let named = format!("{}?group={}", listen_on(&path), id("-gn").await);
     let _running = Running::start(echobeat(&[&named])).await;
@@ -278,7 +278,7 @@ async fn more_connections_than_files_are_warned_about_at_the_start() {
 }
 
 #[tokio::test]
-async fn out_of_files_the_server_says_so_once_and_recovers() {
+async fn a_server_without_files_warns_once_and_recovers() {
     const ERRORS: &str = "echobeat_accept_errors_total";
     let program = env!("CARGO_BIN_EXE_echobeat");
     let mut shell = Command::new("sh");

@@ -45,7 +45,7 @@ async fn expect_exit(running: &mut Running) {
 }
 
 #[tokio::test]
-async fn a_request_to_stop_that_comes_twice_is_one() {
+async fn two_signals_at_once_begin_one_drain() {
     for signals in [["-INT", "-INT"], ["-TERM", "-TERM"], ["-INT", "-TERM"]] {
         let mut running = Running::start(echobeat(&["127.0.0.1:0", "--close-timeout=1s"])).await;
         let mut raw = Raw::session(running.address()).await;
@@ -100,7 +100,7 @@ async fn hold(fifo: &Path) -> Sender {
 }
 
 #[tokio::test]
-async fn a_reload_that_blocks_is_given_up_and_holds_up_nothing() {
+async fn a_reload_that_blocks_is_given_up_and_delays_nothing() {
     let issued = Issued::new("fifo-reload");
     let mut running = issued.run(&[]).await;
     let key = issued.key();
@@ -192,7 +192,7 @@ fn silent_name_server() -> (UdpSocket, std::path::PathBuf) {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 #[ignore = "takes root: port 53, and a mount namespace"]
-async fn a_name_server_that_never_answers_holds_up_no_exit() {
+async fn a_name_server_that_never_answers_does_not_delay_the_exit() {
     let (_server, resolv) = silent_name_server();
     let isolated = |args: &[&str]| {
         let mut command = Command::new("unshare");
@@ -237,7 +237,7 @@ async fn a_name_server_that_never_answers_holds_up_no_exit() {
 }
 
 #[tokio::test]
-async fn what_is_cut_at_the_end_of_the_drain_has_its_end_line() {
+async fn sessions_that_the_drain_cuts_log_their_end() {
     let args = ["127.0.0.1:0", "--h2c", "--drain=1s", "--heartbeat=off"];
     let patient = ["--close-timeout=1h", "--send-timeout=1h"];
     let mut running = Running::start(echobeat(&[&args[..], &patient].concat())).await;
@@ -279,7 +279,7 @@ async fn what_is_cut_at_the_end_of_the_drain_has_its_end_line() {
 }
 
 #[tokio::test]
-async fn tunnels_that_are_cut_have_their_end_line_too() {
+async fn tunnels_that_the_drain_cuts_log_their_end() {
     let server = Running::start(echobeat(&["127.0.0.1:0"])).await;
     let upstream = format!("--upstream=http://{}", server.address());
     let args = ["proxy", "--listen=127.0.0.1:0", "--drain=300ms", &upstream];

@@ -320,7 +320,7 @@ async fn expect_quick(deed: Deed, way: Way) {
 
 #[tokio::test]
 #[ignore = "takes a minute, and needs an otherwise idle machine"]
-async fn peers_that_make_work_leave_others_quick() {
+async fn peers_that_make_work_do_not_slow_others_down() {
     for deed in deeds() {
         let running = serve_many(&["--threads=2", "--h2c"]).await;
         let (address, tls) = (running.address(), None);
@@ -330,7 +330,7 @@ async fn peers_that_make_work_leave_others_quick() {
 
 #[tokio::test]
 #[ignore = "needs an otherwise idle machine"]
-async fn peers_that_make_work_over_tls_leave_others_quick() {
+async fn peers_that_make_work_over_tls_do_not_slow_others_down() {
     let issued = Issued::new("fairness");
     for deed in deeds_over_tls() {
         let running = issued.run(&["--threads=2"]).await;

@@ -10,7 +10,7 @@ use crate::support::{PATIENCE, Raw, TestServer, soon};
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn who_never_reads_is_dropped_in_bounded_memory() {
+async fn a_client_that_never_reads_is_dropped_in_bounded_memory() {
     for (what, bytes) in [
         ("messages", frame(BINARY, &[0; 10_000])),
         ("large messages", frame(BINARY, &vec![0; 1 << 20])),
@@ -63,7 +63,7 @@ async fn a_flood_of_pings_is_closed_with_1008() {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn who_hardly_reads_costs_no_cpu_and_is_dropped() {
+async fn a_client_that_hardly_reads_costs_no_cpu_and_is_dropped() {
     let mut running = serve(&["--send-timeout=2s"]).await;
     let control = running.control().await;
     let raw = Raw::session(running.address()).await;
@@ -129,7 +129,7 @@ async fn large_messages_leave_no_buffers_behind() {
 #[tokio::test]
 #[cfg(target_os = "linux")]
 #[ignore = "needs an otherwise idle machine"]
-async fn a_saturating_peer_leaves_others_quick() {
+async fn a_client_that_saturates_the_server_does_not_slow_others_down() {
     let running = serve(&["--threads=1"]).await;
     let (mut reader, mut writer) = Raw::session(running.address()).await.stream.into_split();
     let sending = tokio::spawn(async move {

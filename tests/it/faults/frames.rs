@@ -85,13 +85,13 @@ async fn valid_text_may_be_cut_anywhere() {
 }
 
 #[tokio::test]
-async fn too_big_is_said_to_a_peer_that_goes_on_sending() {
+async fn a_close_with_1009_reaches_a_client_that_goes_on_sending() {
     too_big(10, 10).await;
 }
 
 #[tokio::test]
 #[ignore = "sends 10 GB"]
-async fn too_big_is_said_nearly_always() {
+async fn a_close_with_1009_nearly_always_arrives() {
     too_big(100, 99).await;
 }
 

@@ -9,7 +9,7 @@ use super::process::serve_many;
 use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 
 #[tokio::test]
-async fn sessions_too_many_are_refused_until_others_end() {
+async fn sessions_over_the_limit_are_refused_until_others_end() {
     const PLACES: usize = 20;
     let server = TestServer::start_with(ServerConfig {
         max_connections: PLACES + 1,
@@ -91,7 +91,7 @@ async fn a_dead_peer_is_gone_within_ping_interval_and_timeout() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_our_close_is_dropped() {
+async fn a_client_that_does_not_answer_a_close_is_dropped() {
     let server = TestServer::start_with(ServerConfig {
         close_timeout: Duration::from_millis(200),
         drain: Duration::from_secs(4),

@@ -164,7 +164,7 @@ async fn a_log_on_a_full_disk_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_that_may_not_block_loses_nothing() {
+async fn a_log_to_a_non_blocking_pipe_loses_nothing() {
     let path = socket_path("non-blocking.sock");
     let (writer, mut reader) = pipe::pipe().unwrap();
     let writer: OwnedFd = writer.into_nonblocking_fd().unwrap();

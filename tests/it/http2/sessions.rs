@@ -91,7 +91,7 @@ async fn the_heart_beats_over_http2() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_behind_its_close() {
+async fn a_stream_ends_after_its_close() {
     let server = serve(config()).await;
     let mut http2 = connect(server.address).await;
     let mut raw = http2.raw_session().await;

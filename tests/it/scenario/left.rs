@@ -200,7 +200,7 @@ async fn a_reset_frees_the_place_through_the_proxy() {
 }
 
 #[tokio::test]
-async fn who_half_closes_gets_what_is_owed() {
+async fn a_peer_that_half_closes_gets_its_delayed_echoes() {
     let server = TestServer::start().await;
     let count = 150;
     let mut raw = begin(async || server.raw().await, "delay:500ms", count).await;

@@ -52,7 +52,7 @@ async fn the_heart_beats_over_tls() {
 }
 
 #[tokio::test]
-async fn after_close_there_is_close_notify_and_then_the_end() {
+async fn a_close_is_followed_by_close_notify_and_the_end_of_tcp() {
     let issued = Issued::new("close");
     let server = issued.serve(config()).await;
     let mut raw = issued.trusted().session(server.address).await;
@@ -98,7 +98,7 @@ async fn an_end_of_tcp_without_close_notify_is_an_abnormal_close() {
 }
 
 #[tokio::test]
-async fn who_never_reads_over_tls_is_dropped() {
+async fn a_client_that_never_reads_over_tls_is_dropped() {
     let issued = Issued::new("stalled-reader");
     let mut running = issued.run(&["--send-timeout=1s"]).await;
     let control = issued.trusted().control(running.address()).await;
@@ -112,7 +112,7 @@ async fn who_never_reads_over_tls_is_dropped() {
 }
 
 #[tokio::test]
-async fn plain_answers_come_over_tls_and_name_wss() {
+async fn plain_answers_over_tls_name_wss() {
     let issued = Issued::new("answers");
     let server = issued.serve(config()).await;
     let mut raw = issued.trusted().connect(server.address).await;
@@ -128,7 +128,7 @@ async fn plain_answers_come_over_tls_and_name_wss() {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_behind_the_end_of_the_clients_side() {
+async fn a_client_that_half_closes_gets_the_answer_to_its_request() {
     let issued = Issued::new("half-close");
     let server = issued.serve(config()).await;
     // With the end of TLS, and of TCP alone.
