@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,7 +14,10 @@ use crate::servers::{Contender, Program};
 
 /// Measures what a message costs echobeat and its peers.
 #[derive(Debug, Parser)]
-#[command(override_usage = "cargo bench -- [OPTIONS]", max_term_width = 100)]
+#[command(
+    override_usage = "cargo bench -p echobeat-bench -- [OPTIONS]",
+    max_term_width = 100
+)]
 pub struct Args {
     /// Measure for some two minutes, less exactly
     #[arg(long)]
@@ -111,19 +114,21 @@ impl Args {
         plain(case).contains(&plain(only))
     }
 
-    /// The echobeat that was built with the benchmark, over TLS and HTTP/2.
-    pub fn links(&self) -> Vec<Contender> {
-        let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
+    /// The echobeat that was built for this, over TLS and HTTP/2.
+    pub fn links(&self, built: &Path) -> Vec<Contender> {
         let links = [("echobeat, wss", Link::Tls), ("echobeat, h2", Link::Http2)];
-        let contender = |(name, link)| Contender::new(name, Program::Echobeat(built.clone(), link));
+        let contender =
+            |(name, link)| Contender::new(name, Program::Echobeat(built.to_owned(), link));
         links.map(contender).into()
     }
 
     /// The echobeats whose proxies are measured, by their paths.
-    pub fn echobeats(&self) -> Vec<(&'static str, PathBuf)> {
-        let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
+    pub fn echobeats(&self, built: &Path) -> Vec<(&'static str, PathBuf)> {
         let other = self.echobeat.clone().map(|path| ("other", path));
-        [("echobeat", built)].into_iter().chain(other).collect()
+        [("echobeat", built.to_owned())]
+            .into_iter()
+            .chain(other)
+            .collect()
     }
 
     /// Tunnels that are idle.
@@ -131,12 +136,11 @@ impl Args {
         if self.quick { 1000 } else { 4000 }
     }
 
-    /// The servers asked for. The first is the echobeat that was built with the benchmark.
-    pub fn contenders(&self) -> Vec<Contender> {
-        let built = PathBuf::from(env!("CARGO_BIN_EXE_echobeat"));
+    /// The servers asked for. The first is the echobeat that was built for this.
+    pub fn contenders(&self, built: &Path) -> Vec<Contender> {
         let mut contenders = vec![Contender::new(
             "echobeat",
-            Program::Echobeat(built, Link::Plain),
+            Program::Echobeat(built.to_owned(), Link::Plain),
         )];
         if let Some(other) = &self.echobeat {
             contenders.push(Contender::new(

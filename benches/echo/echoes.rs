@@ -1,5 +1,7 @@
 //! Reads what a server sends back, in whatever pieces it comes, and checks it.
 
+use echobeat_frames::{CLOSE, PING, PONG, TEXT};
+
 use crate::Failure;
 use crate::traffic::Traffic;
 
@@ -128,11 +130,11 @@ impl SmallFrame {
         if length <= SMALL && payload.len() < length {
             return Ok(None);
         }
-        let aside = match (first, payload) {
-            (0x81, b"heart beat") => Aside::HeartBeat,
-            (0x88, _) => Aside::Close,
-            (0x89, data) => Aside::Ping(data.to_vec()),
-            (0x8a, _) => Aside::Pong,
+        let aside = match (*first, payload) {
+            (TEXT, b"heart beat") => Aside::HeartBeat,
+            (CLOSE, _) => Aside::Close,
+            (PING, data) => Aside::Ping(data.to_vec()),
+            (PONG, _) => Aside::Pong,
             _ => {
                 return Err(
                     format!("no echo is a frame that begins {first:02x} {length:02x}").into(),

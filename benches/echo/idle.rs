@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+use echobeat_frames::PONG;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -12,7 +13,7 @@ use crate::echoes::{Aside, SmallFrame};
 use crate::process;
 use crate::results;
 use crate::servers::{Role, Running};
-use crate::traffic::{Wire, masked};
+use crate::traffic::Wire;
 
 /// How often echobeat sends a heart beat by default.
 pub const PERIOD: Duration = Duration::from_secs(3);
@@ -144,7 +145,9 @@ fn read(stream: &mut TcpStream, frame: &mut SmallFrame) -> Result<u64, Failure> 
             frame.push(*byte);
             match frame.take()? {
                 Some(Aside::HeartBeat) => heart_beats += 1,
-                Some(Aside::Ping(data)) => stream.write_all(&masked(0x8a, &data))?,
+                Some(Aside::Ping(data)) => {
+                    stream.write_all(&echobeat_frames::frame(PONG, &data))?
+                }
                 Some(Aside::Close) => return Err("the server closes an idle connection".into()),
                 Some(Aside::Pong) | None => {}
             }

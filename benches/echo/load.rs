@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+use echobeat_frames::close_frame;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -15,7 +16,7 @@ use crate::echoes::Echoes;
 use crate::process;
 use crate::results::{self, Latencies, Sample};
 use crate::servers::Running;
-use crate::traffic::{Traffic, Wire, masked};
+use crate::traffic::{Traffic, Wire};
 
 /// One buffer is read into for all connections: so the generator's reads are few.
 const READ_BUFFER: usize = 256 << 10;
@@ -242,7 +243,7 @@ impl<'t> Connection<'t> {
     /// Says goodbye, without waiting for the answer: nothing is measured any more.
     fn close(&mut self) {
         if self.traffic.wire == Wire::WebSocket {
-            let _ = self.stream.write(&masked(0x88, &1000_u16.to_be_bytes()));
+            let _ = self.stream.write(&close_frame(1000, b""));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The benchmark: what a message costs echobeat, and what it costs its peers.
 //!
-//! `cargo bench` measures everything, `cargo bench -- --quick` less exactly in some two minutes,
-//! and `cargo bench -- --help` says what else there is.
+//! `cargo bench -p echobeat-bench` measures everything, with `-- --quick` less exactly in some two
+//! minutes, and with `-- --help` it says what else there is.
 //!
 //! Every server is a process of its own; echobeat has the flags that it has by default, and no log.
 //! They are measured in turns, round after round, so that a machine which slows down slows them all
@@ -14,6 +14,7 @@
 //! kernel too: it depends least on the machine, and on what else runs there.
 //!
 //! - `args`: the command line
+//! - `build`: the echobeat that is measured
 //! - `cases`: the messages that are measured
 //! - `machine`: cores, pinning, and what the report says of the machine
 //! - `process`: CPU time and memory of a process
@@ -31,6 +32,7 @@
 
 mod args;
 mod bridge;
+mod build;
 mod cases;
 mod chart;
 mod client;
@@ -66,7 +68,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 fn main() -> ExitCode {
     // `cargo test --all-targets` starts benchmarks too, to see that they run.
     if !env::args().any(|arg| arg == "--bench") {
-        println!("`cargo bench` measures");
+        println!("`cargo bench -p echobeat-bench` measures");
         return ExitCode::SUCCESS;
     }
     let args = Args::parse();
@@ -85,9 +87,12 @@ fn main() -> ExitCode {
 }
 
 fn benchmark(args: Args) -> Result<(), Failure> {
+    // Cargo starts benchmarks in their package. Paths on the command line are the repository's.
+    env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
     let bench = Bench {
         args,
         machine: Machine::new(),
+        built: build::echobeat()?,
     };
     println!("{}\n{}\n", bench.machine.facts(), bench.args.timing());
     let mut results = bench.loads(cases::loads())?;

@@ -5,12 +5,14 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use echobeat_frames::{CLOSE, close_frame};
+
 use crate::Failure;
 use crate::client::{self, REQUEST};
 use crate::process;
 use crate::results::{self, Sample};
 use crate::servers::Running;
-use crate::traffic::{Wire, masked};
+use crate::traffic::Wire;
 
 /// Connections at the same time.
 const AT_ONCE: usize = 8;
@@ -69,14 +71,14 @@ fn say_goodbye(stream: &mut TcpStream) -> Result<(), Failure> {
     let mut close = [0; 4];
     stream.read_exact(&mut close)?;
     match close {
-        [0x88, 2, 0x03, 0xe8] => Ok(()),
+        [CLOSE, 2, 0x03, 0xe8] => Ok(()),
         other => Err(format!("Close is answered with {other:02x?}").into()),
     }
 }
 
 /// A Close.
 fn goodbye() -> Vec<u8> {
-    masked(0x88, &1000_u16.to_be_bytes())
+    close_frame(1000, b"")
 }
 
 /// What a server that sends back what it gets has to do instead.

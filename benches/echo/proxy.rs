@@ -41,7 +41,7 @@ struct Measured {
 
 /// Measures the cases that are asked for, and writes the report on them.
 pub fn report(bench: &Bench) -> Result<String, Failure> {
-    let mut proxies: Vec<Proxy> = Proxy::echobeats(&bench.args).collect();
+    let mut proxies: Vec<Proxy> = Proxy::echobeats(bench).collect();
     let mut missing = Vec::new();
     for other in Proxy::others() {
         match other {

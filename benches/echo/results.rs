@@ -77,7 +77,7 @@ impl CaseResults {
         self.rows[server].samples.push(sample);
     }
 
-    /// The CPU time of the server that was built with the benchmark.
+    /// The CPU time of the echobeat that was built for this.
     pub fn echobeat(&self) -> Option<f64> {
         self.best(Role::Echobeat)?.cpu()
     }

@@ -1,5 +1,7 @@
 //! The rounds: which servers run for which case, and whose turn it is.
 
+use std::path::PathBuf;
+
 use crate::Failure;
 use crate::args::Args;
 use crate::bridge::{self, Link};
@@ -16,19 +18,21 @@ use crate::traffic::Traffic;
 pub struct Bench {
     pub args: Args,
     pub machine: Machine,
+    /// The echobeat that was built for this.
+    pub built: PathBuf,
 }
 
 impl Bench {
     /// Messages: those of the loads that are asked for.
     pub fn loads(&self, loads: Vec<Load>) -> Result<Vec<CaseResults>, Failure> {
-        self.loads_of(loads, &self.args.contenders())
+        self.loads_of(loads, &self.args.contenders(&self.built))
     }
 
     /// The same, for echobeat alone, without and with TLS and HTTP/2.
     pub fn links(&self, loads: Vec<Load>) -> Result<Vec<CaseResults>, Failure> {
-        let mut contenders = self.args.contenders();
+        let mut contenders = self.args.contenders(&self.built);
         contenders.truncate(1);
-        contenders.extend(self.args.links());
+        contenders.extend(self.args.links(&self.built));
         self.loads_of(loads, &contenders)
     }
 
@@ -46,7 +50,7 @@ impl Bench {
         if !self.args.wants(cases::OPENING) {
             return Ok(None);
         }
-        let servers = self.start(&self.args.contenders(), 1)?;
+        let servers = self.start(&self.args.contenders(&self.built), 1)?;
         let connections = self.args.opened();
         let results = CaseResults::new(cases::OPENING, None, &servers);
         self.take_turns(results, &servers, 1, |server| {
@@ -65,8 +69,8 @@ impl Bench {
         if connections < wanted {
             println!("The limit of open files allows {connections} connections, not {wanted}.\n");
         }
-        let mut contenders = self.args.contenders();
-        contenders.extend(self.args.links());
+        let mut contenders = self.args.contenders(&self.built);
+        contenders.extend(self.args.links(&self.built));
         let servers = self.start(&contenders, 1)?;
         let upgrading = servers.iter().filter(|server| server.role != Role::Floor);
         let measure = |server: &Running| {

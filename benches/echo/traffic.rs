@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use crate::cases::{Content, Load};
+use echobeat_frames::{BINARY, TEXT, frame, server_frame};
 
-/// What the frames' payloads are masked with. Not zero: unmasking must have something to do.
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+use crate::cases::{Content, Load};
 
 /// How a server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +36,15 @@ pub struct Traffic {
 impl Traffic {
     pub fn new(load: &Load, wire: Wire) -> Self {
         let first = match load.content {
-            Content::Binary => 0x82,
-            Content::Text | Content::Utf8 => 0x81,
+            Content::Binary => BINARY,
+            Content::Text | Content::Utf8 => TEXT,
         };
         let messages = load.in_flight.max(2);
         let (mut frames, mut echoes) = (Vec::new(), Vec::new());
         for number in 0..messages {
             let payload = payload(load, number);
-            frames.extend(masked(first, &payload));
-            echoes.extend(header(first, 0, payload.len()));
-            echoes.extend(payload);
+            frames.extend(frame(first, &payload));
+            echoes.extend(server_frame(first, &payload));
         }
         if wire != Wire::WebSocket {
             echoes.clone_from(&frames);
@@ -112,30 +110,4 @@ fn utf8(size: usize, number: usize) -> Vec<u8> {
     }
     text.extend(std::iter::repeat_n('.', size - text.len()));
     text.into_bytes()
-}
-
-/// A client's frame; `first` is FIN and the opcode.
-pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASKED: u8 = 0x80;
-    let mut frame = header(first, MASKED, payload.len());
-    frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
-    frame
-}
-
-/// A frame's header, without the mask itself.
-fn header(first: u8, masked: u8, length: usize) -> Vec<u8> {
-    let mut header = vec![first];
-    match length {
-        0..126 => header.push(masked | length as u8),
-        126..=0xffff => {
-            header.push(masked | 126);
-            header.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            header.push(masked | 127);
-            header.extend((length as u64).to_be_bytes());
-        }
-    }
-    header
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use echobeat::ServerConfig;
 use echobeat::fuzzing::{self, Ending};
+use echobeat_frames::{masked, split_frame, split_header};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime;
@@ -34,8 +35,14 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 
+/// The bit of a first byte that says that a frame ends its message.
+const FIN: u8 = 0x80;
+
+/// An instrumented loop over a large message takes longer than its session.
+const NO_MASK: [u8; 4] = [0; 4];
+
 /// The most that a control frame carries.
-const MAX_CONTROL_PAYLOAD: usize = 125;
+const MAX_CONTROL_PAYLOAD: u64 = 125;
 
 /// The code of a close without a Close frame, and of a Close frame without a code.
 const ABNORMAL: u16 = 1006;
@@ -130,13 +137,8 @@ fn config(settings: u8) -> (ServerConfig, Option<Duration>) {
 /// A frame of a size from which the session does not copy. The input has no room for one: the larger
 /// it is, the fewer are tried.
 static LARGE_MESSAGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    const PAYLOAD: u16 = 32 << 10;
-    const NO_MASK: [u8; 4] = [0; 4];
-    let mut frame = vec![0x80 | BINARY, 0x80 | 126];
-    frame.extend(PAYLOAD.to_be_bytes());
-    frame.extend(NO_MASK);
-    frame.extend((0..PAYLOAD).map(|n| n as u8));
-    frame
+    let payload: Vec<u8> = (0..=255).cycle().take(32 << 10).collect();
+    masked(FIN | BINARY, NO_MASK, &payload)
 });
 
 /// The session's end of a connection.
@@ -287,21 +289,21 @@ fn check(written: &[u8], sent: &[u8], config: &ServerConfig, ending: &Ending) {
     let (mut echoes, mut beats) = (0, 0);
     let mut close = None;
     let mut rest = written;
-    while let Some((frame, behind)) = split_server_frame(rest) {
+    while let Some((opcode, payload, behind)) = split_server_frame(rest) {
         assert!(close.is_none(), "Close is last");
-        let message = (frame.opcode, frame.payload.to_vec());
-        match frame.opcode {
+        let message = (opcode, payload.to_vec());
+        match opcode {
             TEXT | BINARY if messages.next_if_eq(&&message).is_some() => echoes += 1,
             TEXT => {
                 assert!(config.heartbeat.is_some());
-                assert_eq!(frame.payload, config.heartbeat_text.as_bytes());
+                assert_eq!(payload, config.heartbeat_text.as_bytes());
                 beats += 1;
             }
-            PING => assert!(config.ping_interval.is_some() && frame.payload.is_empty()),
+            PING => assert!(config.ping_interval.is_some() && payload.is_empty()),
             // A Pong may stand for the Pings before it (RFC 6455, section 5.5.3).
-            PONG => assert!(pings.any(|ping| ping == frame.payload)),
-            CLOSE => close = Some(frame.payload),
-            opcode => panic!("{opcode:#x} with {} bytes", frame.payload.len()),
+            PONG => assert!(pings.any(|ping| ping == payload)),
+            CLOSE => close = Some(payload),
+            opcode => panic!("{opcode:#x} with {} bytes", payload.len()),
         }
         rest = behind;
     }
@@ -325,48 +327,26 @@ fn check(written: &[u8], sent: &[u8], config: &ServerConfig, ending: &Ending) {
     }
 }
 
-/// A server's frame.
-struct Frame<'a> {
-    opcode: u8,
-    payload: &'a [u8],
-}
-
-/// The first of a server's frames, and what is behind it; `None` if it is not whole.
-fn split_server_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
-    let (&[first, length], rest) = bytes.split_first_chunk()?;
-    assert_eq!(first & 0xf0, 0x80, "FIN, and no reserved bits");
-    assert_eq!(length & 0x80, 0, "no mask");
-    let opcode = first & 0x0f;
-    let (length, rest) = split_length(length, rest)?;
-    let shortest_header = match length {
+/// The opcode and the payload of the first of a server's frames, and what is behind it; `None` if it
+/// is not whole.
+fn split_server_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (header, _) = split_header(bytes)?;
+    assert_eq!(header.first & 0xf0, FIN, "FIN, and no reserved bits");
+    assert_eq!(header.mask, None);
+    let shortest_header = match header.length {
         0..126 => 2,
         126..=0xffff => 4,
         _ => 10,
     };
-    assert_eq!(bytes.len() - rest.len(), shortest_header);
-    let (payload, rest) = rest.split_at_checked(length)?;
+    assert_eq!(header.size, shortest_header);
+    let (frame, rest) = split_frame(bytes)?;
+    let opcode = header.first & 0x0f;
     match opcode {
-        TEXT => assert!(str::from_utf8(payload).is_ok()),
-        CLOSE | PING | PONG => assert!(length <= MAX_CONTROL_PAYLOAD),
+        TEXT => assert!(str::from_utf8(frame.payload).is_ok()),
+        CLOSE | PING | PONG => assert!(header.length <= MAX_CONTROL_PAYLOAD),
         _ => {}
     }
-    Some((Frame { opcode, payload }, rest))
-}
-
-/// The length that a frame's second byte begins, without its mask bit, and what is behind it.
-fn split_length(first: u8, rest: &[u8]) -> Option<(usize, &[u8])> {
-    match first {
-        126 => {
-            let (length, rest) = rest.split_first_chunk()?;
-            Some((u16::from_be_bytes(*length).into(), rest))
-        }
-        127 => {
-            let (length, rest) = rest.split_first_chunk()?;
-            let length = u64::from_be_bytes(*length);
-            Some((length.try_into().ok()?, rest))
-        }
-        length => Some((length.into(), rest)),
-    }
+    Some((opcode, frame.payload, rest))
 }
 
 /// A message: its opcode, and its payload.
@@ -377,8 +357,12 @@ type Message = (u8, Vec<u8>);
 fn split_client_messages(mut bytes: &[u8]) -> (Vec<Message>, Vec<Vec<u8>>) {
     let (mut messages, mut pings) = (Vec::new(), Vec::new());
     let mut begun: Option<Message> = None;
-    while let Some((first, payload, rest)) = split_client_frame(bytes) {
-        let (opcode, is_last) = (first & 0x0f, first & 0x80 != 0);
+    while let Some((frame, rest)) = split_frame(bytes) {
+        if frame.header.mask.is_none() {
+            break;
+        }
+        let payload = frame.unmasked();
+        let (opcode, is_last) = (frame.header.first & 0x0f, frame.header.first & FIN != 0);
         match (opcode, &mut begun) {
             (TEXT | BINARY, None) => begun = Some((opcode, payload)),
             (CONTINUED, Some((_, whole))) => whole.extend(payload),
@@ -392,21 +376,4 @@ fn split_client_messages(mut bytes: &[u8]) -> (Vec<Message>, Vec<Vec<u8>>) {
         bytes = rest;
     }
     (messages, pings)
-}
-
-/// The first byte of a client's first frame, its payload without the mask, and what is behind it.
-fn split_client_frame(bytes: &[u8]) -> Option<(u8, Vec<u8>, &[u8])> {
-    let (&[first, length], rest) = bytes.split_first_chunk()?;
-    let (length, rest) = split_length(length.checked_sub(0x80)?, rest)?;
-    let (mask, rest) = rest.split_first_chunk::<4>()?;
-    let (payload, rest) = rest.split_at_checked(length)?;
-    let payload = match mask {
-        // An instrumented loop over a large message takes longer than its session.
-        [0, 0, 0, 0] => payload.to_vec(),
-        mask => {
-            let bytes = payload.iter().zip(mask.iter().cycle());
-            bytes.map(|(byte, mask)| byte ^ mask).collect()
-        }
-    };
-    Some((first, payload, rest))
 }

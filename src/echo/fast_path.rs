@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_anything_else_nothing_is_lost() {
+    async fn other_requests_are_left_unanswered_with_no_byte_lost() {
         let long = format!("X-Long: {}\r\nHost:", "x".repeat(HEAD));
         let draining = Shutdown::new();
         draining.begin(Duration::ZERO, 0);

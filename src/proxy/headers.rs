@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_say_nothing_of_the_way_of_a_message() {
+    fn trailers_are_cleared_of_headers_for_one_hop() {
         let mut trailers = HeaderMap::new();
         for name in [
             "x-ok",
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_in_the_target_is_for_no_host() {
+    fn a_user_in_the_target_is_kept_from_the_host() {
         let authority = "user:secret@context.test:1".parse().unwrap();
         let asked = Asked {
             peer: Peer::Local,

@@ -96,7 +96,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn hosts_that_can_be_none_and_what_has_been_here_are_refused() {
+    fn malformed_hosts_and_loops_are_refused() {
         let hop = hop("client");
         let check = |name: HeaderName, value: &str| {
             let checked = hop.check(&[(name, value.parse().unwrap())].into_iter().collect());

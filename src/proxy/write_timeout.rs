@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_is_for_a_write_without_any_progress() {
+    async fn a_write_times_out_only_without_any_progress() {
         let patience = Duration::from_secs(10);
         let (stream, mut peer) = duplex(4);
         let mut stream = WriteTimeout::new(stream, patience);

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_room_for_a_bounded_amount_of_work_of_any_kind() {
+    fn a_turn_has_room_for_a_bounded_amount_of_work_of_any_kind() {
         assert_eq!(times(|budget| budget.frame(0)), 512);
         assert_eq!(times(|budget| budget.frame(125)), 457);
         assert_eq!(times(|budget| budget.frame(64 << 10)), 8);

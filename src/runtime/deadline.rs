@@ -46,7 +46,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_in_time_is_had_and_what_does_not_is_given_up() {
+    async fn a_future_that_is_not_ready_in_time_is_given_up() {
         assert_eq!(timeout(SECOND, async { 1 }).await, Ok(1));
         let begun = Instant::now();
         assert!(timeout(SECOND, pending::<()>()).await.is_err());
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_came_while_nothing_ran_is_not_late() {
+    async fn a_result_that_came_while_nothing_ran_is_not_late() {
         let (answer, answered) = oneshot::channel();
         let waiting = tokio::spawn(timeout(SECOND, answered));
         sleep(SECOND / 2).await;

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_same_moment_in_half_of_the_memory() {
+    fn a_moment_is_an_instant_in_half_of_the_memory() {
         let now = Instant::now();
         for instant in [
             now,
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_time_between_moments() {
+    fn moments_have_a_time_between_them() {
         let now = Moment::now();
         let later = now + Duration::from_millis(3);
         assert_eq!(later.since(now), Duration::from_millis(3));

@@ -180,7 +180,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn all_that_wait_are_woken() {
+    async fn all_tasks_that_wait_for_the_drain_are_woken() {
         let shutdown = Shutdown::new();
         let waits: Vec<_> = (0..100)
             .map(|_| tokio::spawn(timeout(PATIENCE, shutdown.subscribe().begun())))
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asked_last_is_woken() {
+    async fn the_task_that_polled_last_is_woken() {
         let shutdown = Shutdown::new();
         let mut begun = shutdown.subscribe().begun();
         let stranger = noop_waker();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_woken_may_wait_no_more_at_once() {
+    fn a_task_may_be_dropped_by_the_call_that_wakes_it() {
         /// Stands for a task that is dropped where it is woken.
         struct Task(Mutex<Option<Begun>>);
 
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_no_more_leaves_nothing_behind() {
+    fn a_task_that_waits_no_more_leaves_nothing_behind() {
         let shutdown = Shutdown::new();
         let drain = shutdown.subscribe();
         for _ in 0..100 {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn none_is_left_after_the_shutdown_nor_after_a_drop() {
+    async fn no_task_is_left_after_a_shutdown_or_a_drop() {
         for shut_down in [true, false] {
             let mut tasks = Tasks::default();
             let count = tasks.count();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_that_ended_are_swept_away() {
+    async fn tasks_that_ended_are_swept_away() {
         let mut tasks = Tasks::default();
         tasks.spawn(pending());
         for _ in 0..1_000 {

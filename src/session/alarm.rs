@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_goes_off_at_the_time_that_it_was_set_to() {
+    async fn an_alarm_goes_off_at_the_time_that_it_is_set_to() {
         let shutdown = Shutdown::new();
         let mut alarm = Alarm::new(&shutdown.subscribe());
         let start = Instant::now();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_wakes_who_asked_last() {
+    async fn an_alarm_wakes_the_task_that_polled_it_last() {
         let shutdown = Shutdown::new();
         let mut alarm = Alarm::new(&shutdown.subscribe());
         let mut timer = pin!(sleep_until(Instant::now() + SECOND));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_drain_sets_it_off_once() {
+    async fn the_drain_sets_an_alarm_off_once() {
         let shutdown = Shutdown::new();
         let mut alarm = Alarm::new(&shutdown.subscribe());
         let start = Instant::now();

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_then_the_rate() {
+    fn a_burst_is_allowed_and_then_the_rate() {
         let start = Moment::now();
         let mut budget = ControlBudget::new(start);
         assert_eq!((0..2_000).filter(|_| budget.take(start)).count(), 1_000);

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_gives_the_thread_its_buffer_back() {
+    fn a_session_that_ends_gives_the_thread_its_buffer_back() {
         let mut input = ReadBuffer::new(b"");
         fill(&mut input, 14, b"the last message");
         drop(input);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_long_takes_what_it_needs() {
+    fn bytes_that_wait_for_long_take_the_memory_that_they_need() {
         let mut input = ReadBuffer::new(b"");
         fill(&mut input, 14, b"more than one message");
         input.settle();

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::sleep;
 
-use crate::support::soon;
+use crate::support::{Raw, soon};
 
 /// The program with no settings from the environment of the tests.
 pub fn echobeat(args: &[&str]) -> Command {
@@ -52,6 +54,22 @@ impl Running {
     /// Waits for a log line that contains `text`.
     pub async fn logs(&mut self, text: &str) -> String {
         wait_for(&mut self.log, text).await
+    }
+
+    /// The value of a metric, by its name and labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let mut raw = Raw::connect(self.address()).await;
+        raw.metric(name).await
+    }
+
+    /// Waits until a metric has at least this value.
+    pub async fn counts(&self, name: &str, least: u64) {
+        let counted = async {
+            while self.metric(name).await < least {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(counted).await;
     }
 
     /// The TCP address of the URL.
@@ -146,7 +164,7 @@ async fn bad_usage_exits_with_2_and_names_the_flag() {
 }
 
 #[tokio::test]
-async fn bad_variables_exit_with_2_as_well() {
+async fn bad_variables_exit_with_2() {
     for (name, value) in [
         ("ECHOBEAT_HEARTBEAT", "soon"),
         ("RUST_LOG", "echobeat=loud"),
@@ -161,7 +179,7 @@ async fn bad_variables_exit_with_2_as_well() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_had_exits_with_1_and_says_what_to_try() {
+async fn an_address_that_cannot_be_bound_exits_with_1_and_says_what_to_try() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (address, sentence) in [
@@ -179,7 +197,7 @@ async fn an_address_that_cannot_be_had_exits_with_1_and_says_what_to_try() {
 }
 
 #[tokio::test]
-async fn variables_are_read_and_flags_come_first() {
+async fn a_flag_wins_over_its_variable() {
     let mut command = echobeat(&["127.0.0.1:0", "--heartbeat-text=flag"]);
     command
         .env("ECHOBEAT_HEARTBEAT", "20ms")
@@ -199,7 +217,7 @@ async fn variables_are_read_and_flags_come_first() {
 }
 
 #[tokio::test]
-async fn what_is_given_wins_over_what_is_set_and_what_is_empty_is_absent() {
+async fn empty_variables_are_absent_and_contradicted_ones_give_way() {
     let mut command = echobeat(&["0", "-v"]);
     command
         .env("ECHOBEAT_LISTEN", "192.0.2.1:1")
@@ -215,7 +233,7 @@ async fn what_is_given_wins_over_what_is_set_and_what_is_empty_is_absent() {
 }
 
 #[tokio::test]
-async fn a_port_is_one_of_this_machine_for_the_proxy_too() {
+async fn a_port_alone_is_on_this_machine_for_the_proxy_too() {
     let server = Running::start(echobeat(&["0"])).await;
     let upstream = server.address().port().to_string();
     let proxy = Running::start(echobeat(&["proxy", "0", "--upstream", &upstream])).await;
@@ -241,7 +259,7 @@ async fn json_log_lines_are_json() {
 }
 
 #[tokio::test]
-async fn quiet_is_quiet() {
+async fn quiet_logs_errors_alone() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = output(&["-q", &address]).await;

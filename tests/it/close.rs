@@ -1,3 +1,4 @@
+use echobeat_frames::{BINARY, CLOSE, TEXT, frame, header};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -16,19 +17,18 @@ async fn close_is_answered_with_its_code_and_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn our_close_arrives_whole_though_the_peer_goes_on_sending() {
+async fn a_close_arrives_whole_though_the_client_goes_on_sending() {
     let server = TestServer::start().await;
     for (code, bytes) in [
-        (1002, vec![0xf1, 0x80, 0, 0, 0, 0]),
-        (1007, vec![0x81, 0x81, 0, 0, 0, 0, 0xff]),
-        // A frame that declares 17 MiB.
-        (1009, vec![0x82, 0xff, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0]),
+        (1002, frame(0xf1, b"")),
+        (1007, frame(TEXT, b"\xff")),
+        (1009, header(BINARY, 17 << 20)),
     ] {
         let mut raw = server.raw_session().await;
         raw.send(bytes).await;
         raw.send(vec![0; 8 << 20]).await;
         let rest = raw.rest().await;
-        assert_eq!(rest[0], 0x88);
+        assert_eq!(rest[0], CLOSE);
         assert_eq!(rest.len(), 2 + usize::from(rest[1]), "{rest:?}");
         assert_eq!(u16::from_be_bytes([rest[2], rest[3]]), code);
         assert!(std::str::from_utf8(&rest[4..]).is_ok_and(|reason| !reason.is_empty()));

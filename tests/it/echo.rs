@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::{text_echo, text_frame};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::cli::{Running, echobeat};
-use crate::support::{
-    Client, Control, Raw, TestServer, config, soon, text_echo, text_frame, upgrade_request,
-};
+use crate::support::{Client, Control, Raw, TestServer, config, soon, upgrade_request};
 
 /// Interval of the heart beat, where there is one.
 const BEAT: Duration = Duration::from_millis(50);

@@ -3,7 +3,7 @@ use echobeat::{Server, ServerConfig};
 use crate::support::{Raw, TestServer, config, upgrade_request};
 
 #[tokio::test]
-async fn plain_requests_are_answered_plainly() {
+async fn plain_requests_are_answered() {
     let server = TestServer::start().await;
     for (status, request_line) in [
         (200, "GET /healthz"),
@@ -35,7 +35,7 @@ async fn plain_requests_are_answered_plainly() {
 }
 
 #[tokio::test]
-async fn a_connection_can_ask_before_it_upgrades() {
+async fn a_connection_may_send_plain_requests_before_it_upgrades() {
     let server = TestServer::start().await;
     let mut raw = server.raw().await;
     for _ in 0..3 {

@@ -45,7 +45,7 @@ async fn becomes(server: &TestServer, name: &str, value: f64) {
 }
 
 #[tokio::test]
-async fn all_is_counted_once_the_sessions_have_ended() {
+async fn sessions_and_messages_are_counted_when_sessions_end() {
     let server = TestServer::start_with(ServerConfig {
         heartbeat: Some(Duration::from_millis(20)),
         heartbeat_text: "beat".to_owned(),
@@ -105,7 +105,7 @@ async fn all_is_counted_once_the_sessions_have_ended() {
 }
 
 #[tokio::test]
-async fn a_session_that_goes_on_is_counted_too() {
+async fn messages_of_a_session_that_goes_on_are_counted_too() {
     let server = TestServer::start_with(ServerConfig {
         ping_interval: Some(Duration::from_millis(100)),
         ..config()
@@ -122,7 +122,7 @@ async fn a_session_that_goes_on_is_counted_too() {
 }
 
 #[tokio::test]
-async fn the_exposition_is_like_any_other() {
+async fn the_exposition_is_text_with_help_and_zeros() {
     let server = TestServer::start().await;
     let response = server.ask("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let of_text = "text/plain; version=0.0.4; charset=utf-8";
@@ -173,7 +173,7 @@ fn names(text: &str) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn the_dashboard_shows_all_that_is_counted_and_nothing_else() {
+async fn the_dashboard_shows_every_metric_and_nothing_else() {
     let server = TestServer::start().await;
     server.connect().await.echo("hello").await;
     let counted = samples(&server).await;
@@ -187,7 +187,7 @@ async fn the_dashboard_shows_all_that_is_counted_and_nothing_else() {
 
 #[tokio::test]
 #[ignore = "needs promtool, which is in Debian's package prometheus"]
-async fn promtool_understands_the_dashboard() {
+async fn promtool_parses_the_queries_of_the_dashboard() {
     let rule = |expression: &String| {
         let expression = expression.replace("$__rate_interval", "1m");
         json!({ "record": "panel", "expr": expression })
@@ -210,7 +210,7 @@ async fn promtool_understands_the_dashboard() {
 
 #[tokio::test]
 #[ignore = "needs promtool, which is in Debian's package prometheus"]
-async fn promtool_finds_nothing_to_say() {
+async fn promtool_accepts_the_exposition() {
     let server = TestServer::start().await;
     server.connect().await.echo("hello").await;
     server.ask(upgrade_request("/").replace("13", "12")).await;

@@ -61,7 +61,7 @@ async fn few_sessions_are_closed_at_once() {
 }
 
 #[tokio::test]
-async fn a_draining_server_refuses_what_is_new() {
+async fn a_draining_server_refuses_new_sessions() {
     let server = TestServer::start_with(ServerConfig {
         drain: Duration::from_secs(4),
         ..config()
@@ -95,7 +95,7 @@ async fn a_draining_server_refuses_what_is_new() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_in_time_is_dropped() {
+async fn sessions_that_do_not_end_in_time_are_dropped() {
     let server = TestServer::start_with(ServerConfig {
         drain: Duration::from_millis(300),
         ..config()

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use echobeat::{Server, ServerConfig};
+use echobeat_frames::{CLOSE, text_echo, text_frame};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -296,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Expects Close with `code` and a reason, whole, and then an orderly end: nothing else.
     pub async fn expect_close(self, code: u16) {
         let rest = self.rest().await;
-        let [0x88, length, high, low, reason @ ..] = &rest[..] else {
+        let [CLOSE, length, high, low, reason @ ..] = &rest[..] else {
             panic!("Close {code} was expected, not {rest:x?}");
         };
         assert_eq!(u16::from_be_bytes([*high, *low]), code, "{rest:x?}");
@@ -322,6 +323,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// Asks the server for the value of a metric, by its name and labels.
+    pub async fn metric(&mut self, name: &str) -> u64 {
+        self.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        let exposition = self.response().await.body;
+        let mut values = exposition
+            .lines()
+            .filter_map(|line| line.strip_prefix(name));
+        let value = values.find_map(|value| value.strip_prefix(' '));
+        value.expect("it is counted").parse().expect("a number")
+    }
+
     /// Reads a response whose length is given.
     pub async fn response(&mut self) -> Response {
         let mut response = self.head().await;
@@ -331,38 +344,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
         response
     }
-}
-
-/// A client's frame, masked with zeros; `first` is FIN, the reserved bits, and the opcode.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    [&header(first, payload.len() as u64)[..], payload].concat()
-}
-
-/// The header of a client's frame that declares `length` bytes of payload.
-pub fn header(first: u8, length: u64) -> Vec<u8> {
-    const MASKED: u8 = 0x80;
-    let mut header = vec![first];
-    match length {
-        0..126 => header.push(MASKED | length as u8),
-        126..=0xffff => {
-            header.push(MASKED | 126);
-            header.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            header.push(MASKED | 127);
-            header.extend(length.to_be_bytes());
-        }
-    }
-    header.extend([0; 4]);
-    header
-}
-
-/// A client's text frame.
-pub fn text_frame(text: &str) -> Vec<u8> {
-    frame(0x81, text.as_bytes())
-}
-
-/// The server's text frame of less than 126 bytes.
-pub fn text_echo(text: &str) -> Vec<u8> {
-    [&[0x81, text.len() as u8], text.as_bytes()].concat()
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use echobeat_frames::{text_echo, text_frame};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -16,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::cli::{Running, echobeat};
-use crate::support::{Control, Raw, soon, text_echo, text_frame};
+use crate::support::{Control, Raw, soon};
 
 pub async fn kill(signal: &str, running: &Running) {
     kill_child(signal, &running.child).await;
@@ -85,7 +86,7 @@ async fn a_second_signal_exits_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_after_the_drain_is_counted_once() {
+async fn sessions_that_the_drain_drops_are_counted_in_one_warning() {
     let mut running = Running::start(echobeat(&["127.0.0.1:0", "--drain=200ms"])).await;
     let mut stubborn = Vec::new();
     for _ in 0..3 {
@@ -184,7 +185,7 @@ async fn a_sockets_mode_and_group_are_those_of_its_address() {
 }
 
 #[tokio::test]
-async fn a_group_is_named_or_there_is_a_sentence() {
+async fn a_group_goes_by_its_name_and_an_unknown_one_is_refused() {
     let path = socket_path("group.sock");
     let named = format!("{}?group={}", listen_on(&path), id("-gn").await);
     let _running = Running::start(echobeat(&[&named])).await;
@@ -277,7 +278,8 @@ async fn more_connections_than_files_are_warned_about_at_the_start() {
 }
 
 #[tokio::test]
-async fn out_of_files_the_server_says_so_once_and_recovers() {
+async fn a_server_without_files_warns_once_and_recovers() {
+    const ERRORS: &str = "echobeat_accept_errors_total";
     let program = env!("CARGO_BIN_EXE_echobeat");
     let mut shell = Command::new("sh");
     let limited = "ulimit -n 40 && exec \"$0\" \"$@\"";
@@ -295,6 +297,9 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
     let mut running = Running::start(shell).await;
     let address = running.address();
     let control = Control::start(address).await;
+    // It is kept, so that it can ask again when no other is accepted.
+    let mut asking = Raw::connect(address).await;
+    assert_eq!(asking.metric(ERRORS).await, 0);
 
     let mut crowd = Vec::new();
     for _ in 0..60 {
@@ -302,8 +307,13 @@ async fn out_of_files_the_server_says_so_once_and_recovers() {
     }
     let warning = running.logs("WARN").await;
     assert!(warning.contains("cannot accept"), "{warning}");
-    // Time for a few more tries, each of which might log.
-    sleep(Duration::from_millis(200)).await;
+    // A few more tries, each of which might log.
+    let tried = async {
+        while asking.metric(ERRORS).await < 5 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(tried).await;
     drop(crowd);
     let next = running.logs("accept").await;
     assert!(next.contains("accepting again"), "one warning, then {next}");

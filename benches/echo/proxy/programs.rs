@@ -9,8 +9,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::args::Args;
 use crate::client::PATIENCE;
+use crate::rounds::Bench;
 use crate::servers::{self, Role, Running, Started};
 use crate::traffic::Wire;
 
@@ -34,8 +34,8 @@ enum Kind {
 
 impl Proxy {
     /// The echobeats that are asked for.
-    pub fn echobeats(args: &Args) -> impl Iterator<Item = Self> {
-        let echobeats = args.echobeats().into_iter();
+    pub fn echobeats(bench: &Bench) -> impl Iterator<Item = Self> {
+        let echobeats = bench.args.echobeats(&bench.built).into_iter();
         echobeats.map(|(name, program)| Self {
             name,
             program,

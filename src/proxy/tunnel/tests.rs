@@ -99,7 +99,7 @@ async fn bytes_go_both_ways_and_early_ones_come_first() {
 }
 
 #[tokio::test]
-async fn who_sends_close_is_who_closed_whoever_ends_tcp() {
+async fn the_side_that_sends_close_has_closed_whichever_ends_tcp() {
     const FROM_CLIENT: &[u8] = &[0x88, 0x82, 1, 2, 3, 4, 2, 0xea];
     const FROM_UPSTREAM: &[u8] = &[0x88, 2, 3, 0xe8];
     for (first, side) in [
@@ -132,7 +132,7 @@ async fn who_sends_close_is_who_closed_whoever_ends_tcp() {
 }
 
 #[tokio::test]
-async fn what_a_sink_keeps_to_itself_is_flushed() {
+async fn bytes_that_a_sink_buffers_are_flushed() {
     let shutdown = Shutdown::new();
     let (mut client, client_end) = duplex(64);
     let (mut upstream, mut upstream_end) = duplex(64);
@@ -187,7 +187,7 @@ async fn one_side_may_end_and_still_be_answered() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_stops_the_other() {
+async fn a_side_that_does_not_read_stops_the_other() {
     let shutdown = Shutdown::new();
     let (mut client, _upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
     let running = tokio::spawn(report);
@@ -198,7 +198,7 @@ async fn who_does_not_read_stops_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_and_the_end_of_the_drain_end_it() {
+async fn silence_and_the_end_of_the_drain_end_a_tunnel() {
     let shutdown = Shutdown::new();
     let limit = Duration::from_secs(5);
     let (mut client, _upstream, report) = tunnel(64, [b"", b""], Some(limit), &shutdown);
@@ -217,7 +217,7 @@ async fn silence_and_the_end_of_the_drain_end_it() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_drain_ends_what_never_pauses() {
+async fn the_end_of_the_drain_ends_a_tunnel_that_never_pauses() {
     let shutdown = Shutdown::new();
     let [mut client, mut upstream] = [(); 2].map(|()| io::join(io::repeat(7), io::sink()));
     let [client, upstream] = [&mut client, &mut upstream].map(|stream| TunnelEnd {
@@ -274,7 +274,7 @@ async fn end_of(client: &mut DuplexStream, sent: &[u8], report: JoinHandle<Repor
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_side_that_takes_nothing_ends_it() {
+async fn a_side_that_takes_nothing_ends_the_tunnel() {
     let shutdown = Shutdown::new();
     let (mut client, _upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
     let report = end_of(&mut client, &[7; 1 << 10], tokio::spawn(report)).await;
@@ -286,7 +286,7 @@ async fn a_side_that_takes_nothing_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_side_that_takes_little_by_little_does_not_end_it() {
+async fn a_side_that_takes_little_by_little_does_not_end_the_tunnel() {
     let shutdown = Shutdown::new();
     let (mut client, mut upstream, report) = tunnel(64, [b"", b""], None, &shutdown);
     let report = tokio::spawn(report);

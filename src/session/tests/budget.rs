@@ -143,7 +143,7 @@ async fn what_comes_while_a_close_is_waited_for_takes_turns_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_takes_turns() {
+async fn the_step_burst_takes_turns() {
     let polls_of = |scenario| polls_of(scenario, Vec::new());
     let small = polls_of("burst:1x1048576,fragment:1").await;
     assert!((128..400).contains(&small), "fragments: {small} polls");

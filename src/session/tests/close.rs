@@ -4,10 +4,6 @@ use super::*;
 use crate::session::flood;
 use crate::ws::close::Teardown;
 
-fn close_frame(code: u16, reason: &[u8]) -> Vec<u8> {
-    frame(CLOSE, &[&code.to_be_bytes(), reason].concat())
-}
-
 #[tokio::test(start_paused = true)]
 async fn close_is_answered_with_the_same_code() {
     for code in [

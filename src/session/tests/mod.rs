@@ -12,6 +12,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use echobeat_frames::{
+    BINARY, BINARY_BEGUN, CLOSE, CONTINUED, CONTINUED_LAST, PING, PONG, TEXT, TEXT_BEGUN,
+    close_frame, frame, header,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
@@ -21,18 +25,6 @@ use crate::config::ServerConfig;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::Shutdown;
-
-/// First bytes of frames: FIN and opcode.
-const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
-const CLOSE: u8 = 0x88;
-const PING: u8 = 0x89;
-const PONG: u8 = 0x8a;
-/// The same without FIN, and the frame that ends what they began.
-const TEXT_BEGUN: u8 = 0x01;
-const BINARY_BEGUN: u8 = 0x02;
-const CONTINUED: u8 = 0x00;
-const CONTINUED_LAST: u8 = 0x80;
 
 /// Bytes that the stream holds in each direction, unless a test says otherwise.
 const PIPE: usize = 1 << 20;
@@ -158,20 +150,6 @@ async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
     (first, payload)
 }
 
-/// A client's frame: masked, its length in the shortest form.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut frame = header(first, payload.len() as u64);
-    frame.extend(MASK);
-    frame.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
-    frame
-}
-
 impl Transport for DuplexStream {
     fn reset(self) {}
 
@@ -194,23 +172,6 @@ impl Transport for &mut DuplexStream {
     fn drains_by_short_read(&self) -> bool {
         true
     }
-}
-
-/// A client's frame header up to its mask.
-fn header(first: u8, length: u64) -> Vec<u8> {
-    let mut header = vec![first];
-    match length {
-        0..126 => header.push(0x80 | length as u8),
-        126..=0xffff => {
-            header.push(0x80 | 126);
-            header.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            header.push(0x80 | 127);
-            header.extend(length.to_be_bytes());
-        }
-    }
-    header
 }
 
 /// Bytes that an idle session may take in its future. With what tokio has for a task and a socket

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use echobeat_frames::split_frame;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -163,21 +164,11 @@ fn converse_by(
 /// Takes whole server frames from `bytes`: first bytes and payloads. `None` if that cannot be.
 fn frames(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
     let mut frames = Vec::new();
-    while let [first, length, rest @ ..] = bytes {
-        let (length, rest) = match length {
-            126 => {
-                let (length, rest) = rest.split_first_chunk()?;
-                (u16::from_be_bytes(*length).into(), rest)
-            }
-            127 => {
-                let (length, rest) = rest.split_first_chunk()?;
-                (usize::try_from(u64::from_be_bytes(*length)).ok()?, rest)
-            }
-            short @ 0..126 => (usize::from(*short), rest),
-            _masked => return None,
-        };
-        let (payload, rest) = rest.split_at_checked(length)?;
-        frames.push((*first, payload.to_vec()));
+    while let Some((frame, rest)) = split_frame(bytes) {
+        if frame.header.mask.is_some() {
+            return None;
+        }
+        frames.push((frame.header.first, frame.payload.to_vec()));
         bytes = rest;
     }
     bytes.is_empty().then_some(frames)

@@ -27,7 +27,7 @@ async fn the_heart_beats_every_three_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sends_first_is_answered_first() {
+async fn an_echo_does_not_wait_for_the_first_heart_beat() {
     let start = Instant::now();
     let mut client = Client::start(beating());
     client.send(&frame(TEXT, b"hello")).await;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use echobeat_frames::{
+    CONTINUED, CONTINUED_LAST, PING, TEXT, TEXT_BEGUN, frame, text_echo, text_frame,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep};
 
 use super::process::serve_many;
-use crate::support::{Raw, frame, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, soon, upgrade_request};
 use crate::tls::{Issued, Trusting};
 
 /// Peers that do the same at once.
@@ -116,13 +119,13 @@ fn data(bytes: &[u8]) -> Vec<u8> {
 
 /// A text in 40,000 fragments of this payload.
 fn fragments(payload: &[u8]) -> Vec<u8> {
-    let begun = frame(0x01, payload);
-    let middle = frame(0x00, payload).repeat(39_998);
-    [begun, middle, frame(0x80, payload)].concat()
+    let begun = frame(TEXT_BEGUN, payload);
+    let middle = frame(CONTINUED, payload).repeat(39_998);
+    [begun, middle, frame(CONTINUED_LAST, payload)].concat()
 }
 
 fn deeds() -> Vec<Deed> {
-    let empty = frame(0x81, b"").repeat(10_000);
+    let empty = frame(TEXT, b"").repeat(10_000);
     let long = text_frame(&"x".repeat(60_000));
     vec![
         Deed::session("fragments, empty", fragments(b"")),
@@ -142,7 +145,7 @@ fn deeds() -> Vec<Deed> {
         Deed {
             write: 10,
             pause: Duration::from_millis(5),
-            ..Deed::session("Pings", frame(0x89, b"ping"))
+            ..Deed::session("Pings", frame(PING, b"ping"))
         },
         Deed::requests("GET /healthz", "/healthz"),
         Deed::requests("GET /metrics", "/metrics"),
@@ -171,7 +174,7 @@ fn deeds_over_tls() -> Vec<Deed> {
     vec![
         Deed {
             write: 1,
-            ..Deed::session("TLS: records of a byte", frame(0x81, b"").repeat(1_000))
+            ..Deed::session("TLS: records of a byte", frame(TEXT, b"").repeat(1_000))
         },
         Deed::session("TLS: fragments, empty", fragments(b"")),
         Deed {
@@ -215,9 +218,11 @@ fn on_a_thread<T: Send + 'static>(
     })
 }
 
-async fn misbehave(way: Way, deed: Arc<Deed>) {
+/// Does what the deed is, and says when it begins.
+async fn misbehave(way: Way, deed: Arc<Deed>, begun: mpsc::Sender<()>) {
     let mut raw = way.connect().await;
     raw.send(&deed.request).await;
+    begun.send(()).await.expect("somebody waits for it");
     let (mut reader, mut writer) = split(raw.stream);
     let reading = async {
         let mut buffer = vec![0; 64 << 10];
@@ -275,15 +280,18 @@ async fn health_time(way: Way) -> Duration {
 /// peers do this.
 async fn times_beside(deed: Arc<Deed>, way: Way) -> (Duration, Duration) {
     let (stop, stopped) = oneshot::channel::<()>();
+    let (begun, mut begins) = mpsc::channel(PEERS);
     let (name, others) = (deed.name, way.clone());
     let misbehaving = on_a_thread(async move {
         let mut peers = JoinSet::new();
         for _ in 0..PEERS {
-            peers.spawn(misbehave(way.clone(), Arc::clone(&deed)));
+            peers.spawn(misbehave(way.clone(), Arc::clone(&deed), begun.clone()));
         }
         let _ = stopped.await;
     });
-    sleep(Duration::from_millis(300)).await;
+    for _ in 0..PEERS {
+        soon(begins.recv()).await.expect("all begin");
+    }
     let watching = on_a_thread(async {
         let times = echo_times(others.clone()).await;
         (times, health_time(others).await)
@@ -312,7 +320,7 @@ async fn expect_quick(deed: Deed, way: Way) {
 
 #[tokio::test]
 #[ignore = "takes a minute, and needs an otherwise idle machine"]
-async fn peers_that_make_work_leave_others_quick() {
+async fn peers_that_make_work_do_not_slow_others_down() {
     for deed in deeds() {
         let running = serve_many(&["--threads=2", "--h2c"]).await;
         let (address, tls) = (running.address(), None);
@@ -322,7 +330,7 @@ async fn peers_that_make_work_leave_others_quick() {
 
 #[tokio::test]
 #[ignore = "needs an otherwise idle machine"]
-async fn peers_that_make_work_over_tls_leave_others_quick() {
+async fn peers_that_make_work_over_tls_do_not_slow_others_down() {
     let issued = Issued::new("fairness");
     for deed in deeds_over_tls() {
         let running = issued.run(&["--threads=2"]).await;

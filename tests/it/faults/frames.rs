@@ -1,14 +1,12 @@
 use echobeat::ServerConfig;
+use echobeat_frames::{
+    BINARY, BINARY_BEGUN, CLOSE, CONTINUED, CONTINUED_LAST, PING, TEXT, TEXT_BEGUN, close_frame,
+    frame, header, server_frame, text_echo, text_frame,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::support::{
-    PATIENCE, Raw, TestServer, config, frame, header, soon, text_echo, text_frame,
-};
-
-fn close(code: u16, reason: &[u8]) -> Vec<u8> {
-    frame(0x88, &[&code.to_be_bytes(), reason].concat())
-}
+use crate::support::{PATIENCE, Raw, TestServer, config, soon};
 
 #[tokio::test]
 async fn every_broken_frame_is_answered_with_its_close() {
@@ -21,37 +19,44 @@ async fn every_broken_frame_is_answered_with_its_close() {
         (1002, frame(0x91, b"rsv3")),
         (1002, frame(0x83, b"")),
         (1002, frame(0x8f, b"")),
-        (1002, vec![0x81, 2, b'h', b'i']),
+        (1002, server_frame(TEXT, b"hi")),
         // Control frames that are too long, or fragmented.
-        (1002, frame(0x89, &[0; 126])),
+        (1002, frame(PING, &[0; 126])),
         (1002, frame(0x09, b"")),
         (1002, frame(0x08, b"")),
         // Continuations out of place.
-        (1002, frame(0x80, b"")),
-        (1002, frame(0x00, b"")),
-        (1002, [frame(0x01, b"a"), frame(0x81, b"b")].concat()),
-        (1002, [frame(0x02, b"a"), frame(0x01, b"b")].concat()),
+        (1002, frame(CONTINUED_LAST, b"")),
+        (1002, frame(CONTINUED, b"")),
+        (1002, [frame(TEXT_BEGUN, b"a"), frame(TEXT, b"b")].concat()),
+        (
+            1002,
+            [frame(BINARY_BEGUN, b"a"), frame(TEXT_BEGUN, b"b")].concat(),
+        ),
         // Text that is not UTF-8: in one frame, over fragments, cut short at the end.
-        (1007, frame(0x81, b"\xc3\x28")),
+        (1007, frame(TEXT, b"\xc3\x28")),
         (
             1007,
-            [frame(0x01, b"\xf0\x9f"), frame(0x80, b"\x28\x8c")].concat(),
+            [
+                frame(TEXT_BEGUN, b"\xf0\x9f"),
+                frame(CONTINUED_LAST, b"\x28\x8c"),
+            ]
+            .concat(),
         ),
-        (1007, frame(0x81, b"\xf0\x9f\x92")),
+        (1007, frame(TEXT, b"\xf0\x9f\x92")),
         // Lengths beyond all memory.
-        (1009, header(0x82, (1 << 63) - 1)),
-        (1009, header(0x82, 1 << 63)),
-        (1009, header(0x82, u64::MAX)),
+        (1009, header(BINARY, (1 << 63) - 1)),
+        (1009, header(BINARY, 1 << 63)),
+        (1009, header(BINARY, u64::MAX)),
         // Closes with codes that may not be sent, half a code, or a reason that is not UTF-8.
-        (1002, close(0, b"")),
-        (1002, close(999, b"")),
-        (1002, close(1004, b"")),
-        (1002, close(1005, b"")),
-        (1002, close(1006, b"")),
-        (1002, close(1015, b"")),
-        (1002, close(5000, b"")),
-        (1002, frame(0x88, b"\x03")),
-        (1007, close(1000, b"\xc3\x28")),
+        (1002, close_frame(0, b"")),
+        (1002, close_frame(999, b"")),
+        (1002, close_frame(1004, b"")),
+        (1002, close_frame(1005, b"")),
+        (1002, close_frame(1006, b"")),
+        (1002, close_frame(1015, b"")),
+        (1002, close_frame(5000, b"")),
+        (1002, frame(CLOSE, b"\x03")),
+        (1007, close_frame(1000, b"\xc3\x28")),
     ] {
         let mut raw = server.raw_session().await;
         raw.send([text_frame("before"), bytes].concat()).await;
@@ -67,20 +72,26 @@ async fn valid_text_may_be_cut_anywhere() {
     let mut raw = server.raw_session().await;
     let text = "aé💓".as_bytes();
     for cut in 0..=text.len() {
-        raw.send([frame(0x01, &text[..cut]), frame(0x80, &text[cut..])].concat())
-            .await;
+        raw.send(
+            [
+                frame(TEXT_BEGUN, &text[..cut]),
+                frame(CONTINUED_LAST, &text[cut..]),
+            ]
+            .concat(),
+        )
+        .await;
         assert_eq!(raw.read(2 + text.len()).await[2..], *text);
     }
 }
 
 #[tokio::test]
-async fn too_big_is_said_to_a_peer_that_goes_on_sending() {
+async fn a_close_with_1009_reaches_a_client_that_goes_on_sending() {
     too_big(10, 10).await;
 }
 
 #[tokio::test]
 #[ignore = "sends 10 GB"]
-async fn too_big_is_said_nearly_always() {
+async fn a_close_with_1009_nearly_always_arrives() {
     too_big(100, 99).await;
 }
 
@@ -101,7 +112,7 @@ async fn keep_sending(raw: Raw) -> bool {
     let (mut reader, mut writer) = raw.stream.into_split();
     let sending = tokio::spawn(async move {
         let piece = vec![0; 1_000_000];
-        let _ = writer.write_all(&header(0x82, 100_000_000)).await;
+        let _ = writer.write_all(&header(BINARY, 100_000_000)).await;
         for _ in 0..100 {
             if writer.write_all(&piece).await.is_err() {
                 break;
@@ -127,8 +138,8 @@ async fn empty_fragments_without_end_are_closed_with_1008() {
         let raw = server.raw_session().await;
         let (mut reader, mut writer) = raw.stream.into_split();
         let sending = tokio::spawn(async move {
-            let round = frame(0x00, payload).repeat(10_000);
-            let _ = writer.write_all(&frame(0x02, b"")).await;
+            let round = frame(CONTINUED, payload).repeat(10_000);
+            let _ = writer.write_all(&frame(BINARY_BEGUN, b"")).await;
             for _ in 0..1_000 {
                 if writer.write_all(&round).await.is_err() {
                     break;
@@ -151,8 +162,8 @@ async fn endless_fragments_are_closed_with_1009_in_bounded_memory() {
     let raw = Raw::session(running.address()).await;
     let (mut reader, mut writer) = raw.stream.into_split();
     let sending = tokio::spawn(async move {
-        let fragment = frame(0x00, &[0; 60_000]);
-        let _ = writer.write_all(&frame(0x02, b"")).await;
+        let fragment = frame(CONTINUED, &[0; 60_000]);
+        let _ = writer.write_all(&frame(BINARY_BEGUN, b"")).await;
         while writer.write_all(&fragment).await.is_ok() {}
     });
     let mut close = [0; 4];
@@ -192,7 +203,7 @@ async fn what_follows_a_close_is_ignored() {
     let server = TestServer::start().await;
     let control = server.control().await;
     let mut raw = server.raw_session().await;
-    raw.send(close(1000, b"bye")).await;
+    raw.send(close_frame(1000, b"bye")).await;
     raw.send(text_frame("too late").repeat(1_000)).await;
     raw.expect_close(1000).await;
     control.finish("data after Close").await;

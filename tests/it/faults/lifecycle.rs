@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::close_frame;
 use tokio::time::Instant;
 
 #[cfg(target_os = "linux")]
@@ -8,7 +9,7 @@ use super::process::serve_many;
 use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 
 #[tokio::test]
-async fn sessions_too_many_are_refused_until_others_end() {
+async fn sessions_over_the_limit_are_refused_until_others_end() {
     const PLACES: usize = 20;
     let server = TestServer::start_with(ServerConfig {
         max_connections: PLACES + 1,
@@ -90,7 +91,7 @@ async fn a_dead_peer_is_gone_within_ping_interval_and_timeout() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_our_close_is_dropped() {
+async fn a_client_that_does_not_answer_a_close_is_dropped() {
     let server = TestServer::start_with(ServerConfig {
         close_timeout: Duration::from_millis(200),
         drain: Duration::from_secs(4),
@@ -137,8 +138,7 @@ async fn five_thousand_sessions_are_closed_in_time() {
         let close = raw.read(4).await;
         assert_eq!((close[0], &close[2..]), (0x88, &1001_u16.to_be_bytes()[..]));
         // Answered, so that it ends.
-        raw.send(crate::support::frame(0x88, &1001_u16.to_be_bytes()))
-            .await;
+        raw.send(close_frame(1001, b"")).await;
     }
     assert_eq!(soon(running.child.wait()).await.unwrap().code(), Some(0));
     assert!(

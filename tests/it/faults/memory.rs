@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use echobeat_frames::{BINARY, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
 use super::process::{serve_many, start_many};
 use crate::cli::Running;
 use crate::http2;
-use crate::support::{Raw, header};
+use crate::support::Raw;
 use crate::tls::Issued;
 
 const UPLOADS: usize = 1_500;
@@ -25,7 +26,7 @@ async fn idle(running: &Running) -> u64 {
 
 /// Begins a message, and sends most of it.
 async fn upload<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Raw<S>) {
-    raw.send(header(0x82, 1_000_000)).await;
+    raw.send(header(BINARY, 1_000_000)).await;
     raw.send(vec![1; 900_000]).await;
 }
 
@@ -101,8 +102,12 @@ async fn abandoned_uploads_over_http2_leave_no_memory_behind() {
     for raw in &mut crowd {
         upload(raw).await;
     }
-    // Bytes in the test's own pipes are still to be sent.
-    sleep(Duration::from_secs(1)).await;
+    // Bytes in the test's own pipes are still to be sent: until they are, the peak grows.
+    let mut peak = 0;
+    while running.peak_memory() > peak {
+        peak = running.peak_memory();
+        sleep(Duration::from_millis(250)).await;
+    }
     for connection in connections {
         connection.connection.abort();
     }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use echobeat_frames::{text_echo, text_frame};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,9 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::{Running, echobeat};
 use crate::proxy::TestProxy;
-use crate::support::{
-    self, Raw, TestServer, UPGRADE, soon, text_echo, text_frame, upgrade_request,
-};
+use crate::support::{self, Raw, TestServer, UPGRADE, soon, upgrade_request};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -79,7 +78,7 @@ async fn all_answers(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_with_what_it_is() {
+async fn bytes_that_are_no_request_are_answered_with_what_they_seem_to_be() {
     let (server, _proxy, addresses) = both().await;
     let control = server.control().await;
     for address in addresses {
@@ -107,7 +106,7 @@ async fn what_is_no_request_is_answered_with_what_it_is() {
 }
 
 #[tokio::test]
-async fn every_mistake_leaves_a_line_and_a_flood_of_them_few() {
+async fn every_mistake_is_logged_and_a_flood_of_them_in_few_lines() {
     const FLOOD: usize = 100;
     let mut running = Running::start(echobeat(&["127.0.0.1:0", "--heartbeat=off"])).await;
     let address = running.address();
@@ -148,7 +147,7 @@ async fn every_mistake_leaves_a_line_and_a_flood_of_them_few() {
 }
 
 #[tokio::test]
-async fn a_query_is_taken_as_clients_write_it() {
+async fn a_query_may_have_characters_that_a_uri_must_not() {
     let (server, proxy, addresses) = both().await;
     let odd = "/?q={\"a\":[1]}|^`<b>\\&do=greet:{\"a\":1},who";
     for address in addresses {
@@ -182,7 +181,7 @@ async fn a_query_is_taken_as_clients_write_it() {
 }
 
 #[tokio::test]
-async fn bodies_are_told_from_heads_and_pass_as_they_are() {
+async fn a_body_that_looks_like_a_request_is_none() {
     let (_server, _proxy, addresses) = both().await;
     let odd = "GET /healthz?\" HTTP/1.1\r\nHost: a\r\n\r\n";
     let length = format!(
@@ -211,7 +210,7 @@ async fn bodies_are_told_from_heads_and_pass_as_they_are() {
 }
 
 #[tokio::test]
-async fn behind_an_end_of_the_clients_side_every_answer_is_owed() {
+async fn a_client_that_half_closes_gets_every_answer() {
     let (_server, _proxy, addresses) = both().await;
     for address in addresses {
         for round in 0..40 {
@@ -239,7 +238,7 @@ async fn behind_an_end_of_the_clients_side_every_answer_is_owed() {
 }
 
 #[tokio::test]
-async fn an_upgrade_behind_which_the_clients_side_ends_is_accepted_and_echoes() {
+async fn a_client_that_half_closes_behind_its_upgrade_gets_its_echoes() {
     let (_server, _proxy, addresses) = both().await;
     for address in addresses {
         for (path, greeting) in [("/", ""), ("/?do=greet:hi", "hi"), ("/?do=delay:50ms", "")] {
@@ -268,7 +267,7 @@ async fn an_upgrade_behind_which_the_clients_side_ends_is_accepted_and_echoes() 
 }
 
 #[tokio::test]
-async fn a_head_answer_has_no_body_be_it_a_refusal() {
+async fn an_answer_to_head_has_no_body_even_if_it_is_a_refusal() {
     let (_server, _proxy, addresses) = both().await;
     for address in addresses {
         let mut raw = Raw::connect(address).await;

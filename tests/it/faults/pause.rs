@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use echobeat_frames::{PONG, frame, text_echo, text_frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
 use super::fairness::http2_session;
 use super::process::serve;
 use crate::cli::Running;
-use crate::support::{Raw, frame, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, upgrade_request};
 use crate::tls::Issued;
 use crate::unix::kill;
 
@@ -37,7 +38,7 @@ where
     raw.send(upgrade_request(path)).await;
     assert_eq!(raw.head().await.status, 101);
     assert_eq!(raw.read(2).await, PING);
-    answer_late(running, &mut raw, &frame(0x8a, b"")).await;
+    answer_late(running, &mut raw, &frame(PONG, b"")).await;
     raw.send(text_frame("alive")).await;
     let mut first = raw.read(2).await;
     while first == PING {
@@ -92,7 +93,7 @@ async fn http2_pings(raw: &mut Raw) -> Vec<u8> {
             }
             (DATA, 0, payload) => {
                 assert_eq!(payload, PING, "a Ping, and no Close");
-                let pong = frame(0x8a, b"");
+                let pong = frame(PONG, b"");
                 to_session = [&[0, 0, 6, DATA, 0, 0, 0, 0, 1], &pong[..]].concat();
             }
             (kind, _, payload) => assert_ne!(kind, GOAWAY, "{payload:?}"),

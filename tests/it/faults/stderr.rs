@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use echobeat_frames::{close_frame, text_echo, text_frame};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
@@ -13,10 +14,13 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use crate::cli::{Running, echobeat};
-use crate::support::{Raw, frame, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, soon, upgrade_request};
 use crate::unix::{kill, kill_child, listen_on, socket_path};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// How many log lines were dropped.
+const DROPPED: &str = "echobeat_log_lines_dropped_total";
 
 /// More sessions than those whose lines fill a pipe.
 const SESSIONS: usize = 300;
@@ -54,7 +58,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
         kill("-TERM", &running).await;
         let begun = Instant::now();
         assert_eq!(open.read(4).await[2..], 1001_u16.to_be_bytes());
-        open.send(frame(0x88, &1001_u16.to_be_bytes())).await;
+        open.send(close_frame(1001, b"")).await;
         drop(open);
         assert_eq!(soon(running.child.wait()).await.unwrap().code(), Some(0));
         let took = begun.elapsed();
@@ -84,7 +88,7 @@ async fn lines_that_are_dropped_are_counted_and_reported_once_there_is_room() {
     let nowhere = "x".repeat(15 << 10);
     let request = format!("GET /{nowhere} HTTP/1.1\r\nHost: a\r\n\r\n");
     let dropping = async {
-        while dropped(&running).await == 0 {
+        while running.metric(DROPPED).await == 0 {
             for _ in 0..20 {
                 raw.send(&request).await;
                 assert_eq!(raw.response().await.status, 404);
@@ -106,20 +110,9 @@ async fn lines_that_are_dropped_are_counted_and_reported_once_there_is_room() {
     let reported = soon(reading).await;
     assert!(reported > 0);
     // Nothing has been dropped since, because the log is read.
-    assert_eq!(dropped(&running).await, reported);
+    assert_eq!(running.metric(DROPPED).await, reported);
     kill("-TERM", &running).await;
     running.logs("stopped").await;
-}
-
-/// Number of lines dropped so far.
-async fn dropped(running: &Running) -> u64 {
-    let mut raw = Raw::connect(running.address()).await;
-    raw.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        .await;
-    let exposition = raw.response().await.body;
-    let mut lines = exposition.lines();
-    let count = lines.find_map(|line| line.strip_prefix("echobeat_log_lines_dropped_total "));
-    count.expect("it is counted").parse().expect("a number")
 }
 
 /// A program whose lines go to `stderr`, once it listens on `path`.
@@ -135,11 +128,14 @@ async fn logging_to(path: &Path, stderr: impl Into<Stdio>) -> Child {
     child
 }
 
-async fn visit_and_stop(path: &Path, mut child: Child) {
+async fn visit_all(path: &Path) {
     for _ in 0..SESSIONS {
         let stream = UnixStream::connect(path).await.expect("it listens");
         visit(Raw { stream }).await;
     }
+}
+
+async fn stop(mut child: Child) {
     kill_child("-TERM", &child).await;
     assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0));
 }
@@ -150,7 +146,8 @@ async fn a_log_without_a_reader_stops_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     let child = logging_to(&path, writer).await;
     drop(reader);
-    visit_and_stop(&path, child).await;
+    visit_all(&path).await;
+    stop(child).await;
 }
 
 #[cfg(target_os = "linux")]
@@ -162,21 +159,21 @@ async fn a_log_on_a_full_disk_stops_nothing() {
         .open("/dev/full")
         .unwrap();
     let child = logging_to(&path, full).await;
-    visit_and_stop(&path, child).await;
+    visit_all(&path).await;
+    stop(child).await;
 }
 
 #[tokio::test]
-async fn a_log_that_may_not_block_loses_nothing() {
+async fn a_log_to_a_non_blocking_pipe_loses_nothing() {
     let path = socket_path("non-blocking.sock");
     let (writer, mut reader) = pipe::pipe().unwrap();
     let writer: OwnedFd = writer.into_nonblocking_fd().unwrap();
     let child = logging_to(&path, writer).await;
-    let visiting = tokio::spawn(async move { visit_and_stop(&path, child).await });
-    // They are more than the pipe takes, and come when it is read.
-    sleep(Duration::from_millis(500)).await;
+    // Their lines are more than the pipe takes, and nobody has read it yet.
+    visit_all(&path).await;
     let mut log = String::new();
-    soon(reader.read_to_string(&mut log)).await.unwrap();
-    soon(visiting).await.unwrap();
+    let (read, ()) = tokio::join!(soon(reader.read_to_string(&mut log)), stop(child));
+    read.unwrap();
     let ends = log.lines().filter(|line| line.contains(": end why="));
     assert_eq!(ends.count(), SESSIONS);
     assert!(log.ends_with("INFO stopped\n"), "{:?}", log.lines().last());

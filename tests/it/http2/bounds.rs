@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use echobeat::ServerConfig;
+use echobeat_frames::{BINARY, frame};
 use h2::Reason;
 use hyper::Method;
 use tokio::time::Instant;
 
 use super::client::{Http2, whole};
 use super::{connect, serve};
-use crate::support::{Control, Raw, config, frame, soon};
+use crate::support::{Control, Raw, config, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -26,7 +27,7 @@ fn settings() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn who_asks_for_nothing_in_time_is_gone() {
+async fn a_connection_without_a_request_in_time_is_closed() {
     let server = serve(ServerConfig {
         handshake_timeout: Duration::from_millis(500),
         ..config()
@@ -68,7 +69,7 @@ async fn a_session_keeps_its_connection_open() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_a_ping_is_gone() {
+async fn a_connection_that_does_not_answer_a_ping_is_closed() {
     let server = serve(ServerConfig {
         handshake_timeout: Duration::from_secs(15),
         ping_interval: Some(Duration::from_millis(100)),
@@ -98,7 +99,7 @@ async fn who_does_not_answer_a_ping_is_gone() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_one_session_loses_that_one_alone() {
+async fn a_client_that_does_not_read_one_session_loses_that_one_alone() {
     let server = serve(ServerConfig {
         send_timeout: Duration::from_millis(500),
         ..config()
@@ -111,7 +112,7 @@ async fn who_does_not_read_one_session_loses_that_one_alone() {
     let mut http2 = Http2::over(stream, &mut windows).await;
     let control = Control::of_session(http2.raw_session().await);
     let mut deaf = http2.stream().await;
-    let message = Bytes::from(frame(0x82, &[0; 100_000]));
+    let message = Bytes::from(frame(BINARY, &[0; 100_000]));
     // As much as the server takes, which is never read back.
     let reset = soon(async {
         for _ in 0..100 {
@@ -124,7 +125,7 @@ async fn who_does_not_read_one_session_loses_that_one_alone() {
 }
 
 #[tokio::test]
-async fn resets_without_measure_end_the_connection_and_cost_no_other() {
+async fn a_flood_of_resets_ends_its_own_connection_alone() {
     let server = serve(config()).await;
     let control = server.control().await;
     let mut raw = server.raw().await;
@@ -152,7 +153,7 @@ async fn resets_without_measure_end_the_connection_and_cost_no_other() {
 }
 
 #[tokio::test]
-async fn sessions_too_many_are_refused() {
+async fn sessions_over_the_limit_are_refused() {
     let server = serve(ServerConfig {
         max_connections: 2,
         ..config()

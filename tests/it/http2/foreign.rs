@@ -24,7 +24,7 @@ async fn opened_on_one_connection(running: &mut Running, sessions: usize) {
 
 #[tokio::test]
 #[ignore = "needs Python with h2, as in tests/clients/requirements.txt, at $PYTHON or python3"]
-async fn pythons_h2_is_echoed() {
+async fn sessions_of_pythons_h2_are_echoed() {
     let issued = Issued::new("http2-python");
     let mut running = issued.run(&[]).await;
     let python = env::var_os("PYTHON").unwrap_or_else(|| "python3".into());

@@ -41,7 +41,7 @@ async fn plain_requests_are_answered() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_body_is_answered_all_the_same() {
+async fn a_request_with_a_body_is_answered_too() {
     let server = serve(config()).await;
     let mut http2 = connect(server.address).await;
     let request = Request::post("http://localhost/healthz").body(()).unwrap();
@@ -107,7 +107,7 @@ async fn http1_is_spoken_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn without_h2c_whoever_begins_with_the_preface_is_told_to_use_http1() {
+async fn without_h2c_a_client_of_http2_is_told_to_use_http1() {
     let server = TestServer::start().await;
     let client = connect(server.address).await;
     let error = soon(client.connection).await.unwrap().unwrap_err();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use echobeat::ServerConfig;
+use echobeat_frames::{close_frame, frame, text_echo, text_frame};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
@@ -11,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{connect, connect_tls, serve};
-use crate::support::{config, frame, soon, text_echo, text_frame};
+use crate::support::{config, soon};
 use crate::tls::Issued;
 
 #[tokio::test]
@@ -69,7 +70,7 @@ async fn a_subprotocol_is_selected_and_the_log_names_the_stream() {
     ] {
         assert!(open.contains(part), "{open}");
     }
-    let close = Bytes::from(frame(0x88, &1000_u16.to_be_bytes()));
+    let close = Bytes::from(close_frame(1000, b""));
     send.send_data(close, false).unwrap();
     let end = running.logs("end").await;
     assert!(end.contains("code=1000 clean=true"), "{end}");
@@ -90,15 +91,15 @@ async fn the_heart_beats_over_http2() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_behind_its_close() {
+async fn a_stream_ends_after_its_close() {
     let server = serve(config()).await;
     let mut http2 = connect(server.address).await;
     let mut raw = http2.raw_session().await;
-    raw.send(frame(0x88, &1000_u16.to_be_bytes())).await;
+    raw.send(close_frame(1000, b"")).await;
     raw.expect_close(1000).await;
 
     let mut raw = http2.raw_session().await;
-    raw.send([0xf1, 0x80, 0, 0, 0, 0]).await;
+    raw.send(frame(0xf1, b"")).await;
     raw.expect_close(1002).await;
     // The connection goes on.
     http2.client().await.echo("hello").await;

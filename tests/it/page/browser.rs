@@ -278,7 +278,7 @@ async fn html_and_json_in_a_message_are_text() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and ChromeDriver"]
-async fn the_page_comes_back_by_itself_when_asked_to() {
+async fn the_page_reconnects_by_itself_if_it_is_asked_to() {
     let server = TestServer::start().await;
     let address = server.address;
     let page = Page::of("page-reconnect", &server).await;

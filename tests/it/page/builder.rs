@@ -119,7 +119,7 @@ async fn the_builder_says_what_is_wrong_in_the_words_of_the_server() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and ChromeDriver"]
-async fn where_there_are_no_faults_the_builder_offers_none() {
+async fn the_builder_offers_no_faults_where_they_are_switched_off() {
     let server = TestServer::start_with(ServerConfig {
         faults: false,
         ..config()

@@ -32,7 +32,7 @@ impl Page {
 
 #[tokio::test]
 #[ignore = "needs Chromium and ChromeDriver"]
-async fn all_can_be_done_by_keyboard_alone() {
+async fn the_page_can_be_used_by_keyboard_alone() {
     let server = TestServer::start().await;
     let page = Page::of("page-keyboard", &server).await;
     page.tab_to(None, "#body").await;

@@ -96,7 +96,7 @@ async fn the_filter_takes_regular_expressions() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and ChromeDriver"]
-async fn no_expression_holds_the_page_up() {
+async fn no_regular_expression_blocks_the_page() {
     let server = TestServer::start().await;
     let page = Page::of("page-slow-filter", &server).await;
     page.value("field('body').value = 'a'.repeat(60_000)").await;

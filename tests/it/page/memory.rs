@@ -94,7 +94,7 @@ async fn arrows_bring_back_what_was_sent_as_in_a_shell() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and ChromeDriver"]
-async fn a_link_says_where_to_and_what_goes_wrong() {
+async fn a_link_carries_the_url_and_the_faults() {
     let server = TestServer::start().await;
     let url = format!("http://{}/", server.address);
     let page = Page::load(

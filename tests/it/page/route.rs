@@ -95,7 +95,7 @@ async fn the_page_knows_the_path_for_websockets() {
 }
 
 #[tokio::test]
-async fn the_page_is_told_where_there_are_no_faults() {
+async fn the_page_knows_when_faults_are_switched_off() {
     let server = TestServer::start_with(ServerConfig {
         faults: false,
         ..config()

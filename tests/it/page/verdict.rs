@@ -38,7 +38,7 @@ async fn assert_is_true(server: &TestServer, target: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_verdict_is_what_an_upgrade_is_answered() {
+async fn the_verdict_is_the_answer_to_an_upgrade() {
     let server = TestServer::start().await;
     for target in [
         "/",
@@ -116,7 +116,7 @@ async fn the_verdict_tells_which_subprotocol_would_be_selected() {
 }
 
 #[tokio::test]
-async fn the_verdict_is_there_where_the_page_is_and_for_those_who_name_it() {
+async fn the_verdict_needs_its_media_type_and_a_page() {
     let server = TestServer::start().await;
     let refused = server.ask(question("POST", "/", "")).await;
     assert_eq!(refused.status, 405, "{refused:?}");

@@ -97,7 +97,7 @@ async fn connections_to_the_upstream_are_used_again() {
 }
 
 #[tokio::test]
-async fn the_host_is_the_clients_unless_it_is_said_otherwise() {
+async fn the_host_is_the_clients_unless_it_is_configured() {
     for (upstream_host, request, host) in [
         (
             "client",
@@ -130,7 +130,7 @@ async fn the_host_is_the_clients_unless_it_is_said_otherwise() {
 }
 
 #[tokio::test]
-async fn what_is_no_good_request_stays_here() {
+async fn bad_requests_are_not_forwarded() {
     let server = TestServer::start().await;
     let proxy = TestProxy::before(server.address).await;
     for (status, request) in [
@@ -150,7 +150,7 @@ async fn what_is_no_good_request_stays_here() {
 }
 
 #[tokio::test]
-async fn a_backend_that_dies_comes_back() {
+async fn a_backend_that_was_down_is_used_again() {
     let server = TestServer::start().await;
     let address = server.address;
     let proxy = TestProxy::before(address).await;
@@ -169,7 +169,7 @@ async fn a_backend_that_dies_comes_back() {
 }
 
 #[tokio::test]
-async fn a_draining_proxy_finishes_what_is_under_way() {
+async fn a_draining_proxy_finishes_requests_that_have_begun() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     let mut client = proxy.raw().await;

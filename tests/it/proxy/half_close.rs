@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use echobeat_frames::text_echo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::{ACCEPTED, Stub, TestProxy};
-use crate::support::{soon, text_echo, upgrade_request};
+use crate::support::{soon, upgrade_request};
 
 const GET: &str = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -14,7 +15,7 @@ const GET: &str = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const A_WHILE: Duration = Duration::from_millis(200);
 
 #[tokio::test]
-async fn an_answer_that_takes_a_while_comes_all_the_same() {
+async fn a_client_that_half_closes_gets_a_slow_answer() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     let mut client = proxy.raw().await;
@@ -32,7 +33,7 @@ async fn an_answer_that_takes_a_while_comes_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_takes_a_while_becomes_a_tunnel_all_the_same() {
+async fn a_client_that_half_closes_gets_a_slow_upgrade() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     let mut client = proxy.raw().await;
@@ -53,7 +54,7 @@ async fn an_upgrade_that_takes_a_while_becomes_a_tunnel_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_reset_takes_the_request_back_at_once() {
+async fn a_client_that_resets_cancels_its_request_at_once() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     // Alone, and with another behind it.

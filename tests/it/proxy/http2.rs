@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use echobeat::ProxyConfig;
+use echobeat_frames::{text_echo, text_frame};
 use hyper::{Method, Request};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -13,7 +14,7 @@ use super::secure::over_tls;
 use super::{Stub, TestProxy, head, to};
 use crate::http2::client::{Http2, whole};
 use crate::http2::{connect, connect_tls};
-use crate::support::{TestServer, soon, text_echo, text_frame};
+use crate::support::{TestServer, soon};
 use crate::tls::Issued;
 
 /// A proxy that speaks HTTP/2 without TLS, in front of `upstream`.
@@ -102,7 +103,7 @@ async fn an_extended_connect_is_an_upgrade_upstream() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_passed_on_and_a_success_is_none() {
+async fn a_refusal_of_an_upgrade_is_passed_on_and_a_2xx_is_a_bad_gateway() {
     let stub = Stub::start().await;
     let proxy = before(stub.address).await;
     let mut http2 = connect(proxy.address).await;
@@ -171,7 +172,7 @@ async fn bodies_arrive_before_they_end_both_ways() {
 }
 
 #[tokio::test]
-async fn a_body_needs_neither_a_method_nor_a_length() {
+async fn any_method_may_have_a_body_without_a_length() {
     let stub = Stub::start().await;
     let proxy = before(stub.address).await;
     for method in ["GET", "HEAD", "DELETE", "PURGE"] {
@@ -256,7 +257,7 @@ async fn plain_answers_come_whole() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_is_given_up_upstream() {
+async fn a_cancelled_request_is_cancelled_upstream() {
     let stub = Stub::start().await;
     let proxy = before(stub.address).await;
     let mut http2 = connect(proxy.address).await;
@@ -273,7 +274,7 @@ async fn a_request_that_is_given_up_is_given_up_upstream() {
 }
 
 #[tokio::test]
-async fn who_does_not_take_an_answer_is_given_up() {
+async fn a_client_that_does_not_read_its_answer_is_given_up() {
     let stub = Stub::start().await;
     let proxy = TestProxy::start(ProxyConfig {
         h2c: true,
@@ -300,7 +301,7 @@ async fn who_does_not_take_an_answer_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_drain_lets_what_is_under_way_end() {
+async fn a_drain_lets_requests_that_have_begun_end() {
     let stub = Stub::start().await;
     let proxy = before(stub.address).await;
     let mut http2 = connect(proxy.address).await;
@@ -325,7 +326,7 @@ async fn a_drain_lets_what_is_under_way_end() {
 }
 
 #[tokio::test]
-async fn http1_stays_on_the_port() {
+async fn http1_is_spoken_on_the_same_port() {
     let server = TestServer::start().await;
     let proxy = before(server.address).await;
     let health = proxy.ask("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;

@@ -22,7 +22,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
-async fn what_comes_before_the_answer_is_passed_on_at_once() {
+async fn interim_responses_are_passed_on_at_once() {
     let (mut client, mut upstream, _proxy) = asked(GET).await;
     upstream
         .send("HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n")
@@ -43,7 +43,7 @@ async fn what_comes_before_the_answer_is_passed_on_at_once() {
 }
 
 #[tokio::test]
-async fn hints_come_behind_earlier_answers_where_requests_do_not_wait() {
+async fn early_hints_come_behind_the_answers_to_earlier_requests() {
     let (mut client, mut upstream, _proxy) = asked(&GET.repeat(2)).await;
     upstream.send(OK).await;
     super::head(&mut upstream.stream).await;
@@ -56,7 +56,7 @@ async fn hints_come_behind_earlier_answers_where_requests_do_not_wait() {
 }
 
 #[tokio::test]
-async fn they_are_passed_on_before_a_tunnel_too() {
+async fn interim_responses_are_passed_on_before_a_tunnel_too() {
     let (mut client, mut upstream, _proxy) = asked(&upgrade_request("/")).await;
     upstream
         .send(["HTTP/1.1 103 Early Hints\r\n\r\n", ACCEPTED, "early"].concat())
@@ -67,7 +67,7 @@ async fn they_are_passed_on_before_a_tunnel_too() {
 }
 
 #[tokio::test]
-async fn they_are_not_for_clients_of_http_1_0() {
+async fn clients_of_http_1_0_get_no_interim_responses() {
     let (client, mut upstream, _proxy) = asked("GET / HTTP/1.0\r\n\r\n").await;
     upstream
         .send(["HTTP/1.1 103 Early Hints\r\n\r\n", OK].concat())
@@ -108,7 +108,7 @@ const EXPECTING: &str =
     "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
 
 #[tokio::test]
-async fn an_expected_100_is_the_upstreams() {
+async fn a_100_comes_from_the_upstream_and_not_from_the_proxy() {
     for chunked in [false, true] {
         let (request, body) = match chunked {
             false => (EXPECTING.to_owned(), "body"),
@@ -139,7 +139,7 @@ async fn an_expected_100_is_the_upstreams() {
 }
 
 #[tokio::test]
-async fn where_none_is_said_the_answer_is_passed_on_and_a_body_too() {
+async fn without_a_100_answer_and_body_are_passed_on() {
     let (mut client, mut upstream, _proxy) = asked(EXPECTING).await;
     upstream
         .send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
@@ -157,7 +157,7 @@ async fn where_none_is_said_the_answer_is_passed_on_and_a_body_too() {
 }
 
 #[tokio::test]
-async fn the_version_is_ours_and_not_the_upstreams() {
+async fn the_version_of_http_is_the_proxys_own() {
     for rest in ["\r\nok", "Content-Length: 2\r\n\r\nok"] {
         let (mut client, mut upstream, _proxy) = asked(GET).await;
         upstream.send(format!("HTTP/1.0 200 OK\r\n{rest}")).await;

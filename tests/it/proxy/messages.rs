@@ -121,7 +121,7 @@ async fn asked_at_a_dying_connection(request: &str) -> (Response, usize) {
 }
 
 #[tokio::test]
-async fn what_can_be_asked_twice_is_asked_again_where_a_kept_connection_ends() {
+async fn safe_requests_are_repeated_when_a_kept_connection_ends() {
     for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
         let request = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
         let (stub, _proxy, mut client) = between().await;
@@ -140,7 +140,7 @@ async fn what_can_be_asked_twice_is_asked_again_where_a_kept_connection_ends() {
 }
 
 #[tokio::test]
-async fn what_may_do_harm_twice_is_sent_once() {
+async fn unsafe_requests_are_sent_once() {
     for request in [
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
@@ -154,7 +154,7 @@ async fn what_may_do_harm_twice_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_new_connection_that_ends_is_not_tried_again() {
+async fn a_request_on_a_new_connection_is_not_repeated() {
     let (stub, _proxy, mut client) = between().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     drop(stub.accept().await);
@@ -162,7 +162,7 @@ async fn a_new_connection_that_ends_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn names_go_on_as_they_came() {
+async fn header_names_keep_their_case() {
     let (stub, _proxy, mut client) = between().await;
     client
         .send("GET / HTTP/1.1\r\nhost: a\r\nX-MyHeader: 1\r\nx-lower: 2\r\nDNT: 1\r\n\r\n")
@@ -204,7 +204,7 @@ async fn names_go_on_as_they_came() {
 }
 
 #[tokio::test]
-async fn options_for_the_whole_server_stay_that() {
+async fn options_for_the_whole_server_keep_their_asterisk() {
     let stub = Stub::start().await;
     let proxy = TestProxy::start(to(&format!("http://{}/base", stub.address))).await;
     let mut client = proxy.raw().await;
@@ -245,7 +245,7 @@ async fn a_clients_broken_body_is_the_clients_fault() {
 }
 
 #[tokio::test]
-async fn whoever_stops_in_its_body_is_late_and_not_the_upstream() {
+async fn a_client_that_stops_in_its_body_gets_408_and_not_504() {
     let stub = Stub::start().await;
     let mut config = to(&format!("http://{}", stub.address));
     config.response_timeout = Duration::from_millis(300);
@@ -334,7 +334,7 @@ async fn answers_without_a_body_have_none() {
 }
 
 #[tokio::test]
-async fn a_loop_is_seen_at_its_first_turn_and_two_proxies_in_a_row_are_none() {
+async fn a_loop_is_refused_at_its_first_turn_and_two_proxies_in_a_row_are_not() {
     let stub = Stub::start().await;
     let inner = TestProxy::before(stub.address).await;
     let outer = TestProxy::before(inner.address).await;

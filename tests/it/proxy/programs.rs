@@ -7,7 +7,7 @@ use crate::support::{Client, Raw};
 use crate::tls::Issued;
 
 #[tokio::test]
-async fn both_log_what_goes_through() {
+async fn server_and_proxy_log_the_same_session() {
     let mut server = Running::start(echobeat(&["127.0.0.1:0"])).await;
     let upstream = format!("--upstream={}", server.url);
     let mut proxy = Running::start(echobeat(&["proxy", "--listen=127.0.0.1:0", &upstream])).await;
@@ -22,7 +22,7 @@ async fn both_log_what_goes_through() {
 }
 
 #[tokio::test]
-async fn both_speak_tls_by_their_flags() {
+async fn server_and_proxy_speak_tls_by_their_flags() {
     let issued = Issued::new("proxy-programs");
     let server = issued.run(&[]).await;
     let upstream = format!("--upstream=https://localhost:{}", server.address().port());
@@ -53,7 +53,7 @@ async fn both_speak_tls_by_their_flags() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_proxy_reads_its_certificate_again_too() {
+async fn the_proxy_reloads_its_certificate() {
     let issued = Issued::new("proxy-reload");
     let (certificate, key) = (issued.certificate(), issued.key());
     let certificate = format!("--tls-cert={}", certificate.display());

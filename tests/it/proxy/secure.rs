@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use echobeat::{CertificateSource, ProxyConfig};
+use echobeat_frames::{text_echo, text_frame};
 use tokio::io::AsyncWriteExt;
 
 use super::{Stub, TestProxy, to};
-use crate::support::{
-    Raw, Response, TestServer, config, soon, text_echo, text_frame, upgrade_request,
-};
+use crate::support::{Raw, Response, TestServer, config, soon, upgrade_request};
 use crate::tls::Issued;
 
 /// A proxy over TLS, in front of `upstream`.

@@ -71,7 +71,7 @@ async fn a_reset_is_passed_on_though_the_other_side_does_not_read() {
 }
 
 #[tokio::test]
-async fn an_end_is_a_reset_for_who_does_not_read_in_time() {
+async fn a_side_that_does_not_read_in_time_gets_a_reset_when_the_other_ends() {
     for is_inward in [true, false] {
         let stub = Stub::start().await;
         let proxy = proxy(&stub, 3 * BLOCKED).await;

@@ -3,11 +3,12 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use echobeat_frames::{text_echo, text_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::{ACCEPTED, Stub, TestProxy, to};
-use crate::support::{Raw, TestServer, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Raw, TestServer, soon, upgrade_request};
 
 /// A tunnel, by its two ends.
 pub(super) async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {
@@ -20,7 +21,7 @@ pub(super) async fn tunnel(stub: &Stub, proxy: &TestProxy) -> (Raw, Raw) {
 }
 
 #[tokio::test]
-async fn what_the_two_agree_on_passes_through() {
+async fn subprotocol_and_extensions_are_the_clients_and_the_upstreams() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     let mut client = proxy.raw().await;
@@ -66,7 +67,7 @@ async fn bytes_behind_either_head_are_not_lost() {
 }
 
 #[tokio::test]
-async fn an_end_of_either_side_is_that_of_one_direction() {
+async fn an_end_of_either_side_ends_one_direction() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     let (mut client, mut upstream) = tunnel(&stub, &proxy).await;
@@ -96,7 +97,7 @@ async fn an_end_of_either_side_is_that_of_one_direction() {
 }
 
 #[tokio::test]
-async fn a_reset_of_either_side_is_one_of_the_other() {
+async fn a_reset_by_either_side_reaches_the_other() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     for client_first in [true, false] {
@@ -129,7 +130,7 @@ fn timers() -> Vec<(u16, u16, u8)> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn tcp_asks_both_sides_whether_they_are_there() {
+async fn tcp_keepalive_is_on_for_both_sides() {
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
     let (client, upstream) = tunnel(&stub, &proxy).await;
@@ -150,7 +151,7 @@ async fn tcp_asks_both_sides_whether_they_are_there() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_stops_the_other_side() {
+async fn a_side_that_does_not_read_stops_the_other() {
     const FAR_TOO_MUCH: usize = 256 << 20;
     let stub = Stub::start().await;
     let proxy = TestProxy::before(stub.address).await;
@@ -170,7 +171,7 @@ async fn who_does_not_read_stops_the_other_side() {
 }
 
 #[tokio::test]
-async fn a_silent_tunnel_ends_only_if_it_is_asked_for() {
+async fn a_silent_tunnel_ends_only_with_an_idle_timeout() {
     let server = TestServer::start().await;
     let mut config = to(&format!("http://{}", server.address));
     config.idle_timeout = Some(Duration::from_millis(300));
@@ -182,7 +183,7 @@ async fn a_silent_tunnel_ends_only_if_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn tunnels_have_until_the_end_of_the_drain() {
+async fn tunnels_go_on_until_the_end_of_the_drain() {
     let server = TestServer::start().await;
     let mut config = to(&format!("http://{}", server.address));
     config.drain = Duration::from_millis(500);

@@ -41,7 +41,7 @@ async fn a_refusal_is_passed_on_and_is_no_tunnel() {
 }
 
 #[tokio::test]
-async fn a_lie_is_a_bad_gateway() {
+async fn a_false_acceptance_is_a_bad_gateway() {
     let server = TestServer::start().await;
     let control_proxy = TestProxy::before(server.address).await;
     let control = control_proxy.control().await;
@@ -111,7 +111,7 @@ async fn an_upstream_that_never_answers_is_a_gateway_timeout() {
 }
 
 #[tokio::test]
-async fn who_comes_when_all_places_are_taken_is_refused() {
+async fn a_tunnel_over_the_limit_is_refused() {
     let server = TestServer::start().await;
     let mut config = to(&format!("http://{}", server.address));
     config.max_connections = 1;
@@ -123,7 +123,7 @@ async fn who_comes_when_all_places_are_taken_is_refused() {
 }
 
 #[tokio::test]
-async fn who_does_not_take_an_answer_is_dropped() {
+async fn a_client_that_does_not_read_its_answer_is_dropped() {
     let stub = Stub::start().await;
     let mut config = to(&format!("http://{}", stub.address));
     config.handshake_timeout = Duration::from_millis(500);

@@ -51,7 +51,7 @@ async fn expect_all(client: Client, cases: &[(&str, Value)]) {
 
 #[tokio::test]
 #[ignore = "needs Python with websockets, as in tests/clients/requirements.txt, at $PYTHON or python3"]
-async fn pythons_websockets_reports_every_fault() {
+async fn pythons_websockets_library_reports_every_fault() {
     let hello = || json!(["hello"]);
     // It closes with 4999 itself where all is well.
     let well = |messages| json!({"messages": messages, "code": 4999, "sent": 4999});
@@ -113,7 +113,7 @@ async fn pythons_websockets_reports_every_fault() {
 
 #[tokio::test]
 #[ignore = "needs Node with ws, where $NODE_PATH says"]
-async fn nodes_ws_reports_every_fault() {
+async fn the_ws_library_of_node_reports_every_fault() {
     let hello = || json!(["hello"]);
     let well = |messages| json!({"messages": messages, "code": 4999, "error": null});
     let failed = |error: &str| json!({"messages": [], "code": 1006, "error": error});

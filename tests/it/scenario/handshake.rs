@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::{CLOSE, frame, text_echo, text_frame};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 
@@ -10,9 +11,7 @@ use super::path;
 use crate::cli::{Running, echobeat};
 use crate::http2::{connect, serve};
 use crate::proxy::TestProxy;
-use crate::support::{
-    Raw, TestServer, UPGRADE, config, soon, text_echo, text_frame, upgrade_request,
-};
+use crate::support::{Raw, TestServer, UPGRADE, config, soon, upgrade_request};
 
 #[tokio::test]
 async fn refusals_are_what_was_asked_for() {
@@ -118,7 +117,7 @@ async fn a_wait_and_an_end_may_be_for_some_connections() {
 }
 
 #[tokio::test]
-async fn the_log_and_who_say_what_was_done_in_this_connection() {
+async fn the_log_and_the_step_who_say_what_was_done_in_this_connection() {
     let mut running = Running::start(echobeat(&["127.0.0.1:0"])).await;
     for expected in ["who,greet:hi@1x", "who"] {
         let mut raw = Raw::connect(running.address()).await;
@@ -135,7 +134,7 @@ async fn the_log_and_who_say_what_was_done_in_this_connection() {
 }
 
 #[tokio::test]
-async fn a_step_that_is_none_gets_the_list_of_steps() {
+async fn an_unknown_step_is_answered_with_the_list_of_steps() {
     let server = TestServer::start().await;
     let response = server.ask(upgrade_request(&path("who,close:bye"))).await;
     assert_eq!(response.status, 400);
@@ -177,7 +176,7 @@ async fn paths_subprotocols_and_origins_are_checked_as_ever() {
 }
 
 #[tokio::test]
-async fn a_wait_puts_the_answer_off_and_what_came_meanwhile_is_echoed() {
+async fn a_wait_delays_the_answer_and_messages_that_came_meanwhile_are_echoed() {
     let server = TestServer::start().await;
     let mut raw = server.raw().await;
     let begun = Instant::now();
@@ -229,7 +228,7 @@ async fn an_accept_may_be_wrong_or_absent() {
 }
 
 #[tokio::test]
-async fn a_subprotocol_is_selected_offered_or_not() {
+async fn a_step_selects_a_subprotocol_offered_or_not() {
     let server = TestServer::start().await;
     for (steps, expected) in [
         ("subprotocol:chat", Some("chat")),
@@ -258,7 +257,7 @@ async fn a_greeting_comes_in_one_write_with_the_101() {
 }
 
 #[tokio::test]
-async fn who_tells_what_the_server_saw() {
+async fn the_step_who_tells_what_the_server_saw() {
     let server = TestServer::start().await;
     let mut raw = server.raw().await;
     let request = format!(
@@ -309,7 +308,7 @@ async fn portrait_with(server: &TestServer, lines: &str) -> Vec<(String, String)
 }
 
 #[tokio::test]
-async fn who_shows_secrets_so_that_they_can_be_compared_and_not_be_used() {
+async fn the_step_who_shows_secrets_so_that_they_can_be_compared_and_not_used() {
     let server = TestServer::start().await;
     let secrets = "Cookie: sid=hunter2\r\nAuthorization: Basic hunter2\r\n\
         Proxy-Authorization: Bearer hunter2\r\nX-Api-Key: hunter2\r\n";
@@ -349,7 +348,7 @@ async fn the_log_says_what_was_asked_for_and_what_came_of_it() {
     assert_eq!(head.status, 101);
     assert_eq!(raw.read(4).await, text_echo("hi"));
     assert_eq!(raw.read(7).await, b"\x88\x05\x0f\xa1bye");
-    raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
+    raw.send(frame(CLOSE, b"")).await;
     let end = running.logs("connection: end").await;
     assert!(end.contains("why=\"fault\" code=4001 clean=true"), "{end}");
 }

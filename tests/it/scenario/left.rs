@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use echobeat::ServerConfig;
+use echobeat_frames::{CLOSE, frame, text_echo, text_frame};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::path;
 use crate::http2::connect;
 use crate::proxy::TestProxy;
-use crate::support::{Raw, TestServer, config, soon, text_frame, upgrade_request};
+use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 use crate::tls::Issued;
 
 /// Steps that keep a session, and how many messages it is sent before its peer leaves.
@@ -55,7 +56,7 @@ where
             raw.send(upgrade_request("/")).await;
             if raw.head().await.status == 101 {
                 // Leaves at once, for the next.
-                raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
+                raw.send(frame(CLOSE, b"")).await;
                 raw.rest().await;
                 return begun.elapsed();
             }
@@ -65,21 +66,34 @@ where
     soon(freed).await
 }
 
-/// Asks for `steps`, and takes the place.
-async fn begin<S>(raw: &mut Raw<S>, steps: &str, messages: usize)
+/// Waits until the server has seen what came before this, by the answer to a later request. The
+/// session has then reached the step in which it waits.
+async fn seen<S>(connect: impl AsyncFn() -> Raw<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut raw = connect().await;
+    raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(raw.response().await.status, 200);
+}
+
+/// A peer that has asked for `steps`, and has taken the place.
+async fn begin<S>(connect: impl AsyncFn() -> Raw<S>, steps: &str, messages: usize) -> Raw<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut raw = connect().await;
     raw.send(upgrade_request(&path(steps))).await;
     if !steps.starts_with("wait") {
         assert_eq!(raw.head().await.status, 101);
     }
     raw.send(text_frame("hello").repeat(messages)).await;
     if steps == "noreply" {
-        raw.send([0x88, 0x80, 0, 0, 0, 0]).await;
+        raw.send(frame(CLOSE, b"")).await;
     }
-    // The session must first reach the step in which it waits.
-    sleep(Duration::from_millis(100)).await;
+    seen(connect).await;
+    raw
 }
 
 fn reset(stream: &TcpStream) {
@@ -90,8 +104,7 @@ fn reset(stream: &TcpStream) {
 async fn a_reset_frees_the_place_at_once_in_every_step() {
     let server = TestServer::start_with(one_place()).await;
     for (steps, messages) in STEPS {
-        let mut raw = server.raw().await;
-        begin(&mut raw, steps, messages).await;
+        let raw = begin(async || server.raw().await, steps, messages).await;
         reset(&raw.stream);
         drop(raw);
         let took = freed(async || server.raw().await).await;
@@ -105,11 +118,11 @@ async fn a_reset_frees_the_place_over_tls() {
     let server = issued.serve(one_place()).await;
     let trusted = issued.trusted();
     for (steps, messages) in STEPS {
-        let mut raw = trusted.connect(server.address).await;
-        begin(&mut raw, steps, messages).await;
+        let connect = async || trusted.connect(server.address).await;
+        let raw = begin(connect, steps, messages).await;
         reset(raw.stream.get_ref().0);
         drop(raw);
-        let took = freed(async || trusted.connect(server.address).await).await;
+        let took = freed(connect).await;
         assert!(took < AT_ONCE, "{steps}: {took:?}");
     }
 }
@@ -123,8 +136,7 @@ async fn a_half_close_frees_the_place_within_seconds_where_nothing_is_owed() {
             return;
         }
         let server = TestServer::start_with(one_place()).await;
-        let mut raw = server.raw().await;
-        begin(&mut raw, steps, *messages).await;
+        let mut raw = begin(async || server.raw().await, steps, *messages).await;
         raw.stream.shutdown().await.unwrap();
         let took = freed(async || server.raw().await).await;
         assert!(took < SECONDS, "{steps}: {took:?}");
@@ -146,7 +158,7 @@ async fn a_reset_of_a_stream_or_the_end_of_its_connection_frees_the_place_over_h
             }
             let bytes = text_frame("hello").repeat(messages);
             send.send_data(Bytes::from(bytes), false).unwrap();
-            sleep(Duration::from_millis(100)).await;
+            seen(async || server.raw().await).await;
             match ends_connection {
                 true => http2.connection.abort(),
                 false => send.send_reset(Reason::CANCEL),
@@ -165,7 +177,7 @@ async fn the_end_of_a_stream_frees_the_place_within_seconds_over_http2() {
         let version = [("sec-websocket-version", "13")];
         let (_response, mut send) = http2.try_session(&path(steps), &version).await;
         send.send_data(text_frame("hello").into(), false).unwrap();
-        sleep(Duration::from_millis(100)).await;
+        seen(async || server.raw().await).await;
         send.send_data(Bytes::new(), true).unwrap();
         let took = freed(async || server.raw().await).await;
         assert!(took < SECONDS, "{steps}: {took:?}");
@@ -178,8 +190,8 @@ async fn a_reset_frees_the_place_through_the_proxy() {
     let server = TestServer::start_with(one_place()).await;
     let proxy = TestProxy::before(server.address).await;
     for (steps, messages) in [("stall", 0), ("deaf,beat:off", 1)] {
-        let mut raw = Raw::connect(proxy.address).await;
-        begin(&mut raw, steps, messages).await;
+        let connect = async || Raw::connect(proxy.address).await;
+        let raw = begin(connect, steps, messages).await;
         reset(&raw.stream);
         drop(raw);
         let took = freed(async || server.raw().await).await;
@@ -188,12 +200,11 @@ async fn a_reset_frees_the_place_through_the_proxy() {
 }
 
 #[tokio::test]
-async fn who_half_closes_gets_what_is_owed() {
+async fn a_peer_that_half_closes_gets_its_delayed_echoes() {
     let server = TestServer::start().await;
-    let mut raw = server.raw().await;
     let count = 150;
-    begin(&mut raw, "delay:500ms", count).await;
+    let mut raw = begin(async || server.raw().await, "delay:500ms", count).await;
     raw.stream.shutdown().await.unwrap();
-    let echo = crate::support::text_echo("hello");
+    let echo = text_echo("hello");
     assert_eq!(raw.rest().await, echo.repeat(count));
 }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use echobeat::ServerConfig;
+use echobeat_frames::text_echo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::scenes::scenes;
 use super::{Event, path, play};
 use crate::http2::{connect, serve};
 use crate::proxy::TestProxy;
-use crate::support::{Raw, TestServer, config, soon, text_echo, upgrade_request};
+use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 use crate::tls::Issued;
 
 /// Upgrades, and leaves what comes behind the head.
@@ -33,20 +34,20 @@ async fn play_all(address: SocketAddr) {
 }
 
 #[tokio::test]
-async fn every_step_over_tcp() {
+async fn every_step_works_over_tcp() {
     let server = TestServer::start().await;
     play_all(server.address).await;
 }
 
 #[tokio::test]
-async fn every_step_through_the_proxy() {
+async fn every_step_works_through_the_proxy() {
     let server = TestServer::start().await;
     let proxy = TestProxy::before(server.address).await;
     play_all(proxy.address).await;
 }
 
 #[tokio::test]
-async fn every_step_over_tls() {
+async fn every_step_works_over_tls() {
     let issued = Issued::new("scenario");
     let server = issued.serve(config()).await;
     for (steps, scene) in scenes() {
@@ -57,7 +58,7 @@ async fn every_step_over_tls() {
 }
 
 #[tokio::test]
-async fn every_step_over_http2() {
+async fn every_step_works_over_http2() {
     let server = serve(config()).await;
     // All on one connection, which must not suffer.
     let mut http2 = connect(server.address).await;
@@ -90,7 +91,7 @@ async fn every_step_over_http2() {
 }
 
 #[tokio::test]
-async fn what_a_server_is_told_holds_for_all_and_urls_override_it() {
+async fn steps_of_the_server_hold_for_all_urls_unless_a_url_overrides_them() {
     let server = TestServer::start_with(ServerConfig {
         scenario: "greet:hi,close:4001@1msg".parse().unwrap(),
         ..config()

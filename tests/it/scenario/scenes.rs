@@ -1,7 +1,8 @@
 //! A scene for each step of a session.
 
+use echobeat_frames::{BINARY, CLOSE, PING, frame, text_echo, text_frame};
+
 use super::{Ends, Event, Gets, IsReset, Sends};
-use crate::support::{frame, text_echo, text_frame};
 
 /// The steps, and what follows the handshake. Where it ends with neither [`Ends`] nor [`IsReset`],
 /// the session goes on.
@@ -21,7 +22,7 @@ fn hears(text: &str) -> Event {
 }
 
 fn closes(payload: &[u8]) -> Event {
-    Sends(frame(0x88, payload))
+    Sends(frame(CLOSE, payload))
 }
 
 fn gets(bytes: &[u8]) -> Event {
@@ -29,7 +30,7 @@ fn gets(bytes: &[u8]) -> Event {
 }
 
 fn messages() -> Vec<(&'static str, Vec<Event>)> {
-    let ping = || Sends(frame(0x89, b"?"));
+    let ping = || Sends(frame(PING, b"?"));
     let pong = || gets(b"\x8a\x01?");
     vec![
         (
@@ -50,7 +51,7 @@ fn messages() -> Vec<(&'static str, Vec<Event>)> {
         (
             "delay:100ms..200ms",
             vec![
-                Sends([text_frame("one"), text_frame("two"), frame(0x89, b"?")].concat()),
+                Sends([text_frame("one"), text_frame("two"), frame(PING, b"?")].concat()),
                 pong(),
                 hears("one"),
                 hears("two"),
@@ -78,10 +79,10 @@ fn messages() -> Vec<(&'static str, Vec<Event>)> {
                 gets(b"\x01\x02he\x00\x02ll\x80\x01o"),
                 says("one"),
                 gets(b"\x01\x02on\x80\x01e"),
-                Sends(frame(0x82, b"")),
+                Sends(frame(BINARY, b"")),
                 gets(b"\x82\0"),
                 // Control frames are never cut.
-                Sends(frame(0x89, b"ping")),
+                Sends(frame(PING, b"ping")),
                 gets(b"\x8a\x04ping"),
             ],
         ),
@@ -119,7 +120,7 @@ fn messages() -> Vec<(&'static str, Vec<Event>)> {
                 hears("c=d"),
                 says("pin"),
                 hears("pin"),
-                Sends(frame(0x82, b"ping")),
+                Sends(frame(BINARY, b"ping")),
                 gets(b"\x82\x04ping"),
             ],
         ),
@@ -171,7 +172,7 @@ fn ends() -> Vec<(&'static str, Vec<Event>)> {
                 hears("one"),
                 gets(b"\x88\x05\x0f\xa1bye"),
                 says("two"),
-                Sends(frame(0x89, b"")),
+                Sends(frame(PING, b"")),
                 closes(b"\x0f\xa1"),
                 Ends,
             ],
@@ -188,7 +189,7 @@ fn ends() -> Vec<(&'static str, Vec<Event>)> {
                 says("one"),
                 hears("one"),
                 says("two"),
-                Sends(frame(0x89, b"")),
+                Sends(frame(PING, b"")),
                 closes(b""),
                 Ends,
             ],

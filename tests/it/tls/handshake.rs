@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::{text_echo, text_frame};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
 use super::{BOTH_VERSIONS, Issued};
 use crate::proxy::TestProxy;
-use crate::support::{Raw, TestServer, config, soon, text_echo, text_frame};
+use crate::support::{Raw, TestServer, config, soon};
 
 #[tokio::test]
-async fn who_trusts_another_authority_or_wants_another_protocol_gets_no_session() {
+async fn a_client_with_another_authority_or_protocol_gets_no_session() {
     let issued = Issued::new("refused");
     let other = Issued::new("refused-other");
     let server = issued.serve(config()).await;
@@ -40,7 +41,7 @@ async fn who_trusts_another_authority_or_wants_another_protocol_gets_no_session(
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_answered_where_it_can_be_with_one_line_each() {
+async fn bytes_that_are_no_tls_are_answered_if_possible_and_logged_in_a_line() {
     let issued = Issued::new("no-tls");
     let mut running = issued.run(&[]).await;
     let address = running.address();
@@ -104,7 +105,7 @@ async fn what_is_no_tls_is_answered_where_it_can_be_with_one_line_each() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_trust_the_certificate_leaves_a_line_that_says_so() {
+async fn a_client_that_does_not_trust_the_certificate_is_logged_as_such() {
     let issued = Issued::new("untrusted");
     let other = Issued::new("untrusted-other");
     let mut running = issued.run(&[]).await;
@@ -125,7 +126,7 @@ async fn a_client_that_does_not_trust_the_certificate_leaves_a_line_that_says_so
 }
 
 #[tokio::test]
-async fn a_flood_of_failed_handshakes_is_counted_and_few_lines() {
+async fn a_flood_of_failed_handshakes_is_counted_and_logged_in_few_lines() {
     const FLOOD: usize = 100;
     let issued = Issued::new("flood");
     let mut running = issued.run(&[]).await;

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use echobeat::ServerConfig;
+use echobeat_frames::{BINARY, close_frame, frame, text_echo, text_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{BOTH_VERSIONS, Issued};
-use crate::support::{Client, config, frame, soon, text_echo, text_frame, upgrade_request};
+use crate::support::{Client, config, soon, upgrade_request};
 
 #[tokio::test]
 async fn messages_of_every_size_come_back_over_both_versions() {
@@ -51,15 +52,15 @@ async fn the_heart_beats_over_tls() {
 }
 
 #[tokio::test]
-async fn after_close_there_is_close_notify_and_then_the_end() {
+async fn a_close_is_followed_by_close_notify_and_the_end_of_tcp() {
     let issued = Issued::new("close");
     let server = issued.serve(config()).await;
     let mut raw = issued.trusted().session(server.address).await;
-    raw.send(frame(0x88, &1000_u16.to_be_bytes())).await;
+    raw.send(close_frame(1000, b"")).await;
     raw.expect_close(1000).await;
 
     let mut raw = issued.trusted().session(server.address).await;
-    raw.send([0xf1, 0x80, 0, 0, 0, 0]).await;
+    raw.send(frame(0xf1, b"")).await;
     raw.send(vec![0; 8 << 20]).await;
     raw.expect_close(1002).await;
 }
@@ -97,13 +98,13 @@ async fn an_end_of_tcp_without_close_notify_is_an_abnormal_close() {
 }
 
 #[tokio::test]
-async fn who_never_reads_over_tls_is_dropped() {
+async fn a_client_that_never_reads_over_tls_is_dropped() {
     let issued = Issued::new("stalled-reader");
     let mut running = issued.run(&["--send-timeout=1s"]).await;
     let control = issued.trusted().control(running.address()).await;
     running.logs("/control").await;
     let mut raw = issued.trusted().session(running.address()).await;
-    let message = frame(0x82, &[0; 100_000]);
+    let message = frame(BINARY, &[0; 100_000]);
     soon(async { while raw.stream.write_all(&message).await.is_ok() {} }).await;
     let line = running.logs("connection: end").await;
     assert!(line.contains("why=\"stalled\""), "{line}");
@@ -111,7 +112,7 @@ async fn who_never_reads_over_tls_is_dropped() {
 }
 
 #[tokio::test]
-async fn plain_answers_come_over_tls_and_name_wss() {
+async fn plain_answers_over_tls_name_wss() {
     let issued = Issued::new("answers");
     let server = issued.serve(config()).await;
     let mut raw = issued.trusted().connect(server.address).await;
@@ -127,7 +128,7 @@ async fn plain_answers_come_over_tls_and_name_wss() {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_behind_the_end_of_the_clients_side() {
+async fn a_client_that_half_closes_gets_the_answer_to_its_request() {
     let issued = Issued::new("half-close");
     let server = issued.serve(config()).await;
     // With the end of TLS, and of TCP alone.

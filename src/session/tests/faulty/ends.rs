@@ -88,7 +88,7 @@ async fn an_end_of_tcp_may_follow_a_close_that_is_not_answered_or_a_stall() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_reply_waits_for_the_peer_to_end() {
+async fn a_session_with_noreply_waits_for_the_peer_to_end() {
     let mut client = play("noreply,beat:1s");
     client.send(&frame(CLOSE, &4001_u16.to_be_bytes())).await;
     expect_silence(&mut client, 60 * SECOND).await;
@@ -99,7 +99,7 @@ async fn who_does_not_reply_waits_for_the_peer_to_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timed_end_does_not_wait_for_who_does_not_read() {
+async fn a_timed_end_does_not_wait_for_a_peer_that_does_not_read() {
     for (scenario, word, teardown) in [
         ("burst:1024x1MiB,rst@5s", "fault", Teardown::Reset),
         ("burst:1024x1MiB,fin@5s", "fault", Teardown::Linger),
@@ -135,7 +135,7 @@ async fn a_timed_close_comes_behind_the_message_at_hand() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_says_so_where_it_can() {
+async fn a_drain_sends_its_close_where_it_can() {
     let client = play("who");
     client.shutdown.begin(SECOND, usize::MAX);
     client.expect_close(1001).await;

@@ -223,7 +223,7 @@ async fn steps_take_the_place_of_settings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_session_minds_it_still_minds() {
+async fn a_session_that_misbehaves_still_minds_what_its_peer_does() {
     let mut client = play("who");
     client.send(&frame(0xf1, b"")).await;
     client.expect_close(1002).await;

@@ -45,7 +45,7 @@ fn lines_come_out_in_order_and_all_of_them() {
 }
 
 #[test]
-fn what_nobody_reads_is_bounded_and_nobody_waits_for_it() {
+fn lines_that_nobody_reads_are_bounded_and_block_nobody() {
     let (queue, reader) = piped();
     let before = DROPPED.get();
     let line = [b'x'; 1 << 10];
@@ -104,7 +104,7 @@ fn a_full_disk_leaves_lines_whole() {
 }
 
 #[test]
-fn what_is_not_ready_yet_is_asked_again() {
+fn a_sink_that_is_not_ready_yet_is_written_to_again() {
     struct Reluctant(Vec<ErrorKind>, Vec<u8>);
     impl Write for Reluctant {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
