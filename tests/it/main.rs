@@ -3,6 +3,7 @@
 mod browser;
 mod cli;
 mod close;
+mod docs;
 mod echo;
 mod faults;
 mod http;
