@@ -15,7 +15,7 @@ use crate::handshake::{self, Handshake};
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::Shutdown;
-use crate::session::{self, Report};
+use crate::session::{self, Report, SessionContext};
 use crate::ws::close::Teardown;
 
 /// Answers a request that asks for a session; a refusal has its sentence for a body.
@@ -76,7 +76,6 @@ pub async fn session<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let info = ConnectionInfo::new(1, Peer::Local);
     let shutdown = Shutdown::new();
     let drain = async {
         if let Some(time) = drain_after {
@@ -85,16 +84,14 @@ where
         }
         pending().await
     };
-    let config = Arc::new(config.clone());
     let (reader, writer) = split(stream);
-    let session = session::run(
-        join(reader, writer),
-        &early,
-        config,
-        Arc::default(),
-        &shutdown.subscribe(),
-        info,
-    );
+    let context = SessionContext {
+        config: Arc::new(config.clone()),
+        metrics: Arc::default(),
+        drain: shutdown.subscribe(),
+        info: ConnectionInfo::new(1, Peer::Local),
+    };
+    let session = session::run(join(reader, writer), &early, context);
     let report = tokio::select! {
         // Else the order would be random, and one input two sessions.
         biased;

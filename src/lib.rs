@@ -9,39 +9,30 @@
 //! A connection moves forward through these rooms, and never back:
 //!
 //! ```text
-//! accept ── TLS ── HTTP head, route ── upgrade handshake ── session: reader ⇄ writer ── close
-//! server    tls    http                handshake            session                      close
+//! accept ─── TLS, version of HTTP ─── request ─── upgrade ─── session ─── teardown
+//! serve      serve, tls               http        handshake   session     echo
 //! ```
 //!
 //! | module | purpose |
 //! |---|---|
 //! | [`cli`] | the command line, validated into a [`ServerConfig`] or a [`ProxyConfig`] |
-//! | [`logging`] | log lines to stderr |
-//! | `config`, `address` | what a server or a proxy is told, and where it listens |
-//! | `server` | the echo server |
-//! | `accept` | what is listened on, the accept loop, and the drain that ends it |
-//! | `listen` | listening sockets, which survive errors of `accept` |
-//! | `connection` | one connection from accept to close, and its two log lines |
-//! | `entry` | what comes before HTTP: TLS, and which version of HTTP follows |
-//! | `tls` | the certificate, and connections with or without TLS |
-//! | `http` | HTTP/1.1 and HTTP/2, routes and plain answers |
-//! | `handshake` | from a request to its acceptance or the refusal, a pure function |
-//! | `scenario` | faults on demand, as plain data |
-//! | `session` | echo, heart beat, keepalive, backpressure |
-//! | `frames` | where frames and messages end |
-//! | `turn` | what a session may do before others have their turn |
-//! | `wire` | the socket, and when it was last heard of |
-//! | `close` | every end of a session: its close code, its word, its way out of TCP |
+//! | `fuzzing` | the parts that the fuzz targets reach, under `--cfg fuzzing` |
+//! | `echo` | the echo server: its connections, routes and page |
 //! | `proxy` | the reverse proxy |
-//! | `metrics` | what is counted, and its exposition for Prometheus |
-//! | `reject` | connections that are turned away before a request is understood |
-//! | `places` | how many sessions, or tunnels, there may be |
-//! | `tasks` | the tasks of connections, until the last has ended |
-//! | `deadline` | deadlines that a stop of the process does not make pass |
-//! | `linger` | the orderly end of a connection |
-//! | `shutdown` | the signal that begins the drain |
+//! | `serve` | what both share: the accept loop, the drain, TLS and the version of HTTP |
+//! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
+//! | `handshake` | from a request to its acceptance or refusal, a pure function |
+//! | `http` | HTTP/1.1 and HTTP/2, for whoever answers the requests |
+//! | `tls` | certificates, and connections with or without TLS |
+//! | `telemetry` | log lines and metrics |
+//! | `config` | settings of a server or a proxy, validated |
+//! | `scenario` | faults on demand, as plain data |
+//! | `ws` | frames, subprotocols, and every end of a session |
+//! | `net` | addresses, listening sockets, and streams |
+//! | `runtime` | tasks and their end, limits, budgets, and time |
 //! | [`platform`] | all that differs between operating systems |
-//! | `fuzzing` | what the fuzz targets reach of all this, under `--cfg fuzzing` |
+//!
+//! Modules import only from those below them in this table.
 
 pub mod cli;
 mod config;

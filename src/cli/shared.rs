@@ -90,7 +90,7 @@ pub(super) struct LifetimeArgs {
 pub(super) struct TransportArgs {
     /// Certificate, in PEM: speak TLS
     ///
-    /// BodyTracker it in the file stand those that signed it. SIGHUP has it read again.
+    /// Behind it in the file stand those that signed it. SIGHUP has it read again.
     #[arg(long, env = "ECHOBEAT_TLS_CERT", value_name = "FILE")]
     #[arg(requires = "tls_key", conflicts_with = "tls_self_signed")]
     tls_cert: Option<PathBuf>,

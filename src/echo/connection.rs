@@ -17,7 +17,7 @@ use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
 use crate::http::response::head_bytes;
-use crate::net::connection_info::Peer;
+use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
 use crate::net::stream::Stream;
@@ -27,6 +27,7 @@ use crate::runtime::shutdown::Drain;
 use crate::runtime::tasks::Stage;
 use crate::scenario::Occurrences;
 use crate::serve::negotiate::{Negotiated, Negotiator, PendingConnection};
+use crate::session::SessionContext;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{Acceptor, MaybeTls};
 
@@ -132,11 +133,8 @@ impl EchoService {
     ) -> Option<Stage> {
         let pending = PendingSession {
             upgrade,
-            config: Arc::clone(&self.config),
-            metrics: Arc::clone(&self.metrics),
             begun_at: connection.accepted_at,
-            drain: connection.drain,
-            info: connection.info,
+            context: self.context(connection.drain, connection.info),
         };
         if pending.is_faulty() {
             return Some(Stage::last(pending.misbehave_over_http1(stream, early)));
@@ -160,8 +158,7 @@ impl EchoService {
             timeout: self.config.ping_timeout,
         });
         let routes = self.routes(&connection);
-        let (config, drain) = (Arc::clone(&self.config), connection.drain.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let shared = self.context(connection.drain.clone(), connection.info);
         let mut opening = Some(connection.opening);
         let handle = move |exchange: Exchange| {
             let info = exchange.info;
@@ -174,11 +171,11 @@ impl EchoService {
                     drop(opening.take());
                     let pending = PendingSession {
                         upgrade,
-                        config: Arc::clone(&config),
-                        metrics: Arc::clone(&metrics),
                         begun_at: exchange.begun_at,
-                        drain: drain.clone(),
-                        info,
+                        context: SessionContext {
+                            info,
+                            ..shared.clone()
+                        },
                     };
                     if pending.is_faulty() {
                         // Boxed, for an ordinary session to have no room for it.
@@ -198,6 +195,16 @@ impl EchoService {
             connection.drain,
             handle,
         ))
+    }
+
+    /// Surroundings of the sessions of a connection.
+    fn context(&self, drain: Drain, info: ConnectionInfo) -> SessionContext {
+        SessionContext {
+            config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
+            drain,
+            info,
+        }
     }
 
     fn routes(&self, connection: &PendingConnection) -> Routes {

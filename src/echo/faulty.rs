@@ -51,10 +51,10 @@ impl PendingSession {
         }
         tokio::select! {
             () = sleep(time) => true,
-            _ = self.drain.begun() => true,
+            _ = self.context.drain.begun() => true,
             _ = has_left(poll_hangup) => {
                 let path = &self.upgrade.path;
-                info!(parent: &self.info.span(), path, "the peer left before its answer");
+                info!(parent: &self.context.info.span(), path, "the peer left before its answer");
                 false
             }
         }
@@ -64,10 +64,7 @@ impl PendingSession {
         let guard = self.begin();
         let Self {
             mut upgrade,
-            config,
-            metrics,
-            drain,
-            info,
+            context,
             ..
         } = self;
         let script = Script {
@@ -75,7 +72,7 @@ impl PendingSession {
             head,
             request_info: upgrade.request_info.take(),
         };
-        let session = faulty::run(stream, early, script, &config, metrics, drain, info);
+        let session = faulty::run(stream, early, script, context);
         let (report, stream) = session.await;
         drop(guard);
         part(stream, report, upgrade.permit).await;

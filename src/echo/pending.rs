@@ -1,7 +1,5 @@
 //! Sessions from the acceptance of their upgrade to the end of their stream.
 
-use std::sync::Arc;
-
 use futures_util::FutureExt;
 use hyper::Response;
 use tokio::time::Instant;
@@ -9,26 +7,21 @@ use tracing::info;
 
 use super::redact::loggable;
 use super::routes::Upgrade;
-use crate::config::ServerConfig;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::transport::Transport;
 use crate::runtime::limit::Permit;
-use crate::runtime::shutdown::Drain;
-use crate::session::{self, Report};
-use crate::telemetry::metrics::{Metrics, SessionGuard};
+use crate::session::{self, Report, SessionContext};
+use crate::telemetry::metrics::SessionGuard;
 use crate::ws::close::Teardown;
 use crate::ws::subprotocol::Subprotocol;
 
 /// A session that is to begin.
 pub(super) struct PendingSession {
     pub(super) upgrade: Box<Upgrade>,
-    pub(super) config: Arc<ServerConfig>,
-    pub(super) metrics: Arc<Metrics>,
     /// When its handshake began.
     pub(super) begun_at: Instant,
-    pub(super) drain: Drain,
-    pub(super) info: ConnectionInfo,
+    pub(super) context: SessionContext,
 }
 
 impl PendingSession {
@@ -44,8 +37,9 @@ impl PendingSession {
 
     /// Counts and logs that it begins.
     pub(super) fn begin(&self) -> SessionGuard {
-        let guard = self.metrics.begin(self.info, self.begun_at.elapsed());
-        log_open(self.info, &self.upgrade);
+        let SessionContext { metrics, info, .. } = &self.context;
+        let guard = metrics.begin(*info, self.begun_at.elapsed());
+        log_open(*info, &self.upgrade);
         guard
     }
 
@@ -57,14 +51,7 @@ impl PendingSession {
     ) -> impl Future<Output = ()> {
         let guard = self.begin();
         let permit = self.upgrade.permit;
-        let session = session::run(
-            stream,
-            &early,
-            self.config,
-            self.metrics,
-            &self.drain,
-            self.info,
-        );
+        let session = session::run(stream, &early, self.context);
         // No async block: it would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);

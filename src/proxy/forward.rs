@@ -212,7 +212,7 @@ impl Forwarder {
         let path = request.uri().path().to_owned();
         let request = as_upgrade(self.rewrite(request, info)?);
         let stream = self.dialer.connect().await?;
-        match upstream::ask(stream, request, self.config.response_timeout).await? {
+        match upstream::ask(stream, request, is_http2, self.config.response_timeout).await? {
             Answered::Other(answer) if is_http2 && answer.status().is_success() => {
                 // The client would take it for an acceptance (RFC 8441, section 5).
                 Err(UpstreamFailure::broken("a success that is no upgrade").into())
@@ -272,7 +272,7 @@ impl Forwarder {
         Ok(request)
     }
 
-    /// Occurrences the upstream's response into that to the client, in this proxy's version of HTTP (RFC
+    /// Turns the upstream's response into that to the client, in this proxy's version of HTTP (RFC
     /// 9110, section 6.2).
     fn rewrite_response<B>(&self, response: &mut Response<B>) -> Result<(), UpstreamFailure> {
         framing::check_response(response.headers_mut())?;

@@ -267,7 +267,7 @@ mod tests {
     fn a_request_says_who_asked_and_what_is_for_one_hop_goes() {
         let forwarded = forward(
             &[
-                ("host", "context.test:1"),
+                ("host", "front.test:1"),
                 ("cookie", "a=b"),
                 ("connection", "close, X-Secret"),
                 ("connection", "upgrade"),
@@ -294,10 +294,10 @@ mod tests {
             ("connection", "TE"),
             ("x-forwarded-for", "6.6.6.6, 7.7.7.7, 192.0.2.1"),
             ("x-forwarded-proto", "http"),
-            ("x-forwarded-host", "context.test:1"),
+            ("x-forwarded-host", "front.test:1"),
             (
                 "forwarded",
-                "for=6.6.6.6, for=192.0.2.1;host=\"context.test:1\";proto=http",
+                "for=6.6.6.6, for=192.0.2.1;host=\"front.test:1\";proto=http",
             ),
             ("via", "1.1 other, 1.1 echobeat"),
         ]);
@@ -306,17 +306,17 @@ mod tests {
 
     #[test]
     fn hosts_and_clients_of_every_kind_are_named() {
-        let headers = forward(&[("host", "context.test")], "[2001:db8::1]:5", "client");
-        assert_eq!(headers[HOST], "context.test");
+        let headers = forward(&[("host", "front.test")], "[2001:db8::1]:5", "client");
+        assert_eq!(headers[HOST], "front.test");
         assert_eq!(headers[X_FORWARDED_FOR], "2001:db8::1");
-        let element = "for=\"[2001:db8::1]\";host=\"context.test\";proto=http";
+        let element = "for=\"[2001:db8::1]\";host=\"front.test\";proto=http";
         assert_eq!(headers[FORWARDED], element);
         let headers = forward(&[], "a Unix socket", "client");
         assert_eq!(headers[HOST], "127.0.0.1:8002");
         assert_eq!(headers[FORWARDED], "for=unknown;proto=http");
-        let headers = forward(&[("host", "context.test")], "[::1]:5", "other.test:1");
+        let headers = forward(&[("host", "front.test")], "[::1]:5", "other.test:1");
         assert_eq!(headers[HOST], "other.test:1");
-        assert_eq!(headers[X_FORWARDED_HOST], "context.test");
+        assert_eq!(headers[X_FORWARDED_HOST], "front.test");
     }
 
     #[test]
@@ -325,7 +325,7 @@ mod tests {
         for cookie in ["a=b", "c=d"] {
             headers.append(COOKIE, cookie.parse().unwrap());
         }
-        let authority = "context.test".parse().unwrap();
+        let authority = "front.test".parse().unwrap();
         let asked = Asked {
             peer: Peer::Local,
             version: Version::HTTP_2,
@@ -334,12 +334,12 @@ mod tests {
         };
         forward_request(&mut headers, &asked, &hop("client"));
         let expected = map(&[
-            ("host", "context.test"),
+            ("host", "front.test"),
             ("cookie", "a=b; c=d"),
             ("x-forwarded-for", "unknown"),
             ("x-forwarded-proto", "https"),
-            ("x-forwarded-host", "context.test"),
-            ("forwarded", "for=unknown;host=\"context.test\";proto=https"),
+            ("x-forwarded-host", "front.test"),
+            ("forwarded", "for=unknown;host=\"front.test\";proto=https"),
             ("via", "2.0 echobeat"),
         ]);
         assert_eq!(headers, expected);
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_user_in_the_target_is_kept_from_the_host() {
-        let authority = "user:secret@context.test:1".parse().unwrap();
+        let authority = "user:secret@front.test:1".parse().unwrap();
         let asked = Asked {
             peer: Peer::Local,
             version: Version::HTTP_11,
@@ -356,8 +356,8 @@ mod tests {
         };
         let mut headers = map(&[("host", "other.test")]);
         forward_request(&mut headers, &asked, &hop("client"));
-        assert_eq!(headers[HOST], "context.test:1");
-        assert_eq!(headers[X_FORWARDED_HOST], "context.test:1");
+        assert_eq!(headers[HOST], "front.test:1");
+        assert_eq!(headers[X_FORWARDED_HOST], "front.test:1");
     }
 
     #[test]

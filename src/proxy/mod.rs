@@ -17,6 +17,7 @@
 //! | [`interim`] | the interim responses of the upstream |
 //! | [`client`] | plain requests, over connections that are used again |
 //! | [`upstream`] | connecting, asking for an upgrade, and what may fail on it |
+//! | [`websocket_names`] | names of headers as RFC 6455 writes them |
 //! | [`tunnel`] | bytes both ways between two streams |
 
 mod client;
@@ -31,6 +32,7 @@ mod service;
 mod tunnel;
 mod upload;
 mod upstream;
+mod websocket_names;
 mod write_timeout;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::websocket_names::WebSocketNames;
 use crate::config::{ProxyConfig, Upstream};
 use crate::net::stream::Stream;
 use crate::platform;
@@ -170,19 +171,29 @@ pub(super) enum Answered {
     Other(Response<Rest>),
 }
 
-/// Asks over a connection of its own, and waits `patience` for the head of the answer.
+/// Asks over a connection of its own, and waits `patience` for the head of the answer. Without
+/// names of its client's, as over HTTP/2, the request gets those that RFC 6455 writes.
 pub(super) async fn ask(
     stream: MaybeTls,
     request: Request<Empty<Bytes>>,
+    is_nameless: bool,
     patience: Duration,
 ) -> Result<Answered, UpstreamFailure> {
-    match timeout(patience, exchange(stream, request)).await {
+    match timeout(
+        patience,
+        exchange(WebSocketNames::new(stream, is_nameless), request),
+    )
+    .await
+    {
         Ok(answered) => answered.map_err(UpstreamFailure::broken),
         Err(_late) => Err(UpstreamFailure::LateAnswer),
     }
 }
 
-async fn exchange(stream: MaybeTls, request: Request<Empty<Bytes>>) -> hyper::Result<Answered> {
+async fn exchange(
+    stream: WebSocketNames<MaybeTls>,
+    request: Request<Empty<Bytes>>,
+) -> hyper::Result<Answered> {
     let (mut requests, mut connection) = http1::Builder::new()
         .preserve_header_case(true)
         .title_case_headers(true)
@@ -210,13 +221,16 @@ async fn exchange(stream: MaybeTls, request: Request<Empty<Bytes>>) -> hyper::Re
     let parts = connection.into_parts();
     let early = parts.read_buf.to_vec();
     let response = response.map(|_none| ());
-    Ok(Answered::Switched(response, parts.io.into_inner(), early))
+    let stream = parts.io.into_inner().into_inner();
+    Ok(Answered::Switched(response, stream, early))
 }
+
+type UpgradeConnection = Asked<TokioIo<WebSocketNames<MaybeTls>>, Empty<Bytes>>;
 
 /// The body of an answer, with the connection that it comes over, which nothing else drives.
 pub(super) struct Rest {
     body: Incoming,
-    connection: Option<Box<Asked<TokioIo<MaybeTls>, Empty<Bytes>>>>,
+    connection: Option<Box<UpgradeConnection>>,
 }
 
 impl Body for Rest {

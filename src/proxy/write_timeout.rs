@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 
+use crate::net::stream::delegate_read;
 use crate::net::transport::Transport;
 
 /// A stream whose writes fail when its peer takes nothing for too long. If it is shut down while a
@@ -60,13 +61,7 @@ impl<S: Transport> WriteTimeout<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
+    delegate_read!(Self { stream, .. } => stream);
 }
 
 impl<S: Transport> AsyncWrite for WriteTimeout<S> {

@@ -46,8 +46,8 @@ impl Scenario {
         }
         let timed = TIMED.join(", ");
         help.push_str(&format!(
-            "  BodyTracker {timed} there may be a time:\n  @5s after the upgrade, or @3msg received. \
-             BodyTracker every step, and behind its time,\n  there may be @2x: only for the first two \
+            "  Behind {timed} there may be a time:\n  @5s after the upgrade, or @3msg received. \
+             Behind every step, and behind its time,\n  there may be @2x: only for the first two \
              connections with the same URL, or with\n  the same path for --do, until the server \
              restarts. @20%: only for one in five.\n  In a text, \\, is a comma, \\\\ a backslash, \
              \\@ an at sign, \\= an equals sign."

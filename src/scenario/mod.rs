@@ -3,7 +3,7 @@
 //! A scenario is a list of steps with commas between them, such as `delay:200ms,close:4001:bye@3msg`:
 //! in the parameter `do` of a request's query, or in `--do`. A step is a name, for most a value
 //! behind a colon, and for some the time, behind an `@`, at which it is done: a duration after the
-//! upgrade, or a number of messages received. BodyTracker any step there may be the connections that it is
+//! upgrade, or a number of messages received. Behind any step there may be the connections that it is
 //! for, as `@2x` or `@20%`. In a text, `\,` stands for a comma, `\\` for a backslash, `\@` for an at
 //! sign that would begin one of these, and `\=` in a message that is replied to.
 //!

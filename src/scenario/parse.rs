@@ -82,7 +82,7 @@ impl Scenario {
     pub(crate) fn usage() -> String {
         let steps: Vec<_> = USAGES.iter().map(|(_, usage)| *usage).collect();
         format!(
-            "The steps, with commas between them, are: {}. BodyTracker {} there may be a time, as @5s or \
+            "The steps, with commas between them, are: {}. Behind {} there may be a time, as @5s or \
              @3msg; behind every step the connections of this URL that it is for, as @2x for the \
              first two or @20% for one in five.",
             steps.join("; "),

@@ -69,21 +69,27 @@ use schedule::{Due, Line, Schedule};
 use stats::SessionStats;
 use writer::Writer;
 
+/// Surroundings of a session, ordinary or faulty.
+#[derive(Clone)]
+pub(crate) struct SessionContext {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) drain: Drain,
+    pub(crate) info: ConnectionInfo,
+}
+
 /// Runs a session over `stream`, of which `early` has been read already, until its close handshake
 /// is over, and gives the stream back. Dropped before that, it is reported as cut.
 pub(crate) fn run<S>(
     stream: S,
     early: &[u8],
-    config: Arc<ServerConfig>,
-    metrics: Arc<Metrics>,
-    drain: &Drain,
-    info: ConnectionInfo,
+    context: SessionContext,
 ) -> impl Future<Output = (Report, S)> + use<S>
 where
     S: Transport,
 {
     let start = Instant::now();
-    let mut session = Session::new(stream, early, config, metrics, drain, start, info);
+    let mut session = Session::new(stream, early, context, start);
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse().await;
@@ -106,21 +112,19 @@ struct Session<S> {
 
 impl<S> Session<S> {
     /// A session that begins at `start`.
-    fn new(
-        stream: S,
-        early: &[u8],
-        config: Arc<ServerConfig>,
-        metrics: Arc<Metrics>,
-        drain: &Drain,
-        start: Instant,
-        info: ConnectionInfo,
-    ) -> Self {
+    fn new(stream: S, early: &[u8], context: SessionContext, start: Instant) -> Self {
+        let SessionContext {
+            config,
+            metrics,
+            drain,
+            info,
+        } = context;
         Self {
             io: TrackedIo::new(stream),
             codec: Codec::new(early, config.max_message_size),
             writer: Writer::default(),
             schedule: Schedule::new(&config, start, rand::random()),
-            alarm: Alarm::new(drain),
+            alarm: Alarm::new(&drain),
             controls: ControlBudget::new(start.into()),
             stats: SessionStats::new(metrics, info, start.into()),
             config,
@@ -277,19 +281,27 @@ where
 
     /// Does with what was received what it asks for.
     fn answer(&mut self, received: Received, cx: &mut Context<'_>) -> Result<(), End> {
-        let payload = self.codec.payload();
-        trace!(parent: &self.stats.info.span(), message = received.preview(payload), "received");
+        self.check(&received)?;
         match received {
             Received::Message(opcode) => {
+                let payload = self.codec.payload();
                 self.stats.echo(opcode, payload.len(), self.io.alive_at());
                 self.echo(opcode, cx)
             }
-            Received::Control(_) => match self.controls.take(self.io.alive_at()) {
-                true => Ok(()),
-                false => Err(End::Flood("too many control frames")),
-            },
             Received::Close(frame) => Err(End::by_peer(frame.map(|frame| *frame))),
-            Received::Part => Ok(()),
+            Received::Control(_) | Received::Part => Ok(()),
+        }
+    }
+
+    /// Traces what was received, and holds the peer to the limit on control frames.
+    fn check(&mut self, received: &Received) -> Result<(), End> {
+        let payload = self.codec.payload();
+        trace!(parent: &self.stats.info.span(), message = received.preview(payload), "received");
+        match received {
+            Received::Control(_) if !self.controls.take(self.io.alive_at()) => {
+                Err(End::Flood("too many control frames"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ProtocolVersion;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsStream;
 
 use super::HTTP2;
 use crate::net::connection_info::TlsVersion;
-use crate::net::stream::{Stream, delegate_write};
+use crate::net::stream::{Stream, delegate_read, delegate_write};
 use crate::net::transport::{Hangup, Transport};
 
 /// A connection, over TLS or not.
@@ -95,15 +95,9 @@ impl Transport for MaybeTls {
 }
 
 impl AsyncRead for MaybeTls {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+    delegate_read! {
+        Self::Plain(stream) => stream,
+        Self::Tls(stream) => stream,
     }
 }
 

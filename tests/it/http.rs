@@ -66,3 +66,41 @@ async fn a_peer_of_ipv4_is_named_as_such_over_a_socket_of_ipv6() {
     let portrait = String::from_utf8(raw.read(length.into()).await).unwrap();
     assert!(portrait.contains("\"peer\":\"127.0.0.1:"), "{portrait}");
 }
+
+#[tokio::test]
+async fn headers_are_named_as_the_rfcs_write_them() {
+    let server = TestServer::start().await;
+    let offer = "Sec-WebSocket-Protocol: chat\r\nHost";
+    let whole = upgrade_request("/").replace("Host", offer);
+    // Too long to be accepted without hyper.
+    let long = whole.replace("Host", &format!("X-Long: {}\r\nHost", "x".repeat(3 << 10)));
+    let faulty = upgrade_request("/?do=echo:off").replace("Host", offer);
+    for request in [whole, long, faulty] {
+        let mut raw = server.raw().await;
+        raw.send(request).await;
+        let head = raw.head().await.head;
+        assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+        for line in [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            "Sec-WebSocket-Protocol: chat",
+        ] {
+            assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
+        }
+    }
+    for (refused, line) in [
+        (
+            upgrade_request("/").replace("Version: 13", "Version: 12"),
+            "Sec-WebSocket-Version: 13",
+        ),
+        (
+            upgrade_request("/?do=refuse:401"),
+            "WWW-Authenticate: Basic realm=\"echobeat\"",
+        ),
+        (upgrade_request("/").replace("GET", "POST"), "Allow: GET"),
+    ] {
+        let head = server.ask(refused).await.head;
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
+    }
+}

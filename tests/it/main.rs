@@ -9,6 +9,7 @@ mod faults;
 mod http;
 mod http2;
 mod metrics;
+mod modules;
 mod page;
 mod proxy;
 mod scenario;

@@ -1,5 +1,21 @@
 //! What a wrapper around a stream passes on as it is.
 
+/// Writes the method of `AsyncRead`, which does the same on the stream that a pattern of the wrapper
+/// binds.
+macro_rules! delegate_read {
+    ($($pattern:pat => $stream:ident),+ $(,)?) => {
+        fn poll_read(
+            self: ::std::pin::Pin<&mut Self>,
+            cx: &mut ::std::task::Context<'_>,
+            buf: &mut ::tokio::io::ReadBuf<'_>,
+        ) -> ::std::task::Poll<::std::io::Result<()>> {
+            match self.get_mut() {
+                $($pattern => ::std::pin::Pin::new($stream).poll_read(cx, buf),)+
+            }
+        }
+    };
+}
+
 /// Writes the methods of `AsyncWrite`, each of which does the same on the stream that a pattern of
 /// the wrapper binds.
 macro_rules! delegate_write {
@@ -50,4 +66,4 @@ macro_rules! delegate_write {
     };
 }
 
-pub(crate) use delegate_write;
+pub(crate) use {delegate_read, delegate_write};

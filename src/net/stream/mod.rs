@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::transport::{Hangup, Transport};
 use crate::platform::{self, LocalStream};
-pub(crate) use delegate::delegate_write;
+pub(crate) use delegate::{delegate_read, delegate_write};
 pub(crate) use prefixed::Prefixed;
 use watched::Watched;
 

@@ -27,14 +27,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Report, Session};
+use super::{Report, Session, SessionContext};
 use crate::config::ServerConfig;
-use crate::net::connection_info::ConnectionInfo;
 use crate::net::transport::{HALF_CLOSED, Hangup, LOOK, Transport};
 use crate::runtime::budget::{self, Budget};
-use crate::runtime::shutdown::Drain;
 use crate::scenario::{Reply, Scenario, Step, When};
-use crate::telemetry::metrics::Metrics;
 use crate::ws::close::{End, Teardown};
 use finish::Finish;
 use pace::Paced;
@@ -63,18 +60,15 @@ pub(crate) async fn run<S>(
     stream: S,
     early: &[u8],
     script: Script<'_>,
-    config: &ServerConfig,
-    metrics: Arc<Metrics>,
-    drain: Drain,
-    info: ConnectionInfo,
+    mut context: SessionContext,
 ) -> (Report, S)
 where
     S: Transport,
 {
     let start = Instant::now();
-    let config = Arc::new(changed(config.clone(), script.scenario));
-    let stream = Paced::new(stream);
-    let session = Session::new(stream, early, config, metrics, &drain, start, info);
+    context.config = Arc::new(changed((*context.config).clone(), script.scenario));
+    let drain = context.drain.clone();
+    let session = Session::new(Paced::new(stream), early, context, start);
     let mut play = FaultySession::new(session, script.scenario, start);
     play.open(script);
     let finish = poll_fn(|cx| play.poll(cx)).await;

@@ -3,7 +3,6 @@
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
-use tracing::trace;
 
 use super::finish::Finish;
 use super::{FaultySession, frames};
@@ -121,10 +120,10 @@ where
 
     /// Does with what was received what it asks for.
     pub(super) fn answer(&mut self, received: Received, now: Instant) -> Result<(), Finish> {
-        let payload = self.session.codec.payload();
-        trace!(parent: &self.session.stats.info.span(), message = received.preview(payload), "received");
+        self.session.check(&received)?;
         match received {
             Received::Message(opcode) => {
+                let payload = self.session.codec.payload();
                 let heard_at = self.session.io.alive_at();
                 let stats = &mut self.session.stats;
                 stats.receive(opcode, payload.len(), heard_at);
@@ -137,11 +136,6 @@ where
                     None => self.send_queue.no_echo(),
                 }
             }
-            Received::Control(_) => {
-                if !self.session.controls.take(self.session.io.alive_at()) {
-                    return Err(End::Flood("too many control frames").into());
-                }
-            }
             Received::Close(frame) => {
                 let frame = frame.map(|frame| *frame);
                 return Err(match self.replies {
@@ -149,7 +143,7 @@ where
                     false => Finish::Unanswered(frame),
                 });
             }
-            Received::Part => {}
+            Received::Control(_) | Received::Part => {}
         }
         Ok(())
     }

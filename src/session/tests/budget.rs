@@ -74,8 +74,8 @@ async fn polls(session: impl Future) -> usize {
 /// Number of polls of an ordinary session that finds `bytes` at once.
 async fn polls_for(bytes: Vec<u8>) -> usize {
     let drain = Shutdown::new().subscribe();
-    let (stream, config) = (AtOnce(bytes), Arc::new(quiet()));
-    polls(run(stream, b"", config, Arc::default(), &drain, CALLER)).await
+    let (stream, config) = (AtOnce(bytes), quiet());
+    polls(run(stream, b"", context(config, drain))).await
 }
 
 /// Number of polls of a session with this scenario that finds `bytes` at once.
@@ -87,11 +87,8 @@ async fn polls_of(scenario: &str, bytes: Vec<u8>) -> usize {
         request_info: None,
     };
     let drain = Shutdown::new().subscribe();
-    let (stream, config, metrics) = (AtOnce(bytes), quiet(), Arc::default());
-    polls(faulty::run(
-        stream, b"", script, &config, metrics, drain, CALLER,
-    ))
-    .await
+    let (stream, config) = (AtOnce(bytes), quiet());
+    polls(faulty::run(stream, b"", script, context(config, drain))).await
 }
 
 fn fragments(payload: &[u8], count: usize) -> Vec<u8> {
@@ -136,8 +133,8 @@ async fn what_comes_while_a_close_is_waited_for_takes_turns_too() {
     let shutdown = Shutdown::new();
     let drain = shutdown.subscribe();
     shutdown.begin(Duration::ZERO, usize::MAX);
-    let (stream, config) = (AtOnce(bytes), Arc::new(quiet()));
-    let session = run(stream, b"", config, Arc::default(), &drain, CALLER);
+    let (stream, config) = (AtOnce(bytes), quiet());
+    let session = run(stream, b"", context(config, drain));
     let polls = polls(session).await;
     assert!((78..200).contains(&polls), "{polls} polls");
 }

@@ -28,8 +28,8 @@ async fn messages_of_every_size_come_back() {
 async fn what_comes_together_goes_back_in_one_write() {
     let (mut near, far) = duplex(PIPE);
     let drain = Shutdown::new().subscribe();
-    let (far, config) = (Writes(far, Vec::new()), Arc::new(quiet()));
-    let session = tokio::spawn(run(far, b"", config, Arc::default(), &drain, CALLER));
+    let (far, config) = (Writes(far, Vec::new()), quiet());
+    let session = tokio::spawn(run(far, b"", context(config, drain)));
     for (messages, payload) in [(1, b"alone"), (3, b"three")] {
         let sent = frame(TEXT, payload).repeat(messages);
         near.write_all(&sent).await.unwrap();
@@ -136,14 +136,7 @@ async fn what_was_read_with_the_head_is_echoed() {
     let (early, late) = (frame(TEXT, b"early"), frame(TEXT, b"split"));
     let early = [&early[..], &late[..3]].concat();
     let drain = shutdown.subscribe();
-    tokio::spawn(run(
-        far_end,
-        &early,
-        Arc::new(quiet()),
-        Arc::default(),
-        &drain,
-        CALLER,
-    ));
+    tokio::spawn(run(far_end, &early, context(quiet(), drain)));
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"early".to_vec()));
     stream.write_all(&late[3..]).await.unwrap();
     assert_eq!(read_frame(&mut stream).await, (TEXT, b"split".to_vec()));
@@ -231,8 +224,8 @@ async fn whoever_sends_without_end_makes_way_for_others() {
         let (mut stream, far_end) = duplex(sent.len());
         let far_end = Records(far_end, at_once);
         let drain = Shutdown::new().subscribe();
-        let config = Arc::new(quiet());
-        tokio::spawn(run(far_end, b"", config, Arc::default(), &drain, CALLER));
+        let config = quiet();
+        tokio::spawn(run(far_end, b"", context(config, drain)));
         stream.write_all(&sent).await.unwrap();
         yield_now().await;
         // The session had one turn: there is room in the pipe for what it read, and no more.

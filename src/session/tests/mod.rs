@@ -20,21 +20,24 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
-use super::{Report, run};
+use super::{Report, SessionContext, run};
 use crate::config::ServerConfig;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::transport::{Hangup, Transport};
-use crate::runtime::shutdown::Shutdown;
+use crate::runtime::shutdown::{Drain, Shutdown};
 
 /// Bytes that the stream holds in each direction, unless a test says otherwise.
 const PIPE: usize = 1 << 20;
 
-const CALLER: ConnectionInfo = ConnectionInfo {
-    number: 1,
-    peer: Peer::Local,
-    http: None,
-    tls: None,
-};
+/// Surroundings of a session with these settings.
+fn context(config: ServerConfig, drain: Drain) -> SessionContext {
+    SessionContext {
+        config: Arc::new(config),
+        metrics: Arc::default(),
+        drain,
+        info: ConnectionInfo::new(1, Peer::Local),
+    }
+}
 
 /// No test waits longer than this, by its own clock.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -63,14 +66,7 @@ impl Client {
     fn start_over(config: ServerConfig, pipe: usize) -> Self {
         let (stream, far_end) = duplex(pipe);
         let shutdown = Shutdown::new();
-        let session = run(
-            far_end,
-            b"",
-            Arc::new(config),
-            Arc::default(),
-            &shutdown.subscribe(),
-            CALLER,
-        );
+        let session = run(far_end, b"", context(config, shutdown.subscribe()));
         let session = tokio::spawn(async { session.await.0 });
         Self {
             stream,
@@ -182,14 +178,7 @@ const SESSION_SIZE: usize = 456;
 async fn an_idle_session_is_small() {
     let (_client, mut far_end) = duplex(PIPE);
     let drain = Shutdown::new().subscribe();
-    let session = run(
-        &mut far_end,
-        b"",
-        Arc::new(quiet()),
-        Arc::default(),
-        &drain,
-        CALLER,
-    );
+    let session = run(&mut far_end, b"", context(quiet(), drain));
     let size = size_of_val(&session);
     assert!(size <= SESSION_SIZE, "{size} bytes");
 }

@@ -96,14 +96,7 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
 /// What a session writes until it ends, and its report.
 fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, Report) {
     let run = async |stream, config, drain| {
-        let session = run(
-            stream,
-            b"",
-            Arc::new(config),
-            Arc::default(),
-            &drain,
-            CALLER,
-        );
+        let session = run(stream, b"", context(config, drain));
         session.await.0
     };
     converse_by(run, input, reads, writes)
@@ -122,8 +115,7 @@ fn play(
             head: Vec::new(),
             request_info: None,
         };
-        let metrics = Arc::default();
-        let session = faulty::run(stream, b"", script, &config, metrics, drain, CALLER);
+        let session = faulty::run(stream, b"", script, context(config, drain));
         session.await.0
     };
     converse_by(run, input, reads, writes)

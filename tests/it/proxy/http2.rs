@@ -83,6 +83,10 @@ async fn an_extended_connect_is_an_upgrade_upstream() {
     ];
     let (response, _send) = http2.try_session("/a?b", &headers).await;
     let (mut upstream, head) = stub.accept().await;
+    for name in ["Key", "Version", "Protocol"] {
+        let written = format!("\r\nSec-WebSocket-{name}: ");
+        assert!(head.contains(&written), "{name}: {head}");
+    }
     let head = head.to_lowercase();
     assert!(head.starts_with("get /a?b http/1.1\r\n"), "{head}");
     for line in [

@@ -4,7 +4,6 @@
 mod ends;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncWrite, ReadHalf, WriteHalf, split};
@@ -27,8 +26,7 @@ pub(super) fn start(config: ServerConfig, scenario: &str, pipe: usize) -> Client
             head: Vec::new(),
             request_info: None,
         };
-        let metrics = Arc::default();
-        let session = faulty::run(far_end, b"", script, &config, metrics, drain, CALLER);
+        let session = faulty::run(far_end, b"", script, context(config, drain));
         session.await.0
     });
     Client {
@@ -303,8 +301,8 @@ async fn the_head_and_what_goes_with_it_are_one_write_at_any_rate() {
     };
     let drain = Shutdown::new().subscribe();
     let far = Writes(far, Vec::new());
-    let (config, metrics) = (quiet(), Arc::default());
-    let session = faulty::run(far, b"", script, &config, metrics, drain, CALLER);
+    let config = quiet();
+    let session = faulty::run(far, b"", script, context(config, drain));
     let (report, Writes(far, writes)) = session.await;
     drop(far);
     let mut all = Vec::new();
