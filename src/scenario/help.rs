@@ -1,4 +1,4 @@
-//! Help for those who write scenarios: every step, and what it does.
+//! Help for users who write scenarios: every step, and what it does.
 
 use super::Scenario;
 use super::parse::{TIMED, USAGES};
@@ -36,7 +36,7 @@ const MEANINGS: [(&str, &str); 22] = [
 ];
 
 impl Scenario {
-    /// All steps, one below the other.
+    /// A text that lists all steps, each on its own lines with its meaning.
     pub(crate) fn help() -> String {
         let mut help =
             "Steps of --do, and of the parameter do of a URL, with commas between them:\n"
@@ -46,8 +46,8 @@ impl Scenario {
         }
         let timed = TIMED.join(", ");
         help.push_str(&format!(
-            "  BodyTracker {timed} there may be a time:\n  @5s after the upgrade, or @3msg received. \
-             BodyTracker every step, and behind its time,\n  there may be @2x: only for the first two \
+            "  Behind {timed} there may be a time:\n  @5s after the upgrade, or @3msg received. \
+             Behind every step, and behind its time,\n  there may be @2x: only for the first two \
              connections with the same URL, or with\n  the same path for --do, until the server \
              restarts. @20%: only for one in five.\n  In a text, \\, is a comma, \\\\ a backslash, \
              \\@ an at sign, \\= an equals sign."
