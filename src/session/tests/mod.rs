@@ -1,4 +1,4 @@
-//! Sessions over an in-memory stream, with a clock that moves on when everybody waits.
+//! Sessions over an in-memory stream, with a clock that moves on when every task waits.
 
 mod budget;
 mod close;
@@ -28,7 +28,7 @@ const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
-/// The same without FIN, and the frame that ends what they began.
+/// First bytes of fragments: of the first one, of those in the middle, and of the last one.
 const TEXT_BEGUN: u8 = 0x01;
 const BINARY_BEGUN: u8 = 0x02;
 const CONTINUED: u8 = 0x00;
@@ -44,10 +44,10 @@ const CALLER: ConnectionInfo = ConnectionInfo {
     tls: None,
 };
 
-/// No test waits longer than this, by its own clock.
+/// Longest time that a test waits, by its own clock.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// A client that writes and reads bytes, and the session that it talks to.
+/// A client that writes and reads bytes, and its session.
 struct Client {
     stream: DuplexStream,
     session: JoinHandle<Report>,
@@ -94,7 +94,7 @@ impl Client {
             .expect("the session runs");
     }
 
-    /// The next frame: its first byte, and its payload.
+    /// Reads the next frame: its first byte, and its payload.
     async fn frame(&mut self) -> (u8, Vec<u8>) {
         timeout(PATIENCE, read_frame(&mut self.stream))
             .await
@@ -117,7 +117,7 @@ impl Client {
         );
     }
 
-    /// Expects Close with `code`, and nothing behind it; gives back the session's report.
+    /// Expects Close with `code`, and nothing after it. Returns the session's report.
     async fn expect_close(mut self, code: u16) -> Report {
         let (first, payload) = self.frame().await;
         assert_eq!(first, CLOSE);
@@ -129,7 +129,7 @@ impl Client {
         self.expect_end().await
     }
 
-    /// Expects that the session writes nothing more, and ends.
+    /// Expects that the session writes nothing more, and ends. Returns its report.
     async fn expect_end(mut self) -> Report {
         let report = timeout(PATIENCE, self.session)
             .await
@@ -158,7 +158,7 @@ async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
     (first, payload)
 }
 
-/// A client's frame: masked, its length in the shortest form.
+/// A client's frame: masked, with its length in the shortest form.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut frame = header(first, payload.len() as u64);
@@ -213,8 +213,8 @@ fn header(first: u8, length: u64) -> Vec<u8> {
     header
 }
 
-/// Bytes that an idle session may take in its future. With what tokio has for a task and a socket
-/// that makes less than 1 KiB a connection.
+/// Bytes that the future of an idle session may take. Together with the memory of tokio for a task
+/// and a socket, that is less than 1 KiB a connection.
 const SESSION_SIZE: usize = 456;
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ async fn an_idle_session_is_small() {
     assert!(size <= SESSION_SIZE, "{size} bytes");
 }
 
-/// Lets the session take all that it was sent so far.
+/// Lets the session read everything that was sent so far.
 async fn settle() {
     for _ in 0..8 {
         yield_now().await;
