@@ -1,5 +1,5 @@
-//! What the fuzz targets in `fuzz/` reach of the internals. No interface: it is built under
-//! `--cfg fuzzing` alone.
+//! Internals for the fuzz targets in `fuzz/`. They are no public interface: they are built only
+//! under `--cfg fuzzing`.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::runtime::shutdown::Shutdown;
 use crate::session::{self, Report, SessionContext};
 use crate::ws::close::Teardown;
 
-/// Answers a request that asks for a session; a refusal has its sentence for a body.
+/// Answers a request that asks for a session. The body of a refusal is its sentence.
 #[must_use]
 pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<String>> {
     handshake::is_asked_for(request).then(|| {
@@ -34,7 +34,7 @@ pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<S
     })
 }
 
-/// The streams of fuzz targets.
+/// Transport over the streams of fuzz targets.
 impl<R, W> Transport for Join<R, W>
 where
     R: AsyncRead + Unpin,
@@ -51,14 +51,14 @@ where
     }
 }
 
-/// What a session came to.
+/// Outcome of a session.
 #[derive(Debug)]
 pub struct Ending {
     /// The close code, as the log has it.
     pub code: u16,
     /// The reason, as the log has it.
     pub reason: String,
-    /// Whether it parts in good order, with all that it had to say written.
+    /// Whether TCP is ended in good order, after everything was written.
     pub lingers: bool,
     /// Text and binary messages received.
     pub received: u64,
@@ -66,7 +66,7 @@ pub struct Ending {
     pub sent: u64,
 }
 
-/// Runs a session, with a drain that begins after some time if it is given one.
+/// Runs a session. If `drain_after` is given, a drain begins after that time.
 pub async fn session<S>(
     stream: &mut S,
     early: Vec<u8>,
@@ -93,7 +93,7 @@ where
     };
     let session = session::run(join(reader, writer), &early, context);
     let report = tokio::select! {
-        // Else the order would be random, and one input two sessions.
+        // Without this the order would be random, and one input could give two outcomes.
         biased;
         (report, _) = session => report,
         report = drain => report,

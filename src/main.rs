@@ -1,5 +1,5 @@
-//! The `echobeat` program: reads the command line, starts logging, serves or proxies until a signal
-//! says stop.
+//! The `echobeat` program: reads the command line, starts logging, and serves or proxies until a
+//! signal stops it.
 
 use std::env;
 use std::error::Error;
@@ -22,8 +22,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
-/// Time in which more signals to stop count as the same request: supervisors signal a process and
-/// its group, and wrappers pass on what the terminal has sent to both.
+/// Time in which further stop signals count as the same request: supervisors signal both a process
+/// and its group, and wrappers pass on a signal that the terminal has sent to both.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     if let Err(error) = gives_back {
         debug!(%error, "memory is not given back after a peak");
     }
-    // Before flags are read whose defaults depend on it.
+    // Raised before flags are read, because defaults of some depend on the limit.
     platform::raise_open_file_limit();
     if let Some(shortage) = cli.shortage() {
         warn!("{shortage}");
@@ -76,7 +76,7 @@ fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
         info!("stopped");
         Ok(())
     });
-    // Threads that are still blocked, such as by a name server or a file, are not waited for.
+    // Threads that are still blocked, for example by a name server or a file, are not waited for.
     runtime.shutdown_background();
     done
 }
@@ -139,7 +139,7 @@ fn log_endpoint(endpoint: &Endpoint, path: &str, upstream: Option<&dyn Display>)
     info!(address = %endpoint, websocket, http, upstream, "listening");
 }
 
-/// Reads the certificate anew at every hangup, if there is one.
+/// Reads the certificate again at every SIGHUP, if there is one.
 async fn reload(tls: Option<Arc<Acceptor>>, mut hangups: Hangups) {
     match tls {
         Some(tls) => tls.reload_at(hangups).await,
@@ -150,7 +150,7 @@ async fn reload(tls: Option<Arc<Acceptor>>, mut hangups: Hangups) {
     }
 }
 
-/// A runtime with so many threads, or one for each core.
+/// A runtime with this many threads, or with one for each core.
 fn runtime(threads: Option<usize>) -> io::Result<Runtime> {
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.unwrap_or_else(cores);
@@ -162,7 +162,7 @@ fn runtime(threads: Option<usize>) -> io::Result<Runtime> {
     builder.worker_threads(threads).enable_all().build()
 }
 
-/// Waits for the request to stop. A second request ends the process at once.
+/// Waits for the first request to stop. A second request ends the process at once.
 async fn shutdown(mut signals: Signals) {
     let first = signals.recv().await;
     info!("{}: stopping; once more to stop at once", first.name);

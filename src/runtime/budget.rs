@@ -1,26 +1,26 @@
-//! Occurrences: the work that a session, or a connection, may do before others have theirs.
+//! Budget of a turn: the work that a session or a connection may do before others have a turn.
 
 use std::pin::pin;
 use std::task::Context;
 
 use tokio::task::yield_now;
 
-/// Work of a turn: some 100 µs in a release build, whatever it is made of.
+/// Work of one turn: about 100 µs in a release build, whatever the work consists of.
 const TURN: usize = 512 << 10;
 
-/// Work of a read, and of the write that may follow, beside that for their bytes.
+/// Work of a read and of the write that may follow, besides the work for their bytes.
 const CALL: usize = 16 << 10;
 
-/// Work of a frame, beside that for its payload.
+/// Work of a frame, besides the work for its payload.
 const FRAME: usize = 1 << 10;
 
-/// Work of a piece of a message that is made ready to be sent.
+/// Work of preparing a piece of a message for sending.
 const PIECE: usize = 64;
 
-/// Rest of a turn. Work is counted in bytes that are copied once: a message counts when it is read,
-/// and again when it is handled.
+/// Work left in a turn, in bytes that are copied once: a message counts when it is read, and again
+/// when it is handled.
 ///
-/// Work is counted, and not time: to ask for the time costs as much as a short message.
+/// Time is not measured: reading the clock costs as much as a short message.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: usize,
@@ -31,17 +31,17 @@ impl Budget {
         Self { left: TURN }
     }
 
-    /// Counts a read or a write of so many bytes.
+    /// Counts a read or a write of this many bytes.
     pub(crate) fn call(&mut self, bytes: usize) {
         self.spend(CALL.saturating_add(bytes));
     }
 
-    /// Counts a frame with so many bytes of payload, which may be empty, or a fragment.
+    /// Counts a frame, or a fragment, with this many bytes of payload. There may be none.
     pub(crate) fn frame(&mut self, payload: usize) {
         self.spend(FRAME.saturating_add(payload));
     }
 
-    /// Counts a piece of a message, or a fragment, that is made ready to be sent.
+    /// Counts a piece of a message, or a fragment, that is prepared for sending.
     pub(crate) fn piece(&mut self) {
         self.spend(PIECE);
     }
@@ -56,8 +56,8 @@ impl Budget {
     }
 }
 
-/// Wakes the current task after others have had their turn and the sockets have been polled: waking
-/// it directly would skip both.
+/// Wakes the current task after other tasks have had a turn and the sockets have been polled.
+/// Waking it directly would skip both.
 pub(crate) fn give_way(cx: &mut Context<'_>) {
     // A first poll is never ready.
     let _ = pin!(yield_now()).poll(cx);

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::{self, Instant};
 
-/// Time between the moment when a deadline passes by the clock and the moment when it counts:
-/// enough for thousands of sessions to read the bytes in their sockets.
+/// Time by which a deadline takes effect later than the clock says: enough for thousands of
+/// sessions to read the bytes in their sockets.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
 
-/// Waits for `future` until `deadline`, and [`GRACE`] more.
+/// Waits for `future` until [`GRACE`] after `deadline`.
 pub(crate) async fn timeout_at<F>(deadline: Instant, future: F) -> Result<F::Output, Elapsed>
 where
     F: Future,
@@ -26,7 +26,7 @@ where
     }
 }
 
-/// Waits for `future` for `limit`, and [`GRACE`] more.
+/// Waits for `future` for at most `limit` and [`GRACE`] together.
 pub(crate) async fn timeout<F>(limit: Duration, future: F) -> Result<F::Output, Elapsed>
 where
     F: Future,
@@ -58,7 +58,7 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         let waiting = tokio::spawn(timeout(SECOND, answered));
         sleep(SECOND / 2).await;
-        // As if the process had been stopped: the clock goes on, and what came is seen later.
+        // As if the process had been stopped: the clock goes on, and the answer is seen later.
         advance(100 * SECOND).await;
         answer.send(1).unwrap();
         assert_eq!(waiting.await.unwrap(), Ok(Ok(1)));

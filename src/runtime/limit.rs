@@ -1,16 +1,16 @@
-//! Limit for sessions, or for what goes through a proxy: there may be so many at the same time.
+//! Limit on the sessions, or on the requests and tunnels of a proxy, that run at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A number of places, shared by all clones of this.
+/// A number of permits, shared by all clones of this limit.
 #[derive(Debug, Clone)]
 pub(crate) struct Limit {
     taken: Arc<AtomicUsize>,
     number: usize,
 }
 
-/// A place, free again when this is dropped.
+/// A permit that counts as taken until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<AtomicUsize>);
 
@@ -22,12 +22,12 @@ impl Limit {
         }
     }
 
-    /// How many are taken.
+    /// Number of permits that are taken.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Takes one, if there is one.
+    /// Takes a permit, if one is left.
     pub(crate) fn take(&self) -> Option<Permit> {
         let one_more = |taken| (taken < self.number).then_some(taken + 1);
         self.taken

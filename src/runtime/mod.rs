@@ -1,5 +1,5 @@
-//! Tasks and time: the tasks of connections, the signal that ends them, and the limits of what they
-//! may use.
+//! Tasks and time: the tasks of connections, the signal that ends them, and the limits on what they
+//! use.
 
 pub(crate) mod budget;
 pub(crate) mod deadline;

@@ -1,5 +1,5 @@
-//! Moments in half of the memory that an `Instant` takes: a session keeps several for as long as it
-//! lasts, and most sessions are idle.
+//! Moments that take half the memory of an `Instant`: a session keeps several until it ends, and
+//! most sessions are idle.
 
 use std::num::NonZeroU64;
 use std::ops::Add;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Moments are counted from here. Clocks of tests may begin somewhat before the first is asked for.
+/// Start of the count of moments: an hour before the first use, because the clock of a test may
+/// begin before its first moment.
 static EPOCH: LazyLock<Instant> = LazyLock::new(|| {
     let now = std::time::Instant::now();
     now.checked_sub(Duration::from_secs(3600))
@@ -16,7 +17,7 @@ static EPOCH: LazyLock<Instant> = LazyLock::new(|| {
         .into()
 });
 
-/// A moment, to the nanosecond, for some 580 years. An optional one takes no more memory.
+/// A moment, to the nanosecond, within 580 years. An `Option` of it takes no more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
@@ -26,7 +27,7 @@ impl Moment {
         Instant::now().into()
     }
 
-    /// The time since an earlier one, or zero if it is none.
+    /// The time since `earlier`, or zero if that moment is a later one.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }

@@ -1,4 +1,4 @@
-//! Drain: the one signal that tells every connection to end, each at a time of its own.
+//! Shutdown: one signal tells every connection to end, each at a time of its own.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-/// Least time between two closes, on average: few sessions are closed at once, and many slowly, so
-/// that they do not all reconnect together.
+/// Average time between two closes, if the window is long enough: many sessions are closed slowly,
+/// so that their clients do not all reconnect together.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Time over which the closes of a drain are spread; sessions that are not closed go on meanwhile.
+/// Time over which the closes of a drain are spread. A session goes on until its own close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) start: Instant,
@@ -22,7 +22,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// A window that begins now, for so many sessions.
+    /// A window that begins now, for this many sessions.
     fn new(length: Duration, sessions: usize) -> Self {
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
         Self {
@@ -32,7 +32,7 @@ impl Window {
         }
     }
 
-    /// The moment that lies `share` of the way through the closes, with `share` from 0 to 1.
+    /// The moment at `share` of the time that the closes take, with `share` from 0 to 1.
     pub(crate) fn at(&self, share: f64) -> Instant {
         self.start + self.spread.mul_f64(share)
     }
@@ -51,11 +51,11 @@ pub(crate) struct Shutdown(Arc<Signal>);
 #[derive(Debug, Clone)]
 pub(crate) struct Drain(Arc<Signal>);
 
-/// What a `Notify` does, in less than half of the memory for each that waits.
+/// Signal that does the same as a `Notify`, with less than half the memory for each waiter.
 #[derive(Debug, Default)]
 struct Signal {
     window: OnceLock<Window>,
-    /// Who waits for it.
+    /// Wakers of the tasks that wait for it.
     waiting: Mutex<Slab<Waker>>,
 }
 
@@ -75,16 +75,16 @@ impl Shutdown {
         Self(Arc::default())
     }
 
-    /// A connection's side.
+    /// Creates a connection's side of the signal.
     pub(crate) fn subscribe(&self) -> Drain {
         Drain(Arc::clone(&self.0))
     }
 
-    /// Begins the drain, which `sessions` are to leave within `window` from now.
+    /// Begins the drain of this many `sessions`, which are to close within `window` from now.
     pub(crate) fn begin(&self, window: Duration, sessions: usize) {
         let signal = &self.0;
         signal.window.get_or_init(|| Window::new(window, sessions));
-        // Nobody is woken behind the lock, which those that wake may want.
+        // The lock is released first: a task that wakes may want to take it.
         for waker in self.0.wakers() {
             waker.wake();
         }
@@ -107,23 +107,23 @@ impl Drain {
     }
 }
 
-/// A wait for the drain to begin. To poll it costs next to nothing, but for the first time.
+/// A wait for the drain to begin. Only its first poll costs more than next to nothing.
 #[derive(Debug)]
 pub(crate) struct Begun {
     drain: Drain,
-    /// Its place among those that wait.
+    /// Key of its waker in the signal's slab.
     key: usize,
-    /// What was put in that place, unless that is [forgotten](Self::forget).
+    /// A copy of that waker, unless it was [forgotten](Self::forget).
     waker: Waker,
 }
 
 impl Begun {
-    /// Whether nothing but to wait is left to do for a task with this waker.
+    /// Whether a task with this waker needs no further poll before it is woken.
     pub(crate) fn is_waiting(&self, waker: &Waker) -> bool {
         self.waker.will_wake(waker) && !self.drain.has_begun()
     }
 
-    /// Forgets whom it is to wake: the next poll says so anew.
+    /// Forgets which task it wakes: the next poll sets the waker anew.
     pub(crate) fn forget(&mut self) {
         self.waker = Waker::noop().clone();
     }
@@ -132,7 +132,7 @@ impl Begun {
         self.waker.clone_from(waker);
         let Drain(signal) = &self.drain;
         let mut waiting = signal.waiting();
-        // BodyTracker the lock, for then nothing is missed in between.
+        // Checked while the lock is held, so that no signal falls between the check and the wait.
         match signal.window.get() {
             Some(window) => Poll::Ready(*window),
             None => {
@@ -176,7 +176,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Longer than anything here takes.
+    /// Time that is longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_task_may_be_dropped_by_the_call_that_wakes_it() {
-        /// Stands for a task that is dropped where it is woken.
+        /// A task that is dropped when it is woken.
         struct Task(Mutex<Option<Begun>>);
 
         impl Wake for Task {

@@ -1,4 +1,4 @@
-//! The tasks of connections: each in stages, all counted until the last has ended.
+//! The tasks of connections: each runs in stages, and they are counted until the last has ended.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::error;
 
-/// A stage of a connection, and those behind it. Each has a box of its own, which is gone when the
-/// next begins: what one needs does not stay with another.
+/// A stage of a connection, and the stages that follow it. Each has a box of its own, which is
+/// dropped when the next stage begins: no stage keeps the memory of an earlier one.
 pub(crate) struct Stage(Pin<Box<dyn Future<Output = Option<Stage>> + Send>>);
 
 impl Stage {
-    /// A stage that says which is the next.
+    /// A stage that returns the next one, if there is one.
     pub(crate) fn new(stage: impl Future<Output = Option<Self>> + Send + 'static) -> Self {
         Self(Box::pin(stage))
     }
 
-    /// A stage that is the last.
+    /// The last stage.
     pub(crate) fn last(stage: impl Future<Output = ()> + Send + 'static) -> Self {
         Self::new(stage.map(|()| None))
     }
@@ -38,13 +38,13 @@ impl Future for Stage {
     }
 }
 
-/// Tasks, of which it is known when all have ended. When this is dropped, they are aborted.
+/// Tasks that are counted, so that the end of all can be waited for. Dropping this aborts them.
 ///
-/// A `JoinSet` does the same, in a hundred bytes for each of them.
+/// A `JoinSet` does the same, but takes a hundred bytes for each task.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     count: Count,
-    /// Of all that run, and of some that have ended.
+    /// Handles of all tasks that run, and of some that have ended.
     handles: Vec<AbortHandle>,
 }
 
@@ -52,7 +52,7 @@ impl Tasks {
     pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         if self.handles.len() == self.handles.capacity() {
             self.handles.retain(|task| !task.is_finished());
-            // Room for as many again: to sweep often would cost more than to keep some that ended.
+            // Room for as many again: sweeping often would cost more than keeping some ended ones.
             self.handles.reserve(self.handles.len().max(64));
         }
         let running = self.count.add();
@@ -60,12 +60,12 @@ impl Tasks {
         self.handles.push(task.abort_handle());
     }
 
-    /// How many there are.
+    /// Counter of the tasks that run.
     pub(crate) fn count(&self) -> Count {
         self.count.clone()
     }
 
-    /// Aborts them all, and waits for their end.
+    /// Aborts all tasks, and waits for their end.
     pub(crate) async fn shutdown(self) {
         let count = self.count();
         drop(self);
@@ -79,7 +79,7 @@ impl Drop for Tasks {
     }
 }
 
-/// How many tasks run.
+/// Count of the tasks that run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Count(Arc<Counted>);
 
@@ -95,21 +95,21 @@ impl Count {
         Running(Arc::clone(&self.0))
     }
 
-    /// Waits until `done`, which is asked whenever a task has ended.
+    /// Waits until `done` returns true. It is called at first, and whenever a task has ended.
     pub(crate) async fn ends_until(&self, done: impl Fn() -> bool) {
         while !done() {
             self.0.ended.notified().await;
         }
     }
 
-    /// Waits until there is none.
+    /// Waits until no task runs.
     pub(crate) async fn reaches_zero(&self) {
         self.ends_until(|| self.0.running.load(Ordering::Acquire) == 0)
             .await;
     }
 }
 
-/// Stands for a task that has not ended.
+/// Guard of a task that has not ended.
 struct Running(Arc<Counted>);
 
 impl Drop for Running {
@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// Longer than anything here takes.
+    /// Time that is longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
@@ -180,7 +180,7 @@ mod tests {
         tasks.spawn(pending());
         for _ in 0..1_000 {
             tasks.spawn(ready(()));
-            // It runs now.
+            // The new task runs now.
             tokio::task::yield_now().await;
         }
         assert!(tasks.handles.len() < 200, "{}", tasks.handles.len());

@@ -43,7 +43,7 @@ impl Step {
         }
     }
 
-    /// Whether this step takes the place of the other, so that no more than one of them is done.
+    /// Whether the two steps exclude each other, so that at most one of them is done.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Greet(_), Self::Greet(_)) => false,
@@ -55,7 +55,7 @@ impl Step {
         }
     }
 
-    /// When the session ends by this step, if it does.
+    /// The time at which this step ends the session, if it does.
     pub(super) fn ends_at(&self) -> Option<When> {
         match self {
             Self::Close(_, when) | Self::Fin(when) | Self::Rst(when) | Self::Stall(when) => {
@@ -100,7 +100,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Characters that have a backslash before them in a text.
+/// Characters that are written with a backslash before them in a text.
 const TEXT: [char; 3] = ['\\', ',', '@'];
 
 impl fmt::Display for Share {
@@ -170,7 +170,7 @@ impl fmt::Display for Refuse {
     }
 }
 
-/// A duration, without spaces.
+/// A duration, displayed without spaces.
 struct Time(Duration);
 
 impl fmt::Display for Time {
@@ -180,7 +180,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Bytes, in the largest unit that has no fraction.
+/// A number of bytes, displayed in the largest unit that leaves no fraction.
 struct Size(u64);
 
 impl fmt::Display for Size {
@@ -193,7 +193,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// The text, with a backslash before these characters.
+/// Puts a backslash before each of the `special` characters of a text.
 fn escaped(text: &str, special: &[char]) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

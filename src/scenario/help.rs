@@ -1,4 +1,4 @@
-//! Help for those who write scenarios: every step, and what it does.
+//! Help for users who write scenarios: every step, and what it does.
 
 use super::Scenario;
 use super::parse::{TIMED, USAGES};
@@ -36,7 +36,7 @@ const MEANINGS: [(&str, &str); 22] = [
 ];
 
 impl Scenario {
-    /// All steps, one below the other.
+    /// A text that lists all steps, each on its own lines with its meaning.
     pub(crate) fn help() -> String {
         let mut help =
             "Steps of --do, and of the parameter do of a URL, with commas between them:\n"

@@ -1,18 +1,19 @@
-//! Faults on demand: what a server is asked to do in place of what a good one does, as plain data.
+//! Faults on demand: the steps by which a server misbehaves when asked to, as plain data.
 //!
-//! A scenario is a list of steps with commas between them, such as `delay:200ms,close:4001:bye@3msg`:
-//! in the parameter `do` of a request's query, or in `--do`. A step is a name, for most a value
-//! behind a colon, and for some the time, behind an `@`, at which it is done: a duration after the
-//! upgrade, or a number of messages received. Behind any step there may be the connections that it is
-//! for, as `@2x` or `@20%`. In a text, `\,` stands for a comma, `\\` for a backslash, `\@` for an at
-//! sign that would begin one of these, and `\=` in a message that is replied to.
+//! A scenario is a list of steps with commas between them, such as
+//! `delay:200ms,close:4001:bye@3msg`. It is given in the parameter `do` of a request's query, or in
+//! `--do`. A step is a name. Most take a value, after a colon. Some take the time at which they are
+//! done, after an `@`: a duration after the upgrade, or a number of messages received. Any step may
+//! end with the connections that it is for, as `@2x` or `@20%`. In a text, `\,` stands for a comma,
+//! `\\` for a backslash, and `\@` for an at sign that would begin a time or a share. In the message
+//! of a `reply`, `\=` stands for an equals sign.
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`parse`] | from text |
-//! | [`display`] | to text |
-//! | [`help`] | what each step does |
-//! | [`turns`] | the connections of a URL for which a step is done |
+//! | [`parse`] | scenarios from text |
+//! | [`display`] | scenarios as text |
+//! | [`help`] | the meaning of each step |
+//! | [`occurrences`] | the choice of the connections of a URL for which a step is done |
 
 mod display;
 mod help;
@@ -26,13 +27,13 @@ use form_urlencoded::parse as parameters;
 use crate::ws::subprotocol::Subprotocol;
 pub(crate) use occurrences::Occurrences;
 
-/// The parameter of a query that has steps. Every other is an application's own.
+/// The parameter of a query that contains steps. All others belong to the application.
 const PARAMETER: &str = "do";
 
-/// Most steps of a scenario.
+/// Maximum number of steps in a scenario.
 const MAX_STEPS: usize = 64;
 
-/// What a server does in place of what a good one does. The default is the good one.
+/// Ways in which a server misbehaves when asked to. By default it does not.
 ///
 /// ```
 /// use echobeat::Scenario;
@@ -42,7 +43,7 @@ const MAX_STEPS: usize = 64;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scenario {
-    /// In the order in which they were written.
+    /// Steps in the order in which they were written.
     steps: Vec<Planned>,
 }
 
@@ -58,22 +59,23 @@ struct Planned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Share {
     All,
-    /// The first so many connections.
+    /// The first connections, up to this number.
     First(u32),
-    /// This percentage of connections, at random. Steps of the same share are done together.
+    /// This percentage of connections, at random. Steps with the same percentage are done in the
+    /// same connections.
     Percent(u8),
 }
 
 /// Key by which connections are counted as the first, the second, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
-    /// The URL, because it contains the step.
+    /// The URL: it contains the step.
     Url,
-    /// The path, whatever the query, because the server was told to do the step.
+    /// The path, whatever the query: the step is from `--do`.
     Path,
 }
 
-/// One thing that is done otherwise.
+/// One thing that is done differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Another interval of the heart beat, or none.
@@ -84,11 +86,11 @@ pub(crate) enum Step {
     Reply(Reply),
     /// No echoes.
     EchoOff,
-    /// Echoes that come later: by the least time, by the most, or by any in between.
+    /// Echoes that come later, by a random time from `least` to `most`.
     Delay { least: Duration, most: Duration },
-    /// So many bytes written a second, at most.
+    /// At most this many bytes written a second.
     Rate(u64),
-    /// Messages in fragments of so many bytes.
+    /// Messages in fragments of this many bytes.
     Fragment(usize),
     /// A Ping at this interval.
     Ping(Duration),
@@ -98,9 +100,9 @@ pub(crate) enum Step {
     Fin(When),
     /// A reset of TCP.
     Rst(When),
-    /// Nothing is read.
+    /// No more reading.
     Deaf(When),
-    /// Nothing is read or written.
+    /// No more reading or writing.
     Stall(When),
     /// No answer to the peer's Close.
     NoReply,
@@ -110,13 +112,13 @@ pub(crate) enum Step {
     Bad(Bad, When),
     /// An answer that refuses the upgrade.
     Refuse(Refuse),
-    /// The answer to the upgrade later by so much.
+    /// An answer to the upgrade that comes later by this much.
     Wait(Duration),
-    /// Another `Sec-WebSocket-Accept` than the one that belongs to the key.
+    /// A `Sec-WebSocket-Accept` that is wrong or missing.
     Accept(Accept),
     /// This subprotocol or none, whatever was offered.
     Subprotocol(Option<Subprotocol>),
-    /// A text message in the write that accepts the upgrade.
+    /// A text message in the same write as the acceptance of the upgrade.
     Greet(String),
     /// A text message about the request, before all others.
     Who,
@@ -130,38 +132,38 @@ pub(crate) struct Reply {
     pub(crate) answer: String,
 }
 
-/// When a step is done.
+/// The time at which a step is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// At once.
+    /// At the start of the session.
     Start,
-    /// So long after the upgrade.
+    /// This long after the upgrade.
     After(Duration),
-    /// Once so many messages were received, and their echoes sent.
+    /// Once this many messages were received, and their echoes sent.
     Messages(u64),
 }
 
-/// What a Close says.
+/// Payload of a Close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Closing {
     /// Nothing.
     Bare,
-    /// A code, be it legal or not, and a reason of up to [`MAX_REASON`] bytes.
+    /// A code, legal or not, and a reason of up to [`MAX_REASON`] bytes.
     Code(u16, String),
 }
 
-/// Bytes of a reason that fit into a Close (RFC 6455, section 5.5).
+/// Maximum bytes of the reason in a Close (RFC 6455, section 5.5).
 pub(crate) const MAX_REASON: usize = 123;
 
-/// So many binary messages of a size, each with its number from 0 in its first 8 bytes.
+/// Binary messages of one size. Each has its number, counted from 0, in its first 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Burst {
     pub(crate) messages: u64,
-    /// Bytes of payload of each, 8 or more.
+    /// Bytes of payload of each message, 8 or more.
     pub(crate) size: u64,
 }
 
-/// How a frame is broken.
+/// Kinds of broken frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bad {
     /// Text that is not UTF-8.
@@ -172,7 +174,7 @@ pub(crate) enum Bad {
     Opcode,
     /// A mask, which only clients may use.
     Masked,
-    /// A continuation of nothing.
+    /// A continuation frame without a message to continue.
     Continuation,
     /// A Ping of 126 bytes.
     Ping126,
@@ -180,27 +182,27 @@ pub(crate) enum Bad {
     Length,
 }
 
-/// How an upgrade is refused.
+/// Answer that refuses an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refuse {
-    /// From 300 to 599.
+    /// Status from 300 to 599.
     pub(crate) status: u16,
     pub(crate) advice: Option<Advice>,
 }
 
-/// Where to go instead, or when.
+/// Header that says where to go instead, or when to come again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Advice {
-    /// A `Location`, for a status that redirects: visible ASCII.
+    /// A `Location` in visible ASCII, for a status that redirects.
     Location(String),
-    /// A `Retry-After`, for others.
+    /// A `Retry-After`, for other statuses.
     RetryAfter(Duration),
 }
 
-/// What becomes of `Sec-WebSocket-Accept`.
+/// Faults of `Sec-WebSocket-Accept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accept {
-    /// It is of another key.
+    /// It belongs to another key.
     Wrong,
     /// It is left out.
     Absent,
@@ -211,17 +213,17 @@ impl Scenario {
         self.steps.iter().map(|planned| &planned.step)
     }
 
-    /// Whether the session is to tell what the server saw of the request.
+    /// Whether the session sends the client what the server saw of the request.
     pub(crate) fn has_request_info(&self) -> bool {
         self.steps().any(|step| *step == Step::Who)
     }
 
-    /// Whether nothing is asked for that is not ordinary.
+    /// Whether it has no steps, so that the server behaves as usual.
     pub(crate) fn is_default(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// These steps, but for those that `other` has too, and then those of `other`.
+    /// A scenario with the steps of `other`, and those of `self` whose names `other` does not have.
     ///
     /// # Errors
     /// When steps contradict each other.
@@ -238,10 +240,10 @@ impl Scenario {
         Self::of(steps)
     }
 
-    /// This scenario as a request sees it: with the steps of its query.
+    /// This scenario, overridden by the steps in a request's query.
     ///
     /// # Errors
-    /// When the query asks for what there is not, or for what contradicts this scenario.
+    /// When the query has steps that are wrong, or that contradict this scenario.
     pub(crate) fn for_query(&self, query: Option<&str>) -> Result<Self, ScenarioError> {
         match asked_for(query) {
             Some(text) => self.overridden_by(text.parse()?),
@@ -249,14 +251,15 @@ impl Scenario {
         }
     }
 
-    /// Whether it depends on how many connections there have been.
+    /// Whether a step of this scope depends on the number of earlier connections.
     fn counts(&self, scope: Scope) -> bool {
         let is_counted =
             |planned: &Planned| matches!(planned.share, Share::First(_)) && planned.scope == scope;
         self.steps.iter().any(is_counted)
     }
 
-    /// The steps that are done in one connection.
+    /// The steps of one connection: those that `is_done` selects, and only the first of those that
+    /// exclude each other.
     fn filtered(&self, is_done: impl Fn(Share, Scope) -> bool) -> Self {
         let mut steps: Vec<Planned> = Vec::with_capacity(self.steps.len());
         for planned in &self.steps {
@@ -300,8 +303,8 @@ impl Scenario {
     }
 }
 
-/// The steps that a query asks for. They may be spread over several parameters, as if commas were
-/// between those.
+/// The steps that a query asks for. Several parameters count as one, with commas between their
+/// values.
 pub(crate) fn asked_for(query: Option<&str>) -> Option<String> {
     let lists: Vec<_> = parameters(query?.as_bytes())
         .filter(|(name, _)| name == PARAMETER)
@@ -310,7 +313,7 @@ pub(crate) fn asked_for(query: Option<&str>) -> Option<String> {
     (!lists.is_empty()).then(|| lists.join(","))
 }
 
-/// Why two steps cannot both be done, if they cannot.
+/// Finds the reason why two steps cannot both be done, if there is one.
 fn contradiction(one: &Step, other: &Step, has_replies: bool) -> Option<&'static str> {
     let either = |matches: fn(&Step, &Step) -> bool| matches(one, other) || matches(other, one);
     if either(|step, _| matches!(step, Step::Refuse(_))) {
@@ -329,22 +332,22 @@ fn contradiction(one: &Step, other: &Step, has_replies: bool) -> Option<&'static
     }
 }
 
-/// Why a text is no scenario.
+/// Error of a text that is no scenario.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScenarioError {
-    /// The name of no step.
+    /// A name that no step has.
     #[error("There is no step {0:?}.")]
     Unknown(String),
-    /// A value that is missing, ill-written, out of bounds, or too much.
+    /// A value that is missing, malformed, out of bounds, or not expected.
     #[error("The step {step:?} is wrong: write {usage}.")]
     Value {
-        /// As it was written.
+        /// The step as it was written.
         step: String,
-        /// How it is written.
+        /// The right way to write it.
         usage: &'static str,
     },
-    /// A time that is none.
+    /// A malformed time or share.
     #[error(
         "What is behind the @ of {0:?} is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."
     )]
@@ -354,17 +357,17 @@ pub enum ScenarioError {
         "The step {0} takes no time: it holds from the start. In a text, write \\@ for an at sign."
     )]
     NoWhen(&'static str),
-    /// A step that is there already.
+    /// A step that is there twice.
     #[error("The step {0} is there twice.")]
     Repeated(&'static str),
     /// Two steps that cannot both be done.
     #[error("The steps {one} and {other} contradict each other: {why}.")]
     Contradiction {
-        /// The name of one.
+        /// The name of one step.
         one: &'static str,
-        /// The name of the other.
+        /// The name of the other step.
         other: &'static str,
-        /// What is the matter with them.
+        /// The reason why they cannot both be done.
         why: &'static str,
     },
     /// More steps than a scenario may have.

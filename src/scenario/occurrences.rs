@@ -6,15 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Scenario, Scope, Share};
 
-/// Most URLs whose connections are counted. Beyond that the least recently used one is forgotten,
-/// and its count begins anew.
+/// Maximum number of URLs whose connections are counted. Beyond it the least recently used URL is
+/// forgotten, and its count begins anew.
 const MAX_URLS: usize = 1024;
 
 /// Counts the connections of each URL, for as long as the process runs.
 #[derive(Debug, Default)]
 pub(crate) struct Occurrences {
-    /// Hasher with a key of this process, so that no client can choose URLs that are counted as
-    /// one.
+    /// Hasher with a random key, so that no client can choose URLs that are counted as one.
     hasher: RandomState,
     counted: Mutex<Counted>,
 }
@@ -34,20 +33,20 @@ struct Count {
 }
 
 impl Occurrences {
-    /// Counts a connection to `url`, if `scenario` depends on it, and leaves the steps that are done
-    /// in it. `path` is the part of the URL before its query.
+    /// Counts a connection to `url`, if `scenario` depends on the count, and returns the steps that
+    /// are done in it. `path` is the part of the URL before its query.
     pub(crate) fn draw(&self, scenario: &Scenario, path: &str, url: &str) -> Scenario {
         let roll = rand::random_range(0..100);
         Self::choose(scenario, path, url, roll, |key| self.count(key))
     }
 
-    /// Leaves the steps that were done in the latest connection to `url`, or would be done in its
-    /// first, and counts nothing. Steps by chance are not among them.
+    /// Returns the steps that were done in the latest connection to `url`, or would be done in the
+    /// first one. It counts nothing. Steps for a percentage of connections are not among them.
     pub(crate) fn latest(&self, scenario: &Scenario, path: &str, url: &str) -> Scenario {
         Self::choose(scenario, path, url, 100, |key| self.before_latest(key))
     }
 
-    /// Leaves the steps that are done after as many connections as `count` returns.
+    /// Returns the steps that are done after as many connections as `count` says.
     fn choose(
         scenario: &Scenario,
         path: &str,
@@ -66,7 +65,7 @@ impl Occurrences {
         })
     }
 
-    /// Counts a connection, and returns how many there were before.
+    /// Counts a connection, and returns the number of earlier ones.
     fn count(&self, url: (Scope, &str)) -> u32 {
         let url = self.hasher.hash_one(url);
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +84,7 @@ impl Occurrences {
         before
     }
 
-    /// Number of connections before the latest.
+    /// Number of connections before the latest one.
     fn before_latest(&self, url: (Scope, &str)) -> u32 {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counted.urls.get(&self.hasher.hash_one(url));
@@ -164,7 +163,7 @@ mod tests {
             assert_eq!(draw(&occurrences, "rst@1x", &n.to_string()), "rst@1x");
         }
         assert_eq!(draw(&occurrences, "rst@1x", "0"), "");
-        // Takes the place of 1.
+        // The new URL takes the place of URL 1.
         assert_eq!(draw(&occurrences, "rst@1x", "new"), "rst@1x");
         assert_eq!(draw(&occurrences, "rst@1x", "0"), "");
         assert_eq!(draw(&occurrences, "rst@1x", "1"), "rst@1x");

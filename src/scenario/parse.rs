@@ -1,4 +1,4 @@
-//! Scenarios from text. Whoever may connect may write one: every value has its bounds.
+//! Scenarios from text. Any client may send one, so every value is bounded.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -11,27 +11,27 @@ use super::{
     ScenarioError, Scope, Share, Step, When,
 };
 
-/// Bytes that a scenario may have.
+/// Maximum bytes of a scenario's text.
 const MAX_TEXT: usize = 8 << 10;
 
-/// Characters of a step that an error shows.
+/// Maximum characters of a step that an error shows.
 const SHOWN: usize = 64;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Intervals of what is sent again and again.
+/// Bounds of the intervals of heart beats and Pings.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=DAY;
 
-/// Times that something may be put off, which takes a place or memory meanwhile.
+/// Bounds of the times by which an echo or an answer is delayed: it takes memory meanwhile.
 const DELAYS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
-/// Bytes of a rate, of a fragment, and of all messages of a burst.
+/// Bounds for the bytes of a rate, of a fragment, and of all messages of a burst.
 const SIZES: RangeInclusive<u64> = 1..=1 << 30;
 
-/// Bytes that the number of a message takes.
+/// Bytes that the number of a message takes in a burst.
 const NUMBER: u64 = 8;
 
-/// How each step is written.
+/// Usage of each step: its name, and the ways to write it.
 pub(super) const USAGES: [(&str, &str); 22] = [
     ("beat", "beat:500ms, from 10ms to 1day, or beat:off"),
     ("say", "say:TEXT, or say:TEXT@5s for one message"),
@@ -74,11 +74,11 @@ pub(super) const TIMED: [&str; 8] = [
 /// Steps with a text, in which an at sign is literal unless a time or a share follows it.
 const TEXTS: [&str; 4] = ["say", "reply", "greet", "refuse"];
 
-/// The most connections that a step may be counted for.
+/// Maximum number of first connections that a step may be for.
 const MAX_FIRST: u32 = 1_000_000;
 
 impl Scenario {
-    /// What there is to choose from.
+    /// A sentence that lists all steps and the ways to write them.
     pub(crate) fn usage() -> String {
         let steps: Vec<_> = USAGES.iter().map(|(_, usage)| *usage).collect();
         format!(
@@ -172,8 +172,8 @@ fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
     })
 }
 
-/// A value, and the time and the share behind it, each at most once. In a text, an at sign before
-/// anything else belongs to the value.
+/// Splits off the time and the share after a value, each at most once. In a text, an at sign that
+/// begins neither belongs to the value.
 fn behind(text: &str, is_text: bool) -> Option<(&str, Option<When>, Option<Share>)> {
     let (mut value, mut when, mut share) = (text, None, None);
     loop {
@@ -219,7 +219,7 @@ fn reply(value: &str) -> Option<Reply> {
     })
 }
 
-/// A duration of whole milliseconds.
+/// Parses a duration of whole milliseconds.
 fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Option<Duration> {
     let duration = humantime::parse_duration(text).ok()?;
     let is_whole = duration.subsec_nanos() % 1_000_000 == 0;
@@ -274,18 +274,18 @@ fn refuse(value: &str) -> Option<Refuse> {
     Some(Refuse { status, advice })
 }
 
-/// A number in digits alone.
+/// Parses a number that consists of digits only.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().ok())?
 }
 
-/// As much of a text as an error shows.
+/// The part of a text that an error shows.
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
-/// The parts of a text between separators that have no backslash before them.
+/// Splits a text at the separators that have no backslash before them.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let mut is_escaped = false;
     text.split(|c| {
@@ -296,7 +296,7 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     .collect()
 }
 
-/// The text without the backslashes that stand before other characters.
+/// Removes the backslash before each escaped character.
 fn unescape(text: &str) -> String {
     let mut chars = text.chars();
     let mut plain = String::with_capacity(text.len());

@@ -151,7 +151,7 @@ fn lists_may_have_spaces_and_empty_places() {
     }
     let scenario: Scenario = "who , ,noreply ,delay:1s ,fin @ 3msg @ 2x".parse().unwrap();
     assert_eq!(scenario.to_string(), "who,noreply,delay:1s,fin@3msg@2x");
-    // But a text has the spaces that it has.
+    // The spaces of a text are kept, though.
     assert_eq!(parsed("greet: a "), Ok(vec![Step::Greet(" a ".into())]));
 }
 
@@ -267,7 +267,7 @@ fn what_is_no_step_is_named() {
     ] {
         assert_eq!(complaint(text), expected, "{text:?}");
     }
-    // What is long is cut short, and cannot break a log line.
+    // A long step is cut short in the error, and cannot break a log line.
     let long = complaint(&format!("a\n{}", "b".repeat(1000)));
     assert_eq!(
         long,
@@ -357,11 +357,11 @@ fn contradictions_are_named() {
         "stall@5s,rst@6s",
         "fin@5s,rst@3msg",
         "deaf,noreply",
-        // They are not for the same connections, or need not be.
+        // These steps are not for the same connections, or need not be.
         "refuse:503@2x,wait:1s",
         "close:1000,fin@20%",
         "say:hi@5s,beat:off",
-        // There are answers to delay.
+        // Answers are delayed, though echoes are off.
         "delay:1s,echo:off,reply:a=b",
     ] {
         assert!(parsed(text).is_ok(), "{text:?}");

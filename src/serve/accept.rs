@@ -1,5 +1,5 @@
-//! What is listened on, the accept loop, and the drain that ends it. What a connection is for, its handler knows: so
-//! that serving and proxying are one loop.
+//! Listeners, the accept loop, and the drain that ends it. Only the handler of a connection knows
+//! what the connection is for: so the echo server and the proxy share one loop.
 
 use std::fmt::Display;
 use std::future::{pending, poll_fn};
@@ -23,17 +23,17 @@ use crate::runtime::shutdown::{Drain, Shutdown};
 use crate::runtime::tasks::Tasks;
 use crate::tls::{Acceptor, TlsError};
 
-/// Connections that may be on their way to a session at the same time: half-open handshakes by the
-/// ten thousand fragment the heap. More of them wait in the kernel's backlog.
+/// Most connections that may be on their way to a session at the same time: ten thousand half-open
+/// handshakes fragment the heap. Further connections wait in the kernel's backlog.
 const MAX_OPENING: usize = 4096;
 
-/// Time that plain HTTP has for its last answers, once the sessions have ended.
+/// Time for the last answers to plain HTTP requests, once the sessions have ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Time after which a slow part of the start is logged.
 const LONG: Duration = Duration::from_secs(1);
 
-/// Why a server or a proxy cannot start.
+/// Error that keeps a server or a proxy from starting.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 #[non_exhaustive]
@@ -44,13 +44,13 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
-/// What is listened on, and the certificate that is shown there.
+/// Listeners, and the certificate that is shown there.
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) tls: Option<Arc<Acceptor>>,
-    /// Errors of `accept`, but for those of one peer.
+    /// Errors of `accept`, except those that concern one peer.
     pub(crate) errors: Counter,
 }
 
@@ -58,7 +58,7 @@ impl Listening {
     /// Reads or makes the certificate, if there is to be one, and listens on every address.
     ///
     /// # Errors
-    /// When the certificate cannot be had, or an address cannot be listened on; then none is.
+    /// When the certificate cannot be had, or an address cannot be listened on. Then no address is.
     pub(crate) async fn on(
         addresses: &[Address],
         certificate: Option<&CertificateSource>,
@@ -110,7 +110,7 @@ pub(crate) async fn log_if_slow<T>(what: impl Display, work: impl Future<Output 
     }
 }
 
-/// How a drain goes.
+/// Times of a drain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DrainPlan {
     /// Time that sessions have to end.
@@ -119,8 +119,8 @@ pub(crate) struct DrainPlan {
     pub(crate) window: Duration,
 }
 
-/// The accept loop, and the tasks of what it accepted. What a connection is for, the handler knows:
-/// a function from a connection to the future that serves it.
+/// The accept loop, and the tasks of the connections that it accepted. The handler is a function
+/// from a connection to the future that serves it.
 pub(crate) struct Connections<H> {
     listeners: Vec<Listener>,
     handler: H,
@@ -144,7 +144,8 @@ where
         }
     }
 
-    /// Serves until `shutdown` is ready, and then drains, for as long as `sessions` counts any.
+    /// Serves until `shutdown` is ready. Then it drains until `sessions` counts none, or the time
+    /// is up.
     pub(crate) async fn serve(
         mut self,
         shutdown: impl Future<Output = ()>,
@@ -184,17 +185,17 @@ where
         }
     }
 
-    /// Ends all tasks: those that answer plain HTTP get a moment to do so.
+    /// Ends all tasks. Those that answer a plain HTTP request get a moment to do so.
     async fn finish(self) {
         let rest = self.tasks.count();
-        // They are as many as they will be.
+        // No more tasks are added from here on.
         if timeout(LAST_ANSWERS, rest.reaches_zero()).await.is_err() {
             self.tasks.shutdown().await;
         }
     }
 }
 
-/// Waits for a connection on any of the listeners, and for its place among those that open.
+/// Waits for a permit to open a connection, and then for a connection on any of the listeners.
 async fn accept(
     listeners: &mut [Listener],
     opening: &Arc<Semaphore>,

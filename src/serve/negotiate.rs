@@ -1,4 +1,4 @@
-//! What comes before HTTP on a connection: TLS, and the question which version of HTTP follows.
+//! Negotiation before HTTP on a connection: TLS, and which version of HTTP follows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::runtime::shutdown::Drain;
 use crate::telemetry::rejects::Rejects;
 use crate::tls::{self, Acceptor, MaybeTls};
 
-/// How those who connect are let in.
+/// Settings and state by which connections are negotiated.
 #[derive(Debug)]
 pub(crate) struct Negotiator {
     tls: Option<Arc<Acceptor>>,
@@ -36,22 +36,22 @@ pub(crate) struct Negotiator {
 pub(crate) struct PendingConnection {
     pub(crate) info: ConnectionInfo,
     pub(crate) accepted_at: Instant,
-    /// When the first request must have arrived.
+    /// Moment by which the head of the first request must have arrived.
     pub(crate) deadline: Instant,
-    /// Its place among those that are on this way.
+    /// Permit of a connection that has no session or tunnel yet, given back once it has.
     pub(crate) opening: OwnedSemaphorePermit,
     pub(crate) drain: Drain,
 }
 
-/// What is to be done with a connection.
+/// Outcome of a negotiation: what is to be done with the connection.
 pub(crate) enum Negotiated {
-    /// To answer its requests of HTTP/1.1.
+    /// Answer its HTTP/1.1 requests.
     Http1(Prefixed<MaybeTls>),
-    /// To answer those of HTTP/2.
+    /// Answer its HTTP/2 requests.
     Http2(Prefixed<MaybeTls>),
-    /// To end it in good order, for the alert of TLS to arrive.
+    /// End it in good order, so that the TLS alert or the answer arrives.
     Refused(MaybeTls),
-    /// Nothing.
+    /// Nothing: the connection is over.
     Over,
 }
 
@@ -66,12 +66,12 @@ impl Negotiator {
         }
     }
 
-    /// Connections that were turned away.
+    /// Rejected connections.
     pub(crate) fn rejects(&self) -> &Rejects {
         &self.rejects
     }
 
-    /// Deadlines and settings of a connection that has entered.
+    /// Deadlines and settings for the HTTP of a connection that was negotiated.
     pub(crate) fn http_context(&self, connection: &PendingConnection) -> HttpContext {
         HttpContext {
             info: connection.info,
@@ -100,8 +100,8 @@ impl Negotiator {
         }
     }
 
-    /// Speaks TLS, if this is the way in, and finds the version of HTTP: both must be done by one
-    /// deadline. The log knows them from then on.
+    /// Performs the TLS handshake, if TLS is on, and finds the version of HTTP. Both must be done
+    /// by one deadline. Log lines name both from then on.
     pub(crate) async fn enter(
         &self,
         stream: Stream,
@@ -185,7 +185,7 @@ impl Negotiator {
         }
     }
 
-    /// Whether the peer speaks HTTP/2: TLS has agreed on it, or it begins so where it may.
+    /// Finds out whether the peer speaks HTTP/2: from ALPN, or from its first bytes if h2c is on.
     async fn version(
         &self,
         stream: MaybeTls,

@@ -1,4 +1,4 @@
-//! The alarm: what wakes a session besides its peer.
+//! The alarm: wakes a session for its timer and for the drain.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,20 +8,20 @@ use tokio::time::{Instant, Sleep};
 
 use crate::runtime::shutdown::{Begun, Drain, Window};
 
-/// What an alarm goes off for.
+/// Reason why an alarm goes off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alert {
-    /// The timer that it was set to.
+    /// The timer has fired.
     Clock,
-    /// The drain, which comes but once.
+    /// The drain has begun. This is returned only once.
     Drain(Window),
 }
 
 /// Waits for a timer and for the drain.
 ///
-/// A session asks it at every message. To poll the timer takes several atomic operations, only to tell
-/// it again whom to wake. As long as that is the same task, which the wait for the drain knows, no more
-/// is done than to look whether one of the two is over.
+/// A session polls it at every message. Polling the timer takes several atomic operations, only to
+/// register the task's waker again. So while the waker is the same, which the wait for the drain
+/// knows, the alarm only checks whether either has happened.
 #[derive(Debug)]
 pub(super) struct Alarm {
     drain_begun: Option<Begun>,
@@ -35,16 +35,17 @@ impl Alarm {
         }
     }
 
-    /// Has the timer fire at another time.
+    /// Sets the timer to another time.
     pub(super) fn set(&mut self, timer: Pin<&mut Sleep>, at: Instant) {
         timer.reset(at);
-        // The timer is to be polled again, and so both are.
+        // The timer must be polled again. Without the waker, the next poll polls both.
         if let Some(begun) = &mut self.drain_begun {
             begun.forget();
         }
     }
 
-    /// Waits for either. The timer is the same every time, and reset by [`set`](Self::set) alone.
+    /// Waits for either. The timer must be the same in every call, and only [`set`](Self::set) may
+    /// reset it.
     pub(super) fn poll(&mut self, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Alert> {
         let begun = self.drain_begun.as_ref();
         let are_waiting = begun.is_some_and(|begun| begun.is_waiting(cx.waker()));
@@ -84,10 +85,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Longer than anything here takes.
+    /// Time that is longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// What the alarm goes off for next.
+    /// Waits until the alarm goes off, and returns the reason.
     async fn alert(alarm: &mut Alarm, mut timer: Pin<&mut Sleep>) -> Alert {
         let alert = poll_fn(|cx| alarm.poll(timer.as_mut(), cx));
         timeout(PATIENCE, alert).await.expect("it goes off")

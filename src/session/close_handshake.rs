@@ -1,4 +1,4 @@
-//! The close handshake, and what it comes to.
+//! The close handshake, and its outcome.
 
 use std::future::poll_fn;
 use std::mem;
@@ -13,13 +13,13 @@ use crate::runtime::budget::Budget;
 use crate::runtime::deadline::timeout;
 use crate::ws::close::{End, Teardown};
 
-/// What the end of a session came to.
+/// Outcome of a close handshake.
 pub(super) struct CloseHandshake {
     pub(super) clean: bool,
     pub(super) teardown: Teardown,
 }
 
-/// A session whose end is known, and is reported even where the close_handshake is cut.
+/// A session whose end is known, and is reported even if the close handshake is cut.
 struct Leaving<'a, S> {
     session: &'a mut Session<S>,
     end: End,
@@ -51,7 +51,7 @@ where
         leaving.session.stats.report(end, close_handshake)
     }
 
-    /// Ends the session as RFC 6455, section 7 asks, as far as the peer lets us.
+    /// Performs the close handshake of RFC 6455, section 7, as far as the peer lets us.
     pub(super) async fn close(&mut self, end: &End) -> CloseHandshake {
         let said = match end {
             End::Stalled | End::Lost(_) => Ok(()),
@@ -71,13 +71,13 @@ where
     }
 
     async fn say_close(&mut self, end: &End) -> Result<(), End> {
-        // A Pong that is owed goes before Close.
+        // A Pong that is owed is sent before Close.
         self.codec.answer(self.writer.write_buffer())?;
         if let Some(frame) = end.close_frame() {
             self.codec.close(Some(frame), self.writer.write_buffer())?;
         }
         match end {
-            // It will hardly read this, and is not waited for.
+            // Such a peer will hardly read Close, so it is not waited for.
             End::Dead => {
                 poll_fn(|cx| match self.writer.poll_flush(&mut self.io, cx) {
                     Poll::Ready(sent) => Poll::Ready(sent),
@@ -94,7 +94,7 @@ where
         }
     }
 
-    /// Waits for the peer to answer our Close. What it had sent before it saw it is dropped.
+    /// Waits for the peer to answer our Close. Messages that it sent before its answer are dropped.
     pub(super) async fn await_reply(&mut self) -> CloseHandshake {
         let patience = self.config.close_timeout;
         let reply = async {

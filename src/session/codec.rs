@@ -1,5 +1,5 @@
-//! The codec: from bytes to messages. It has memory only for what is on its way: an idle connection
-//! has no buffer, and a large message leaves none behind.
+//! The codec: turns bytes into messages. It keeps memory only while a message is being read: an
+//! idle connection has no buffer, and no buffer is left after a large message.
 
 use std::mem;
 use std::ops::Range;
@@ -19,19 +19,19 @@ use crate::runtime::budget::Budget;
 use crate::session::tracked_io::TrackedIo;
 use crate::ws::frames::{self, Opcode};
 
-/// The state of reading.
+/// State of reading messages.
 pub(super) struct Codec {
     read_buffer: ReadBuffer,
     plain: SingleFrame,
-    /// Where in the input the payload of a plain message is, if that is what came last.
+    /// Range in the read buffer of the last message's payload, if it was a single-frame message.
     payload_range: Range<usize>,
-    /// There while it has something to say.
+    /// tungstenite's state, present while it has something left to do.
     protocol: Option<Box<Protocol>>,
     max_message_size: usize,
 }
 
 impl Codec {
-    /// Begins with the bytes that have been read already.
+    /// A codec that begins with the bytes that have been read already.
     pub(super) fn new(early: &[u8], max_message_size: usize) -> Self {
         Self {
             read_buffer: ReadBuffer::new(early),
@@ -47,19 +47,19 @@ impl Codec {
         !self.read_buffer.is_empty() || self.protocol.is_some()
     }
 
-    /// Whether more may be at hand than what came last: it need not be waited for.
+    /// Whether more bytes than the last message may be there to read without waiting.
     pub(super) fn has_more(&self) -> bool {
         self.read_buffer.len() > self.payload_range.end || self.read_buffer.is_behind()
     }
 
-    /// Takes no more memory than it needs, before it is left alone for some time.
+    /// Reduces the read buffer to the memory that it needs, before a wait that may be long.
     pub(super) fn settle(&mut self) {
         self.read_buffer.settle();
     }
 
-    /// What comes next. The answer to a Ping or Close is added to `replies` when the next is asked
-    /// for.
-    // Every call less around a system call shows: see benches/README.md.
+    /// Reads the next message or frame. The answer to a Ping or Close is added to `replies` by the
+    /// call after the one that returned it.
+    // Inlined, because each call saved around a system call is measurable: see benches/README.md.
     #[inline(always)]
     pub(super) fn poll_next<S>(
         &mut self,
@@ -107,7 +107,7 @@ impl Codec {
         }
     }
 
-    /// The payload of what came last. Text is UTF-8.
+    /// The payload of what was received last. Text is UTF-8.
     pub(super) fn payload(&self) -> &[u8] {
         match &self.protocol {
             Some(protocol) => protocol.payload(),
@@ -115,8 +115,8 @@ impl Codec {
         }
     }
 
-    /// Makes the frame that sends a plain message back, if that is what came last, where the message
-    /// lies. There is room: a server's header is shorter than that of a client, which has a mask.
+    /// Makes the frame that echoes the last message, in place, if it was a single-frame message.
+    /// There is room: a server's header is shorter than that of a client, which has a mask.
     pub(super) fn frame(&mut self, opcode: Opcode) -> Option<&[u8]> {
         if self.protocol.is_some() {
             return None;
@@ -132,7 +132,7 @@ impl Codec {
         self.payload_range.start - frames::header_size(self.payload_range.len())
     }
 
-    /// Takes the [frame](Self::frame), but for so many bytes at its front.
+    /// Takes the [frame](Self::frame), without this many bytes at its front.
     pub(super) fn take_frame(&mut self, without: usize) -> Bytes {
         let start = self.frame_start() + without;
         let mut frame = self.read_buffer.split_to(self.payload_range.end);
@@ -141,7 +141,7 @@ impl Codec {
         frame.freeze()
     }
 
-    /// Takes the payload of what came last, if that was not a plain message.
+    /// Takes the payload of the last message, if it was not a single-frame message.
     pub(super) fn take_payload(&mut self) -> Bytes {
         self.protocol
             .as_mut()

@@ -1,4 +1,4 @@
-//! How a message goes back: at once and from where it lies, if nothing else has to go with it.
+//! Echo of a message: sent at once and from where it was read, if no other message goes with it.
 
 use std::task::Context;
 
@@ -12,7 +12,7 @@ impl<S> Session<S>
 where
     S: Transport,
 {
-    /// Sends the message back that came last, or feeds it to the writer.
+    /// Sends the last message back, or feeds it to the writer.
     pub(super) fn echo(&mut self, opcode: Opcode, cx: &mut Context<'_>) -> Result<(), End> {
         let payload = self.codec.payload();
         let is_large = payload.len() >= LARGE;

@@ -1,23 +1,23 @@
-//! A limit on control frames. Each costs a wakeup, and a Ping an answer, for next to no bytes.
+//! Limit on control frames: each costs a wakeup, and a Ping also an answer, for hardly any bytes.
 
 use std::time::Duration;
 
 use crate::runtime::moment::Moment;
 
-/// Control frames that may come at once.
+/// Control frames that may come in a burst.
 pub(super) const BURST: u32 = 1_000;
 
-/// Control frames a second that may come for ever.
+/// Control frames that may come every second, without end.
 pub(super) const RATE: u32 = 200;
 
-/// The time after which a frame more may come.
+/// Time after which one more frame may come.
 const INTERVAL: Duration = Duration::from_secs(1).checked_div(RATE).expect("no zero");
 
-/// A token bucket: [`BURST`] frames at once, then [`RATE`] a second. It is kept as the generic cell
-/// rate algorithm (ITU-T I.371) has it, in one moment.
+/// A token bucket: [`BURST`] frames at once, then [`RATE`] a second. Its state is one moment, as in
+/// the generic cell rate algorithm (ITU-T I.371).
 #[derive(Debug)]
 pub(super) struct ControlBudget {
-    /// When the bucket will be full again.
+    /// Moment at which the bucket will be full again.
     full_at: Moment,
 }
 
@@ -26,7 +26,7 @@ impl ControlBudget {
         Self { full_at: now }
     }
 
-    /// Takes a frame's worth, and says whether it was there.
+    /// Takes a token, and returns whether there was one.
     pub(super) fn take(&mut self, now: Moment) -> bool {
         let full_at = self.full_at.max(now) + INTERVAL;
         let is_there = full_at.since(now) <= INTERVAL * BURST;

@@ -1,23 +1,24 @@
 //! A WebSocket session, from the upgrade to the end of the close handshake: echoes, heart beats,
 //! keepalive.
 //!
-//! Data has one direction: the [codec] makes messages of the bytes that were read, and the [writer]
-//! makes frames of messages. What is at hand is fed to the writer message after message, and goes
-//! out in one write. While the peer does not take that, nothing is read.
+//! Data flows in one direction: the [codec] turns the bytes that were read into messages, and the
+//! [writer] turns messages into frames. All messages that have been read are fed to the writer, and
+//! go out in one write. Until the peer takes that write, nothing more is read.
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`input`] | bytes that were read; a buffer while there are any |
-//! | [`plain`] | messages of a single frame, unmasked where they lie |
-//! | [`protocol`] | all else that a peer may send, or may not: tungstenite |
+//! | [`tracked_io`] | the stream, with the peer's last sign of life and the bytes written |
+//! | [`read_buffer`] | bytes that were read: there is a buffer only while there are any |
+//! | [`single_frame`] | messages of a single frame, unmasked in place |
+//! | [`protocol`] | all other frames, legal or not: tungstenite |
 //! | [`codec`] | the three above as one |
-//! | [`echo`] | how a message goes back |
-//! | [`outbox`] | frames on their way out |
-//! | [`writer`] | what is fed, flushed, and dropped when it makes no progress |
+//! | [`echo`] | the way in which a message is sent back |
+//! | [`write_buffer`] | frames that are to be written |
+//! | [`writer`] | feeding, flushing, and the end of a session whose writes make no progress |
 //! | [`schedule`] | the clock |
-//! | [`alarm`] | what wakes a session besides its peer |
-//! | [`stats`] | what is counted, and reported at the end |
-//! | [`report`] | that report |
+//! | [`alarm`] | the timer and the drain, which wake a session besides its peer |
+//! | [`stats`] | counts of messages, for the report and the metrics |
+//! | [`report`] | the report at the end |
 //! | [`close_handshake`] | the close handshake |
 //! | [`flood`] | the limit on control frames |
 //! | [`faulty`] | sessions that misbehave as they are asked to |
@@ -78,8 +79,8 @@ pub(crate) struct SessionContext {
     pub(crate) info: ConnectionInfo,
 }
 
-/// Runs a session over `stream`, of which `early` has been read already, until its close handshake
-/// is over, and gives the stream back. Dropped before that, it is reported as cut.
+/// Runs a session over `stream`, from which `early` has been read already, until its close
+/// handshake is over, and returns the stream. A session that is dropped before is reported as cut.
 pub(crate) fn run<S>(
     stream: S,
     early: &[u8],
@@ -93,7 +94,7 @@ where
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse().await;
-        // Boxed, for a session must not have room all the time for what comes but once.
+        // Boxed, so that a session does not hold memory all the time for its end.
         let report = Box::pin(session.leave(end)).await;
         (report, session.io.into_inner())
     }
@@ -136,7 +137,7 @@ impl<S> Session<S>
 where
     S: Transport,
 {
-    /// Echoes, and keeps the clock, until something ends it.
+    /// Echoes, and does what is due by the clock, until something ends the session.
     #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
     fn converse(&mut self) -> impl Future<Output = Result<Infallible, End>> {
         async move {
@@ -144,14 +145,14 @@ where
             loop {
                 let pause = poll_fn(|cx| self.poll_turn(timer.as_mut(), cx));
                 let pause = pause.await?;
-                // Boxed, for it is rare.
+                // Boxed, because it is rare.
                 Box::pin(self.rest(pause)).await?;
                 self.alarm.set(timer.as_mut(), self.schedule.next());
             }
         }
     }
 
-    /// Echoes, until something is due.
+    /// Echoes until something is due.
     fn poll_turn(
         &mut self,
         timer: Pin<&mut Sleep>,
@@ -174,7 +175,7 @@ where
             .poll_next(&mut self.io, self.writer.write_buffer(), budget, cx)
     }
 
-    /// Does whatever is due.
+    /// Does everything that is due.
     async fn keep_time(&mut self) -> Result<(), End> {
         loop {
             let line = self.line();
@@ -192,7 +193,7 @@ where
                     self.writer.feed_ping();
                 }
                 Due::Leave => return Err(End::Drained),
-                // Boxed, for it is rare.
+                // Boxed, because it is rare.
                 Due::Dead | Due::Stuck if Box::pin(self.hears_more()).await? => continue,
                 Due::Dead => return Err(End::Dead),
                 Due::Stuck => return Err(End::Stuck),
@@ -204,8 +205,8 @@ where
         }
     }
 
-    /// Whether the peer is heard of after all, once the bytes in the socket are read: they may have
-    /// come while the process was stopped.
+    /// Whether the peer shows a sign of life after all, once the bytes in the socket are read: they
+    /// may have come while the process was stopped.
     async fn hears_more(&mut self) -> Result<bool, End> {
         let before = self.io.alive_at();
         sleep(GRACE).await;
@@ -225,7 +226,7 @@ where
         }
     }
 
-    /// Echoes the messages that come, for as long as nothing else has to be waited for.
+    /// Echoes messages as they come, until the session must wait for anything but a message.
     fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
         let mut budget = Budget::new();
         let mut is_over = false;
@@ -243,7 +244,7 @@ where
             if self.writer.is_full() && self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
                 return Poll::Ready(Ok(Pause::Blocked));
             }
-            // Over TLS and HTTP/2 it may look as if all were read: then one message more tells.
+            // Over TLS and HTTP/2 it may look as if all were read: one more message will tell.
             let was_over = mem::replace(&mut is_over, budget.is_spent());
             if is_part || was_over || is_over && self.codec.has_more() {
                 self.stats.add_up_by(self.io.alive_at());
@@ -252,7 +253,7 @@ where
         }
     }
 
-    /// Does what [`Self::poll_turn`] stopped for.
+    /// Handles the reason for which [`Self::poll_turn`] stopped.
     async fn rest(&mut self, pause: Pause) -> Result<(), End> {
         match pause {
             Pause::Clock => {
@@ -279,7 +280,7 @@ where
         self.writer.flush(&mut self.io, patience).await
     }
 
-    /// Does with what was received what it asks for.
+    /// Handles a received message or frame.
     fn answer(&mut self, received: Received, cx: &mut Context<'_>) -> Result<(), End> {
         self.check(&received)?;
         match received {
@@ -306,14 +307,14 @@ where
     }
 }
 
-/// Why a session stops to echo for a moment.
+/// Reason why a session stops echoing for a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pause {
     /// Something is due by the clock.
     Clock,
     /// The peer does not read, or its share of writing is used up.
     Blocked,
-    /// It is the turn of other sessions.
+    /// Other sessions have their turn.
     Others,
 }
 

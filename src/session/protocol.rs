@@ -1,5 +1,5 @@
-//! The protocol beyond [plain messages](super::single_frame), which is tungstenite's: fragments, control
-//! frames, and whatever may not be sent.
+//! The protocol beyond [single-frame messages](super::single_frame), which is left to tungstenite:
+//! fragments, control frames, and illegal frames.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
@@ -18,17 +18,17 @@ use crate::runtime::budget::Budget;
 use crate::session::tracked_io::TrackedIo;
 use crate::ws::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
 
-/// Bytes that tungstenite takes at once.
+/// Maximum bytes that tungstenite reads at once.
 const PIECE: usize = 1 << 10;
 
-/// Characters of a message's text that the trace shows.
+/// Maximum characters of a text message that the trace shows.
 const PREVIEW: usize = 64;
 
-/// Fragments that a message may have on average, however long it is.
+/// Least number of fragments that a message of any size may have.
 const FRAGMENTS: u64 = 128 << 10;
 
-/// What the peer sent. Its payload stays where it is until the next is asked for: to move it
-/// would cost more than all else that is done with a short message.
+/// Message or frame from the peer. The payload stays where it is until the next one is asked for:
+/// moving it would cost more than all other work on a short message.
 #[derive(Debug)]
 pub(super) enum Received {
     /// A text or binary message.
@@ -36,12 +36,12 @@ pub(super) enum Received {
     /// A Ping or a Pong.
     Control(Opcode),
     Close(Option<Box<CloseFrame>>),
-    /// Part of a message: the turn is over, and there may be more at hand.
+    /// Part of a message: the turn is over, and more bytes may be there to read.
     Part,
 }
 
 impl Received {
-    /// What was received, in few words.
+    /// A short description for the trace.
     pub(super) fn preview(&self, payload: &[u8]) -> String {
         let bytes = payload.len();
         match self {
@@ -59,11 +59,11 @@ impl Received {
     }
 }
 
-/// tungstenite's state of a connection. It is given frames to the end of a message, and no further,
-/// so that it can be dropped once it has nothing more to say.
+/// tungstenite's state of a connection. It is given frames up to the end of a message and no
+/// further, so that it can be dropped when it has nothing left to do.
 pub(super) struct Protocol {
     context: WebSocketContext,
-    /// Of what came last.
+    /// Payload of what was received last.
     payload: Bytes,
     frames: Frames,
     max_fragments: u64,
@@ -85,13 +85,13 @@ impl Protocol {
         }
     }
 
-    /// Begins the frame that is next in the input.
+    /// Begins the frame at the start of the read buffer.
     pub(super) fn begin(&mut self, header: &Header) {
         self.frames.begin(header);
     }
 
-    /// The message that the frames begun make, or nothing when it has been had. Answers to Ping and
-    /// Close are added to `replies`.
+    /// Returns the message or control frame that the begun frames make, or `None` once all have
+    /// been returned. Answers to Ping and Close are added to `replies`.
     pub(super) fn poll_next<S>(
         &mut self,
         read_buffer: &mut ReadBuffer,
@@ -134,19 +134,19 @@ impl Protocol {
             Message::Ping(data) => (Received::Control(Opcode::Ping), data),
             Message::Pong(data) => (Received::Control(Opcode::Pong), data),
             Message::Close(frame) => (Received::Close(frame.map(Box::new)), Bytes::new()),
-            // Never read, says tungstenite.
+            // tungstenite never returns it from a read, says its documentation.
             Message::Frame(frame) => (Received::Message(Opcode::Binary), frame.into_payload()),
         };
         self.payload = payload;
         received
     }
 
-    /// The payload of what came last.
+    /// The payload of what was received last.
     pub(super) fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Takes the payload of what came last.
+    /// Takes the payload of what was received last.
     pub(super) fn take_payload(&mut self) -> Bytes {
         mem::take(&mut self.payload)
     }
@@ -163,7 +163,7 @@ impl Protocol {
             replies,
         };
         match self.context.flush(&mut stream) {
-            // What tungstenite says once it has answered Close.
+            // tungstenite returns this once it has answered Close.
             Err(Error::ConnectionClosed) => Ok(()),
             result => result,
         }
@@ -183,7 +183,7 @@ impl Protocol {
     }
 }
 
-/// The stream that tungstenite sees while it is asked one thing.
+/// Stream that is lent to tungstenite for one call.
 struct Stream<'a, R> {
     source: R,
     replies: &'a mut WriteBuffer,
@@ -206,14 +206,14 @@ impl<R> Write for Stream<'_, R> {
     }
 }
 
-/// Frames to the end of a message.
+/// Bytes of frames, up to the end of a message.
 struct Source<'a, 'b, S> {
     read_buffer: &'a mut ReadBuffer,
     io: &'a mut TrackedIo<S>,
     frames: &'a mut Frames,
     max_fragments: u64,
     budget: &'a mut Budget,
-    /// Whether the turn was over before the message was.
+    /// Whether the turn ended before the message did.
     is_cut_off: bool,
     cx: &'a mut Context<'b>,
 }
@@ -238,7 +238,8 @@ impl<S: AsyncRead + Unpin> Read for Source<'_, '_, S> {
 }
 
 impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
-    /// Begins the next fragment, or a control frame before it, unless there is none.
+    /// Begins the next fragment, or a control frame before it. Returns false if the stream has
+    /// ended.
     fn begin(&mut self) -> io::Result<bool> {
         self.check_turn()?;
         let header = loop {
@@ -257,7 +258,7 @@ impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
         }
     }
 
-    /// Reads to the input.
+    /// Reads into the read buffer.
     fn fill(&mut self, wanted: usize) -> io::Result<usize> {
         self.check_turn()?;
         match self.read_buffer.poll_fill(wanted, self.io, self.cx) {
@@ -266,7 +267,7 @@ impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
         }
     }
 
-    /// Stops where others have their turn: fragments can be many.
+    /// Stops once the turn is over: a message may have many fragments.
     fn check_turn(&mut self) -> io::Result<()> {
         self.is_cut_off = self.budget.is_spent();
         match self.is_cut_off {

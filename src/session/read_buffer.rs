@@ -1,4 +1,4 @@
-//! The input: bytes that were read and are not taken yet.
+//! The read buffer: bytes that were read and are not taken yet.
 
 use std::cell::Cell;
 use std::io;
@@ -11,64 +11,64 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::session::tracked_io::TrackedIo;
 
-/// Bytes that are read at once. They are in the cache still when they are unmasked.
+/// Maximum bytes of one read. They are still in the cache when they are unmasked.
 pub(super) const READ_AHEAD: usize = 256 << 10;
 
-/// Bytes that are read past a long frame, if they are there. A read that gets fewer than it asked
-/// for has got all, and need not be tried again.
+/// Bytes that a read asks for beyond the end of a long frame. A read that gets fewer bytes than it
+/// asked for has emptied the socket, and need not be repeated.
 const MARGIN: usize = 16;
 
-/// The largest buffer that a thread keeps.
+/// Size of the largest buffer that a thread keeps.
 const KEPT: usize = 2 << 20;
 
-/// Bytes that are set aside for a frame before they come. For a longer one it is up to twice what
-/// came.
+/// Maximum memory that is reserved for a frame before its bytes come. For a longer frame, up to
+/// twice the bytes that have come are reserved.
 const TRUSTED: usize = KEPT;
 
-/// Bytes that are moved to and fro between a buffer of their own, for as long as no more come, and
-/// that of the thread, when more are read.
+/// Length below which part of a frame is moved: to a buffer of its own while it waits for more
+/// bytes, and back to the thread's buffer to read them.
 const MOVED: usize = 16 << 10;
 
-/// The shortest part of a frame that is left in the thread's buffer, which then is the session's.
+/// Length from which part of a frame stays in the thread's buffer, which becomes the session's.
 const WORTH_A_BUFFER: usize = READ_AHEAD / 4;
 
 thread_local! {
-    /// What the sessions of a thread read to, one after another.
+    /// Buffer into which the sessions of a thread read, one after another.
     static SHARED: Cell<Option<Box<Buffer>>> = const { Cell::new(None) };
 }
 
-/// Bytes that were read and are not taken yet: those of part of a frame, as a rule. While there are
-/// none, there is no buffer, but that of the thread is used to read. So an idle connection has none,
-/// and a message finds one whose pages are there already.
+/// Bytes that were read and are not taken yet, usually part of a frame. Without any there is no
+/// buffer, and the thread's buffer is used to read. So an idle connection takes no memory for one,
+/// and a message is read into pages that are mapped already.
 #[derive(Debug)]
 pub(super) struct ReadBuffer(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: BytesMut,
-    /// What it takes in memory, at least.
+    /// Least size of its memory.
     size: usize,
-    /// Whether the last read got as much as it asked for.
+    /// Whether the last read got as many bytes as it asked for.
     is_behind: bool,
 }
 
 impl ReadBuffer {
-    /// Begins with the bytes that have been read already.
+    /// A read buffer that begins with the bytes that have been read already.
     pub(super) fn new(early: &[u8]) -> Self {
         Self::of(early, early.len())
     }
 
-    /// Has these bytes in a buffer of this size, or in none, if that would do.
+    /// A read buffer of this size with these bytes. With size 0 it takes no memory.
     fn of(bytes: &[u8], size: usize) -> Self {
         Self((size > 0).then(|| Box::new(Buffer::of(bytes, size))))
     }
 
-    /// Whether the last read left more to read, as far as can be told.
+    /// Whether the last read may have left bytes to read.
     pub(super) fn is_behind(&self) -> bool {
         self.0.as_ref().is_some_and(|buffer| buffer.is_behind)
     }
 
-    /// Takes bytes from the front, and the buffer along.
+    /// Takes bytes from the front. They share the buffer's memory.
     pub(super) fn split_to(&mut self, count: usize) -> BytesMut {
         match &mut self.0 {
             Some(buffer) => buffer.bytes.split_to(count),
@@ -76,8 +76,9 @@ impl ReadBuffer {
         }
     }
 
-    /// Reads more, and says how much; 0 at the end. `wanted` is how long the input is to become.
-    // Every call less around a system call shows: see benches/README.md.
+    /// Reads more bytes, and returns their number, or 0 at the end of the stream. `wanted` is the
+    /// length that the read buffer is to reach.
+    // Inlined, because each call saved around a system call is measurable: see benches/README.md.
     #[inline(always)]
     pub(super) fn poll_fill<S>(
         &mut self,
@@ -101,7 +102,7 @@ impl ReadBuffer {
         read
     }
 
-    /// Takes the thread's buffer, unless this one is as good, and says how much to read to it.
+    /// Takes the thread's buffer, unless this one is as large. Returns how much to read into it.
     fn use_shared(&mut self) -> (&mut Buffer, usize) {
         let held = self.len();
         if self.0.as_ref().is_none_or(|own| own.size < READ_AHEAD) {
@@ -112,7 +113,7 @@ impl ReadBuffer {
         (buffer, READ_AHEAD - held)
     }
 
-    /// Makes room for `wanted` bytes in all, and says how much to read to it.
+    /// Makes room for `wanted` bytes in all, and returns how much to read into the buffer.
     fn make_room(&mut self, wanted: usize) -> (&mut Buffer, usize) {
         let held = self.len();
         let wanted = wanted.saturating_add(MARGIN);
@@ -127,7 +128,7 @@ impl ReadBuffer {
         (buffer, READ_AHEAD.min(size - held))
     }
 
-    /// Moves what is in a buffer of the thread's to one of its own, or to none.
+    /// Moves the bytes from the thread's buffer to a buffer of this size, or to none with size 0.
     fn shrink(&mut self, size: usize) {
         if let Some(shared) = self.0.take_if(|buffer| buffer.size >= READ_AHEAD) {
             *self = Self::of(&shared.bytes, size);
@@ -135,8 +136,8 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes no more memory than the bytes need, for they may be here to stay. A payload that was
-    /// taken out of the buffer keeps it, though, until it is sent.
+    /// Reduces the buffer to the memory that its bytes need, because they may stay for long. But a
+    /// payload that was taken out of the buffer keeps its memory until it is sent.
     pub(super) fn settle(&mut self) {
         let Some(buffer) = &mut self.0 else {
             return;
@@ -149,8 +150,8 @@ impl ReadBuffer {
 }
 
 impl Drop for ReadBuffer {
-    /// A session that ends has, as a rule, just read the peer's Close. The thread keeps no buffer of
-    /// a large message that did not come whole.
+    /// Gives the buffer back to the thread: a session that ends has usually just read the peer's
+    /// Close. A buffer that has grown for a large message is freed.
     fn drop(&mut self) {
         if let Some(buffer) = self.0.take_if(|buffer| buffer.size == READ_AHEAD) {
             buffer.give_back();
@@ -167,7 +168,7 @@ impl Buf for ReadBuffer {
         self
     }
 
-    /// Of a buffer that is empty then, all can be used again at once.
+    /// Removes bytes from the front. If none are left, all of the buffer can be used again at once.
     fn advance(&mut self, count: usize) {
         match &mut self.0 {
             Some(buffer) if count == buffer.bytes.len() => buffer.bytes.clear(),
@@ -202,7 +203,7 @@ impl Buffer {
         }
     }
 
-    /// The thread's buffer, with these bytes.
+    /// Takes the thread's buffer, and puts these bytes into it.
     fn shared(bytes: &[u8]) -> Box<Self> {
         let mut shared = SHARED.take().unwrap_or_default();
         shared.size = shared.size.max(READ_AHEAD);
@@ -245,7 +246,7 @@ mod tests {
         }
     }
 
-    /// Fills the input from a socket that has `bytes`, once.
+    /// Reads into the read buffer once, from a socket that has `bytes`.
     fn fill(input: &mut ReadBuffer, wanted: usize, bytes: &[u8]) -> Option<usize> {
         let mut socket = Socket(bytes);
         let mut cx = Context::from_waker(Waker::noop());
@@ -255,12 +256,12 @@ mod tests {
         }
     }
 
-    /// The size of the buffer that the thread has.
+    /// Size of the buffer that the thread has.
     fn kept_by_thread() -> usize {
         SHARED.take().map_or(0, |buffer| buffer.size)
     }
 
-    /// The size of the input's own buffer.
+    /// Size of the read buffer's own memory.
     fn size(input: &ReadBuffer) -> usize {
         input.0.as_ref().map_or(0, |buffer| buffer.size)
     }
@@ -319,7 +320,7 @@ mod tests {
         }
         assert_eq!(input.len(), FRAME + MARGIN);
         input.advance(input.len());
-        // The buffer is the large one still, and yet:
+        // The buffer is still the large one, and yet a read gets no more than usual.
         assert_eq!(fill(&mut input, 14, &source), Some(READ_AHEAD));
     }
 

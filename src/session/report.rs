@@ -1,4 +1,4 @@
-//! Report of a session that has ended, and its last line in the log.
+//! Report of a session that has ended, and the session's last log line.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ pub(crate) struct Report {
     pub(crate) received: Traffic,
     pub(crate) sent: Traffic,
     pub(crate) lasted: Duration,
-    /// Way to leave the stream that the session had.
+    /// Way to end the TCP connection that the session used.
     pub(crate) teardown: Teardown,
 }
 
 impl Report {
-    /// Logs the end of the session with `caller`.
+    /// Logs the end of the session over the connection `info`.
     pub(super) fn log(&self, info: ConnectionInfo) {
         let Self {
             end,

@@ -1,5 +1,5 @@
-//! SingleFrame messages: those that come whole in one frame, as nearly all do. They are unmasked where
-//! they were read to, and go out from there.
+//! Single-frame messages: those that come whole in one frame, as nearly all do. They are unmasked
+//! in the buffer into which they were read, and are sent from there.
 
 use std::ops::Range;
 
@@ -8,34 +8,34 @@ use tokio_tungstenite::tungstenite::{Error, Result};
 
 use crate::ws::frames::{Header, MAX_FRAME_HEADER, Opcode};
 
-/// First bytes of the frames that are plain messages: FIN, no reserved bit, and the opcode.
+/// First bytes of single-frame messages: FIN, no reserved bit, and the opcode.
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
-/// Bytes of a payload that are worth the question what vectors this processor has.
+/// Length of a payload from which it pays to ask which vectors this processor has.
 const LONG: usize = 1 << 10;
 
-/// What bytes begin with.
+/// Frame at the start of some bytes.
 pub(super) enum Start {
-    /// A plain message, unmasked, with its payload in this place.
+    /// A single-frame message, unmasked, with its payload in this range.
     Message(Opcode, Range<usize>),
-    /// Something that cannot be told before there are this many bytes.
+    /// Part of a frame. There must be this many bytes to tell more.
     Partial(usize),
-    /// A frame that is no plain message, or none that may be sent.
+    /// A frame that is no single-frame message, or an illegal one.
     Other(Header),
 }
 
-/// Looks for plain messages.
+/// Finder of single-frame messages.
 #[derive(Default)]
 pub(super) struct SingleFrame {
-    /// Bytes of the payload at hand that are unmasked: they are as they come, while the cache has
-    /// them.
+    /// Bytes of the current payload that are unmasked. Bytes are unmasked as they come, while they
+    /// are in the cache.
     unmasked: usize,
 }
 
 impl SingleFrame {
-    /// Looks for a plain message, of no more than `limit` bytes, at the start of `bytes`, and unmasks
-    /// what has come of it.
+    /// Looks for a single-frame message of at most `limit` bytes at the start of `bytes`, and
+    /// unmasks the part of it that has come.
     ///
     /// # Errors
     /// When it is text that is not UTF-8.
@@ -66,7 +66,8 @@ impl SingleFrame {
         Ok(Start::Message(opcode, header.size..end))
     }
 
-    /// Unmasks what has come of a payload since the last time, and returns how much had come then.
+    /// Unmasks the bytes of a payload that have come since the last call, and returns the number of
+    /// those that had come before.
     fn unmask(&mut self, payload: &mut [u8], mut mask: [u8; 4]) -> usize {
         let before = self.unmasked;
         mask.rotate_left(before % 4);
@@ -76,8 +77,8 @@ impl SingleFrame {
     }
 }
 
-/// Checks that text is UTF-8 as far as it has come (RFC 6455, section 8.1). All but the first
-/// `before` bytes are new: a long message is checked piece by piece, while the cache has them.
+/// Checks that the part of a text that has come is UTF-8 (RFC 6455, section 8.1). All but the first
+/// `before` bytes are new: a long message is checked piece by piece, while it is in the cache.
 fn check_utf8(text: &[u8], before: usize, is_whole: bool) -> Result<()> {
     let start = before - unfinished(&text[..before]);
     let end = match is_whole {
@@ -91,14 +92,14 @@ fn check_utf8(text: &[u8], before: usize, is_whole: bool) -> Result<()> {
     }
 }
 
-/// Whether these bytes are UTF-8, or would be with some more behind them.
+/// Whether these bytes are UTF-8, or could be with more bytes after them.
 fn may_become_utf8(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes)
         .err()
         .is_none_or(|error| error.error_len().is_none())
 }
 
-/// Number of bytes at the end of a text that begin a character, and are not all of it: at most 3.
+/// Number of bytes at the end of a text that are an incomplete character: at most 3.
 fn unfinished(text: &[u8]) -> usize {
     let is_continuation = |byte: &&u8| **byte & 0xc0 == 0x80;
     let last = text.iter().rev();
@@ -112,7 +113,7 @@ fn unfinished(text: &[u8]) -> usize {
     if came < size { came } else { 0 }
 }
 
-/// Takes the mask off (RFC 6455, section 5.3).
+/// Unmasks a payload (RFC 6455, section 5.3).
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     match payload.len() >= LONG {
         true => dispatch!(Level::new(), simd => unmask_long(simd, payload, mask)),
@@ -120,13 +121,13 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// The same, with the longest vectors that this processor has.
+/// Unmasks a payload with the longest vectors that this processor has.
 #[inline(always)]
 fn unmask_long<S: Simd>(_: S, payload: &mut [u8], mask: [u8; 4]) {
     unmask_rows::<64>(payload, mask);
 }
 
-/// Takes the mask off in rows of this length, which become vector instructions.
+/// Unmasks a payload in rows of this length, which the compiler turns into vector instructions.
 #[inline(always)]
 fn unmask_rows<const ROW: usize>(payload: &mut [u8], mask: [u8; 4]) {
     let mut row = [0; ROW];

@@ -1,4 +1,4 @@
-//! What a session counts: all of it for its report, and what is new for the metrics.
+//! Statistics of a session: totals for its report, and recent counts for the metrics.
 
 use std::io;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::telemetry::metrics::{Metrics, Tally, Traffic};
 use crate::ws::close::{End, Teardown};
 use crate::ws::frames::Opcode;
 
-/// The least time between two additions to what all sessions share.
+/// Least time between two additions to the metrics, which all sessions share.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A session's count of its messages, and its report. Where it is dropped without one, the session
-/// was cut.
+/// A session's counts of messages, and its report. If this is dropped before the report, the
+/// session is reported as cut.
 pub(super) struct SessionStats {
     pub(super) metrics: Arc<Metrics>,
     pub(super) info: ConnectionInfo,
-    /// When the session began, until its end is reported.
+    /// Moment at which the session began. It is taken when the end is reported.
     start: Option<Moment>,
     received: Traffic,
     sent: Traffic,
-    /// What is not in the metrics yet. An idle session has none.
+    /// Counts that are not in the metrics yet. An idle session has none.
     recent: Option<Box<Recent>>,
 }
 
@@ -46,7 +46,7 @@ impl SessionStats {
         }
     }
 
-    /// Counts a message that came at `now` and goes back.
+    /// Counts a message that came at `now` and is echoed.
     pub(super) fn echo(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.sent.count(payload);
@@ -56,19 +56,19 @@ impl SessionStats {
         tally.sent[kind].count(payload);
     }
 
-    /// Counts a message that came at `now` and may go back or not.
+    /// Counts a message that came at `now`, but not its echo.
     pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.recent(now).received[kind(opcode)].count(payload);
     }
 
-    /// Counts a message that went out at `now`, be it an echo or not.
+    /// Counts a message that was sent at `now`, whether it is an echo or not.
     pub(super) fn send(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.sent.count(payload);
         self.recent(now).sent[kind(opcode)].count(payload);
     }
 
-    /// Counts a heart beat, at once: there are few of them.
+    /// Counts a heart beat, in the metrics at once, because heart beats are few.
     pub(super) fn beat(&mut self, payload: usize) {
         self.sent.count(payload);
         self.metrics.heart_beats.inc();
@@ -87,7 +87,7 @@ impl SessionStats {
         &mut recent.tally
     }
 
-    /// Adds up what is new, unless that is too soon.
+    /// Adds the recent counts to the metrics, unless it is too soon.
     pub(super) fn add_up_by(&mut self, now: Moment) {
         if let Some(recent) = &self.recent
             && now.since(recent.since) >= PAUSE
@@ -96,14 +96,14 @@ impl SessionStats {
         }
     }
 
-    /// Adds up what is new.
+    /// Adds the recent counts to the metrics.
     pub(super) fn add_up(&mut self) {
         if let Some(recent) = self.recent.take() {
             self.metrics.add(&recent.tally);
         }
     }
 
-    /// Reports the end of the session, to the log and the metrics too.
+    /// Reports the end of the session, also to the log and the metrics.
     pub(super) fn report(&mut self, end: End, close_handshake: CloseHandshake) -> Report {
         let lasted = self
             .start
@@ -123,7 +123,7 @@ impl SessionStats {
         report
     }
 
-    /// Reports the end of a session that is dropped, unless that is done.
+    /// Reports the end of a session that is dropped, unless it has been reported.
     pub(super) fn cut(&mut self, end: End) {
         if self.start.is_some() {
             let (clean, teardown) = (false, Teardown::Drop);
@@ -132,7 +132,7 @@ impl SessionStats {
     }
 }
 
-/// Its place among the kinds of a direction.
+/// Index of a message's kind in a [`Tally`].
 fn kind(opcode: Opcode) -> usize {
     match opcode {
         Opcode::Text => 0,

@@ -1,5 +1,4 @@
-//! A session's stream, with what it needs to know of its bytes: when some last came, and how many
-//! have gone.
+//! A session's stream, with the time at which bytes last came, and the number of bytes written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::net::transport::Transport;
 use crate::runtime::moment::Moment;
 
-/// Stream that notes the peer's signs of life, and counts what is written.
+/// Stream that notes the peer's signs of life, and counts the bytes written.
 #[derive(Debug)]
 pub(crate) struct TrackedIo<S> {
     io: S,
@@ -39,22 +38,22 @@ impl<S> TrackedIo<S> {
         &mut self.io
     }
 
-    /// The socket, for what the end of the stream follows at once.
+    /// The same stream, for the last bytes before its end.
     pub(crate) fn last(&mut self) -> Last<'_, S> {
         Last(self)
     }
 
-    /// The peer's last sign of life: when the last byte arrived, as a rule.
+    /// Moment of the peer's last sign of life, usually the arrival of the last byte.
     pub(crate) fn alive_at(&self) -> Moment {
         self.alive_at
     }
 
-    /// Notes another sign of life, at this moment.
+    /// Notes a sign of life at this moment.
     pub(crate) fn note_life(&mut self) {
         self.alive_at = Moment::now();
     }
 
-    /// Bytes written so far.
+    /// Number of bytes written so far.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
@@ -109,7 +108,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedIo<S> {
     }
 }
 
-/// The same stream, for the last that is written to it.
+/// A stream to which the last bytes are written: its end follows at once.
 #[derive(Debug)]
 pub(crate) struct Last<'a, S>(&'a mut TrackedIo<S>);
 

@@ -1,4 +1,4 @@
-//! The outbox: frames on their way to the socket, in a buffer that is borrowed from the thread.
+//! The write buffer: frames that are to be written, in memory that is borrowed from the thread.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -11,38 +11,38 @@ use tokio::io::AsyncWrite;
 use crate::runtime::budget::{self, Budget};
 use crate::ws::frames::{self, Opcode};
 
-/// A payload of this size or more is large: it is written straight from the memory that it was
-/// received in. A smaller one is copied, so that many go out in one write.
+/// Size from which a payload is large: it is written straight from the memory into which it was
+/// read. A smaller payload is copied, so that many go out in one write.
 pub(super) const LARGE: usize = 16 << 10;
 
-/// The most that is written at once of a large payload: others have their turn in between.
+/// Maximum bytes of a large payload in one write: other sessions have their turn in between.
 pub(super) const LARGEST_WRITE: usize = 1 << 20;
 
-/// Bytes that are gathered before a write, unless a flush comes first.
+/// Bytes that are collected before a write, unless a flush comes first.
 const FULL: usize = 64 << 10;
 
 thread_local! {
-    /// A batch for whoever has something to send next.
+    /// Batch for the next session of this thread that has something to send.
     static SPARE: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
 }
 
-/// Frames that are to be written, in their order. While there are none, it takes next to no memory.
+/// Frames that are to be written, in order. Without any it takes hardly any memory.
 #[derive(Debug, Default)]
 pub(super) struct WriteBuffer(Option<Box<Batch>>);
 
 #[derive(Debug, Default)]
 struct Batch {
     bytes: Vec<u8>,
-    /// How many of the bytes have been written.
+    /// Number of the bytes that have been written.
     written: usize,
-    /// A large payload, or a large frame, which goes behind the bytes.
+    /// A large payload, or a large frame, which is written after the bytes.
     large: Bytes,
-    /// Whether the last write stopped for others to have their turn.
+    /// Whether the last write stopped because its turn was over.
     gave_way: bool,
 }
 
 impl WriteBuffer {
-    /// Whether what is there must be written before anything is put in.
+    /// Whether the frames must be written before any more are put in.
     pub(super) fn is_full(&self) -> bool {
         self.0
             .as_ref()
@@ -56,36 +56,36 @@ impl WriteBuffer {
             .is_none_or(|batch| batch.bytes.is_empty() && batch.large.is_empty())
     }
 
-    /// Whether the last write stopped only for others to have their turn.
+    /// Whether the last write stopped only because its turn was over.
     pub(super) fn gave_way(&self) -> bool {
         self.0.as_ref().is_some_and(|batch| batch.gave_way)
     }
 
-    /// Puts a frame in, with a copy of its payload.
+    /// Puts in a frame with a copy of this payload.
     pub(super) fn put(&mut self, opcode: Opcode, payload: &[u8]) {
         let buffer = self.replies();
         frames::put_header(opcode, payload.len(), buffer);
         buffer.extend_from_slice(payload);
     }
 
-    /// Puts a frame in, with no copy of its payload.
+    /// Puts in a frame with this payload, which is not copied.
     pub(super) fn put_large(&mut self, opcode: Opcode, payload: Bytes) {
         let batch = self.batch();
         frames::put_header(opcode, payload.len(), &mut batch.bytes);
         batch.large = payload;
     }
 
-    /// Puts in a copy of a frame, or of its rest.
+    /// Puts in a copy of a frame, or of the rest of one.
     pub(super) fn put_frame(&mut self, frame: &[u8]) {
         self.replies().extend_from_slice(frame);
     }
 
-    /// Puts a frame in, or its rest, with no copy.
+    /// Puts in a frame, or the rest of one, without a copy.
     pub(super) fn put_large_frame(&mut self, frame: Bytes) {
         self.batch().large = frame;
     }
 
-    /// Where answers to control frames are put in, if there are any.
+    /// Bytes to which answers to control frames are appended.
     pub(super) fn replies(&mut self) -> &mut Vec<u8> {
         &mut self.batch().bytes
     }
@@ -95,7 +95,7 @@ impl WriteBuffer {
             .get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
-    /// Writes all that was put in, or as much as a turn has room for.
+    /// Writes everything that was put in, or as much as fits into a turn.
     pub(super) fn poll_write<W>(&mut self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         W: AsyncWrite + Unpin,
@@ -145,7 +145,7 @@ impl Batch {
         }
     }
 
-    /// Becomes the thread's spare one, unless it has grown too much for that.
+    /// Becomes the thread's spare batch, unless it has grown too large for that.
     fn give_back(mut self: Box<Self>) {
         if self.bytes.capacity() <= 2 * FULL {
             self.bytes.clear();

@@ -1,5 +1,5 @@
-//! The writer: the one that writes to the socket. What it is fed is sent at the next flush, and a
-//! write that makes no progress ends the session.
+//! The writer: nothing else writes to the socket. Messages that are fed to it are sent at the next
+//! flush, and a write that makes no progress ends the session.
 
 use std::future::poll_fn;
 use std::mem;
@@ -18,50 +18,50 @@ use crate::session::tracked_io::TrackedIo;
 use crate::ws::close::End;
 use crate::ws::frames::Opcode;
 
-/// What goes out on the socket.
+/// Writer of everything that goes out on the socket.
 #[derive(Default)]
 pub(super) struct Writer {
     write_buffer: WriteBuffer,
 }
 
 impl Writer {
-    /// Where answers to control frames are put, for the next flush.
+    /// Buffer for answers to control frames, which are sent at the next flush.
     pub(super) fn write_buffer(&mut self) -> &mut WriteBuffer {
         &mut self.write_buffer
     }
 
-    /// Whether what was fed is enough for a write.
+    /// Whether enough was fed for a write.
     pub(super) fn is_full(&self) -> bool {
         self.write_buffer.is_full()
     }
 
-    /// Whether the last write stopped only for others to have their turn.
+    /// Whether the last write stopped only because its turn was over.
     pub(super) fn gave_way(&self) -> bool {
         self.write_buffer.gave_way()
     }
 
-    /// Takes a text or binary message to send at the next flush.
+    /// Takes a text or binary message, to be sent at the next flush.
     pub(super) fn feed(&mut self, opcode: Opcode, payload: &[u8]) {
         self.write_buffer.put(opcode, payload);
     }
 
-    /// Takes a large text or binary message to send at the next flush, which must come first.
+    /// Takes a large text or binary message, to be sent by a flush before anything else is fed.
     pub(super) fn feed_large(&mut self, opcode: Opcode, payload: Bytes) {
         self.write_buffer.put_large(opcode, payload);
     }
 
-    /// Takes a frame to send at the next flush, or its rest.
+    /// Takes a frame or the rest of one, to be sent at the next flush.
     pub(super) fn feed_frame(&mut self, frame: &[u8]) {
         self.write_buffer.put_frame(frame);
     }
 
-    /// Takes a large frame to send at the next flush, which must come first, or its rest.
+    /// Takes a large frame or the rest of one, to be sent by a flush before anything else is fed.
     pub(super) fn feed_large_frame(&mut self, frame: Bytes) {
         self.write_buffer.put_large_frame(frame);
     }
 
-    /// Sends as much of a frame as goes out without waiting, if nothing waits before it, and
-    /// returns how much that was. The rest is to be fed.
+    /// Sends as many bytes of a frame as can be written without waiting, and returns their number.
+    /// It is 0 if other frames wait before this one. The rest must be fed.
     pub(super) fn send<W>(
         &mut self,
         frame: &[u8],
@@ -81,12 +81,12 @@ impl Writer {
         }
     }
 
-    /// Takes a Ping to send at the next flush.
+    /// Takes a Ping, to be sent at the next flush.
     pub(super) fn feed_ping(&mut self) {
         self.write_buffer.put(Opcode::Ping, b"");
     }
 
-    /// Sends what was fed, as far as that takes no waiting.
+    /// Sends what was fed, as far as it can be written without waiting.
     pub(super) fn poll_flush<W>(
         &mut self,
         io: &mut TrackedIo<W>,
@@ -98,7 +98,7 @@ impl Writer {
         self.write_buffer.poll_write(io, cx).map_err(End::from)
     }
 
-    /// Sends what was fed, unless for `patience` no byte goes out.
+    /// Sends what was fed. Fails if no byte can be written for the time `patience`.
     pub(super) async fn flush<W>(
         &mut self,
         io: &mut TrackedIo<W>,
@@ -110,12 +110,12 @@ impl Writer {
         let at_once = poll_fn(|cx| Poll::Ready(self.poll_flush(io, cx)));
         match at_once.await {
             Poll::Ready(sent) => sent,
-            // Boxed, for it is rare, and every session would have to have room for it.
+            // Boxed, because it is rare, and would take memory in every session.
             Poll::Pending => Box::pin(self.flush_blocked(io, patience)).await,
         }
     }
 
-    /// The same for what the end of the stream follows at once.
+    /// Sends what was fed, like [`flush`](Self::flush), as the last bytes before the stream's end.
     pub(super) async fn flush_last<W>(
         &mut self,
         io: &mut TrackedIo<W>,
@@ -131,7 +131,7 @@ impl Writer {
         }
     }
 
-    /// Writes on where the socket is blocked.
+    /// Goes on with a flush whose socket is blocked.
     async fn flush_blocked<W>(
         &mut self,
         io: &mut TrackedIo<W>,
@@ -155,12 +155,12 @@ impl Writer {
             if mem::replace(&mut is_late, true) {
                 return Poll::Ready(Err(End::Stalled));
             }
-            // The clock goes on while the process is stopped, and so may the peer.
+            // The clock goes on while the process is stopped: the peer gets a grace period.
             timer.as_mut().reset(Instant::now() + GRACE);
             timer.as_mut().poll(cx).map(|()| Err(End::Stalled))
         })
         .await?;
-        // Nothing was read meanwhile.
+        // Nothing was read meanwhile, so that the peer's silence says nothing.
         io.note_life();
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! What a server counts, and its exposition as Prometheus text.
+//! Metrics of a server, and their exposition as Prometheus text.
 //!
-//! Sessions count messages for themselves, and add them up here once a second at most: nothing that
-//! threads share is written for every message.
+//! Each session counts its own messages, and adds them up here at most once a second, so that
+//! memory that threads share is not written for every message.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::telemetry::logging;
 use crate::telemetry::rejects::Rejects;
 use crate::ws::close::{End, WORDS};
 
-/// The type of an exposition.
+/// Media type of an exposition.
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Bounds for the length of handshakes, in seconds.
+/// Bounds of the histogram of handshake durations, in seconds.
 const HANDSHAKE_BUCKETS: [f64; 9] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0, 10.0];
 
-/// Bounds for the length of sessions, in seconds.
+/// Bounds of the histogram of session durations, in seconds.
 const SESSION_BUCKETS: [f64; 8] = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
 
-/// What upgrades are refused with, unless a step of `do` has it otherwise.
+/// Statuses with which upgrades are refused, unless a step of `do` asks for another.
 const REFUSALS: [u16; 9] = [400, 403, 404, 405, 426, 431, 501, 503, 505];
 
 /// Text and binary messages of one direction.
@@ -46,7 +46,7 @@ impl Traffic {
     }
 }
 
-/// What a server counts.
+/// Counters, gauges and histograms of a server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -67,7 +67,7 @@ pub(crate) struct Metrics {
     pub(crate) stalls: Counter,
 }
 
-/// How a session came.
+/// Labels of a session's connection: the version of HTTP, and TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Way {
     transport: &'static str,
@@ -86,19 +86,19 @@ impl From<ConnectionInfo> for Way {
     }
 }
 
-/// How a session ended.
+/// Label of a session's end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Why {
     why: &'static str,
 }
 
-/// What an upgrade was refused with.
+/// Label of a refused upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
     status: u16,
 }
 
-/// Which messages.
+/// Labels of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Kind {
     direction: &'static str,
@@ -126,7 +126,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// With nothing counted, but for what `accept_errors` has.
+    /// Metrics that begin at zero, except the given counter of `accept_errors`.
     pub(crate) fn new(accept_errors: Counter) -> Self {
         let mut registry = Registry::default();
         super::process::register(&mut registry);
@@ -168,8 +168,8 @@ impl Metrics {
         ours.register("rejects", help, rejects.counts());
     }
 
-    /// Has counters for what is to be expected: of one that appears with its first event, Prometheus
-    /// does not see the increase.
+    /// Creates the counters of all expected labels. If a counter appeared with its first event,
+    /// Prometheus would not see that increase.
     fn begin_at_zero(&self) {
         for why in WORDS {
             self.ended.get_or_create_owned(&Why { why });
@@ -215,7 +215,7 @@ impl Metrics {
         ours.register("write_stalls", help, self.stalls.clone());
     }
 
-    /// Counts a session that begins, after a handshake of this length.
+    /// Counts a session that begins, and the duration of its handshake.
     pub(crate) fn begin(&self, info: ConnectionInfo, handshake: Duration) -> SessionGuard {
         let way = Way::from(info);
         self.handshakes.observe(handshake.as_secs_f64());
@@ -225,7 +225,7 @@ impl Metrics {
         SessionGuard(open)
     }
 
-    /// Counts the end of a session that lasted so long.
+    /// Counts the end of a session, and how long it lasted.
     pub(crate) fn end(&self, end: &End, lasted: Duration) {
         self.sessions.observe(lasted.as_secs_f64());
         let why = end.word();
@@ -238,7 +238,7 @@ impl Metrics {
         self.refused.get_or_create(&Status { status }).inc();
     }
 
-    /// Adds up what a session has counted.
+    /// Adds a session's tally to the counters.
     pub(crate) fn add(&self, tally: &Tally) {
         let all = tally.received.iter().chain(&tally.sent);
         for ((traffic, messages), bytes) in all.zip(&self.messages).zip(&self.bytes) {
@@ -249,17 +249,17 @@ impl Metrics {
         }
     }
 
-    /// All that was counted, as Prometheus text.
+    /// Writes all metrics as Prometheus text.
     pub(crate) fn exposition(&self, is_draining: bool) -> String {
         self.draining.set(is_draining.into());
         let mut text = String::new();
-        // A String takes all that is written to it.
+        // Writing to a String does not fail.
         let _ = prometheus_text::encode(&mut text, &self.registry);
         text
     }
 }
 
-/// A session that is open, until this is dropped.
+/// Guard of an open session: dropping it counts one session less.
 #[derive(Debug)]
 pub(crate) struct SessionGuard(Gauge);
 
@@ -269,7 +269,7 @@ impl Drop for SessionGuard {
     }
 }
 
-/// Messages that a session has counted since it last added them up: text, and binary.
+/// Messages that a session has counted since it last added them up, by kind: text, then binary.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) received: [Traffic; 2],

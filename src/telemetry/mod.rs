@@ -1,4 +1,4 @@
-//! Telemetry: log lines, metrics, and the mistakes of peers that are both logged and counted.
+//! Telemetry: log lines, metrics, and rejected connections, which are both logged and counted.
 
 pub mod logging;
 pub(crate) mod metrics;

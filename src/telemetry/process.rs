@@ -1,5 +1,5 @@
-//! What the operating system says of this process, under the names that all Prometheus clients have
-//! for it.
+//! Metrics of this process from the operating system, under the names that all Prometheus clients
+//! use.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::platform::{self, Usage};
 
-/// Asks anew at every exposition.
+/// Collector that asks the operating system at every exposition.
 #[derive(Debug)]
 struct Process;
 
-/// Adds the process, where the system tells of it.
+/// Registers the metrics of the process, if the operating system has them.
 pub(super) fn register(registry: &mut Registry) {
     if platform::usage().is_some() {
         registry.register_collector(Box::new(Process));

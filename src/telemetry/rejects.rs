@@ -1,5 +1,5 @@
-//! Connections that are turned away before a request is understood: they are counted, and logged at
-//! a limited rate, with a line that says what to do.
+//! Connections that are rejected before a request is understood. They are counted, and logged at a
+//! limited rate, with a reason that says what to do.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};
@@ -13,10 +13,10 @@ use tracing::{debug, info};
 
 use crate::net::connection_info::ConnectionInfo;
 
-/// Lines of one cause that are written at once.
+/// Log lines of one cause that may be written in a burst.
 const BURST: u32 = 10;
 
-/// Time after which another line may be written.
+/// Time after which one more line may be written.
 const PACE: Duration = Duration::from_secs(10);
 
 /// Cause of a rejection.
@@ -24,17 +24,17 @@ const PACE: Duration = Duration::from_secs(10);
 pub(crate) enum Cause {
     /// TLS on a port without it.
     TlsOnPlain,
-    /// Something else than TLS on a port with it.
+    /// Something other than TLS on a port with it.
     PlainOnTls,
-    /// A client that does not take the certificate, or seems not to.
+    /// A client that does not trust the certificate, or seems not to.
     Untrusted,
-    /// A TLS handshake that fails otherwise.
+    /// A TLS handshake that fails for another reason.
     Tls,
-    /// HTTP/2 where it is not spoken.
+    /// HTTP/2 on a connection that does not support it.
     Http2,
     /// A header of the PROXY protocol.
     ProxyProtocol,
-    /// Another protocol, or none.
+    /// A protocol other than HTTP, or none.
     NotHttp,
     /// A request that cannot be parsed.
     BadRequest,
@@ -90,7 +90,7 @@ pub(crate) struct Rejects {
 impl Rejects {
     pub(crate) fn new() -> Self {
         let rejects = Self::default();
-        // A counter that appears with its first event has no increase for Prometheus.
+        // If a counter appeared with its first event, Prometheus would not see that increase.
         for cause in CAUSES {
             rejects.counts.get_or_create_owned(&cause.into());
         }
@@ -102,8 +102,8 @@ impl Rejects {
         self.counts.clone()
     }
 
-    /// Counts a connection that is turned away, and logs it, with the number of lines left out
-    /// before.
+    /// Counts a rejected connection, and logs it with the number of lines that were left out since
+    /// the last one.
     pub(crate) fn note(&self, info: ConnectionInfo, cause: Cause, reason: &str) {
         self.counts.get_or_create(&cause.into()).inc();
         let mut allowance = self.lines[cause as usize]
@@ -124,9 +124,9 @@ impl Rejects {
 #[derive(Debug)]
 struct Allowance {
     left: u32,
-    /// When it last grew.
+    /// Moment at which it last grew.
     since: Option<Instant>,
-    /// Lines left out since the last.
+    /// Lines left out since the last one that was written.
     suppressed: u64,
 }
 
@@ -141,7 +141,8 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Takes a line, and returns how many were left out before it; or leaves this one out.
+    /// Allows a line, and returns the number of lines left out before it, or `None` if this line is
+    /// to be left out too.
     fn take(&mut self, now: Instant) -> Option<u64> {
         let since = *self.since.get_or_insert(now);
         let grown = now.duration_since(since).as_secs() / PACE.as_secs();

@@ -1,4 +1,4 @@
-//! Certificate and key from PEM files, and what may be wrong with them.
+//! Certificate and key from PEM files, and the errors of both.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use tokio::task::JoinError;
 
-/// Why there is no certificate to show.
+/// Error that leaves no certificate to show, or none to trust.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -20,7 +20,7 @@ pub enum TlsError {
     Read {
         /// The file.
         file: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -28,7 +28,7 @@ pub enum TlsError {
     Write {
         /// The file, or its directory.
         file: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file is not PEM.
@@ -36,7 +36,7 @@ pub enum TlsError {
     NotPem {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the file.
         fault: &'static str,
     },
     /// A PEM file without a certificate.
@@ -48,15 +48,15 @@ pub enum TlsError {
          that off: openssl pkey -in FILE -out NEW", .0.display()
     )]
     NoKey(PathBuf),
-    /// The first certificate of the file is none.
+    /// The first certificate of the file cannot be used.
     #[error("the first certificate in {} cannot be used: {source}", .file.display())]
     BadCertificate {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: Error,
     },
-    /// The key is none, or of a kind that is not supported.
+    /// The key is broken, or of a kind that is not supported.
     #[error(
         "the key in {} cannot be used: {source}; it must be RSA of at least 2048 bits, ECDSA on \
          P-256 or P-384, or Ed25519", .file.display()
@@ -64,7 +64,7 @@ pub enum TlsError {
     BadKey {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: Error,
     },
     /// Key and certificate are not a pair.
@@ -78,41 +78,41 @@ pub enum TlsError {
         /// The file of the key.
         key: PathBuf,
     },
-    /// A certificate of a file of authorities cannot be used.
+    /// A certificate in the file of trusted authorities cannot be used.
     #[error("a certificate in {} cannot be used: {source}", .file.display())]
     BadAuthority {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: Error,
     },
-    /// The system trusts nobody.
+    /// The system has no trusted authorities.
     #[error(
         "the system has no certificates of authorities: install them (the package is often called \
          ca-certificates), or name a file of them with --upstream-ca"
     )]
     NoAuthorities,
-    /// A host whose certificate could not be verified.
+    /// A host name that no certificate can be for.
     #[error("{0} is no name that a certificate can be for")]
     BadName(String),
-    /// The files were not read in this time.
+    /// The files were not read within this time.
     #[error(
         "the files were not read within {0:?}: is one of them a named pipe that nobody writes to, or \
          on a disk that does not answer?"
     )]
     Late(Duration),
-    /// The work on a certificate failed.
+    /// The task that loads the certificate failed.
     #[error("cannot load the certificate: {0}")]
     Failed(#[from] JoinError),
-    /// No certificate could be made.
+    /// A self-signed certificate cannot be made.
     #[error("cannot make a self-signed certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// The settings make no sense to rustls.
+    /// The settings are rejected by rustls.
     #[error("cannot set up TLS: {0}")]
     Setup(#[from] Error),
 }
 
-/// Reads a certificate, with the chain that follows it, and its key.
+/// Reads a certificate with its chain, and its key.
 pub(super) fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let chain = read_chain(certificate)?;
     let der = read_key(key)?;
@@ -132,7 +132,7 @@ pub(super) fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsEr
     })
 }
 
-/// Reads the certificates of a file, of which there must be one.
+/// Reads the certificates of a file. There must be at least one.
 pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
@@ -157,7 +157,7 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     })
 }
 
-/// In words of our own: those of the error quote the file as a list of numbers.
+/// Describes the error in our own words, because its own text quotes the file as a list of numbers.
 fn not_pem(file: &Path, error: &pem::Error) -> TlsError {
     let fault = match error {
         pem::Error::MissingSectionEnd { .. } => "an -----END …----- line is missing",

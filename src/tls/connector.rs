@@ -1,4 +1,4 @@
-//! TLS with a server, whose certificate is verified.
+//! TLS as a client, which verifies the server's certificate.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use super::certificate::{TlsError, read_chain};
 use super::{MaybeTls, provider};
 use crate::net::stream::Stream;
 
-/// Speaks TLS with one server.
+/// Client of TLS for one server.
 #[derive(Clone)]
 pub(crate) struct Connector {
     tls: TlsConnector,
@@ -29,8 +29,9 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// For the server of this host, which is a name or an IP address. Its certificate must be
-    /// signed by one of `authorities`, a PEM file, or else by one that the system trusts.
+    /// A connector for `host`, which is a name or an IP address. The server's certificate must be
+    /// signed by an authority in the PEM file `authorities`, or without it by one that the system
+    /// trusts.
     pub(crate) fn new(host: &str, authorities: Option<&Path>) -> Result<Self, TlsError> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
@@ -50,10 +51,10 @@ impl Connector {
         })
     }
 
-    /// The handshake, which whoever calls this must limit in time.
+    /// Performs the handshake. The caller must limit its time.
     ///
     /// # Errors
-    /// When there is no agreement, or the certificate is not to be trusted.
+    /// When the handshake fails, or the certificate is not trusted.
     pub(crate) async fn connect(&self, stream: Stream) -> io::Result<MaybeTls> {
         let stream = self.tls.connect(self.name.clone(), stream).await?;
         Ok(MaybeTls::Tls(Box::new(stream.into())))
@@ -75,7 +76,7 @@ fn roots_in(file: &Path) -> Result<RootCertStore, TlsError> {
 
 fn roots_of_the_system() -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    // Systems have some that are too old to be read, which others make up for.
+    // Unreadable certificates are skipped: systems still have some old ones.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     match roots.is_empty() {
         true => Err(TlsError::NoAuthorities),

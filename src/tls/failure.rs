@@ -1,4 +1,4 @@
-//! Reasons of failed TLS handshakes, in words that say what to do.
+//! Reasons of failed TLS handshakes, in sentences that say what to do.
 
 use std::borrow::Cow;
 use std::io;
@@ -7,15 +7,15 @@ use rustls::{AlertDescription, Error};
 
 use crate::telemetry::rejects::Cause;
 
-/// The type of a handshake record, with which TLS begins (RFC 8446, section 5.1).
+/// First byte of TLS: the type of a handshake record (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// Whether TLS begins with this byte.
+/// Whether this is the first byte of TLS.
 pub(crate) fn begins_with(byte: u8) -> bool {
     byte == HANDSHAKE
 }
 
-/// The cause of a handshake that failed on a server, and a sentence about it.
+/// The cause of a failed handshake on a server, and a sentence about it.
 pub(crate) fn complaint(error: &io::Error) -> (Cause, Cow<'static, str>) {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     match tls {
@@ -57,7 +57,7 @@ pub(crate) fn complaint(error: &io::Error) -> (Cause, Cow<'static, str>) {
     }
 }
 
-/// Whether a client says by this alert that it does not take the certificate (RFC 8446, section 6.2).
+/// Whether this alert says that the client rejects the certificate (RFC 8446, section 6.2).
 fn is_distrust(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -67,7 +67,7 @@ fn is_distrust(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            // The signature is not by the authority that the certificate names.
+            // The signature is not that of the authority that the certificate names.
             | AlertDescription::DecryptError
     )
 }

@@ -1,11 +1,11 @@
-//! TLS: the certificate that a server shows, the handshake that shows it, and the one that asks for it.
+//! TLS: certificates, and the handshakes of a server and of a client.
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`connector`] | TLS with a server, whose certificate is verified |
-//! | [`certificate`] | certificate and key from PEM files, and what may be wrong with them |
-//! | [`failure`] | handshakes that fail, in words |
-//! | [`self_signed`] | certificates that are made here |
+//! | [`connector`] | TLS as a client, which verifies the server's certificate |
+//! | [`certificate`] | certificate and key from PEM files, and the errors of both |
+//! | [`failure`] | reasons of failed handshakes, in sentences |
+//! | [`self_signed`] | self-signed certificates |
 //! | [`stream`] | a connection, with or without TLS |
 
 mod certificate;
@@ -40,22 +40,22 @@ pub(crate) use connector::Connector;
 pub(crate) use failure::{begins_with, complaint};
 pub(crate) use stream::MaybeTls;
 
-/// HTTP/2, as it is named in a TLS handshake (RFC 9113, section 3.2).
+/// Name of HTTP/2 in ALPN (RFC 9113, section 3.2).
 const HTTP2: &[u8] = b"h2";
 
-/// The protocols that are offered (RFC 7301), best first.
+/// The protocols that ALPN offers (RFC 7301), the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
 /// Time limit for reading the files again.
 const RELOAD_TIME: Duration = Duration::from_secs(5);
 
-/// Speaks TLS with those who connect. Its certificate can be replaced while it does.
+/// Server of TLS. Its certificate can be replaced while it runs.
 #[derive(Debug)]
 pub struct Acceptor {
     source: CertificateSource,
-    /// The hosts that a certificate made here is for.
+    /// Hosts that a self-signed certificate is for.
     names: Vec<String>,
-    /// All of it is replaced, so that no session with an old certificate is resumed.
+    /// Replaced as a whole, so that no TLS session with an old certificate is resumed.
     current: RwLock<Arc<ServerConfig>>,
 }
 
@@ -72,10 +72,10 @@ impl Acceptor {
         })
     }
 
-    /// Reads the certificate anew, or makes another. Connections that are open stay as they are.
+    /// Reads the certificate again, or makes a new one. Open connections keep the old one.
     ///
     /// # Errors
-    /// When the new certificate cannot be had; then the old one stays.
+    /// When there is no new certificate to be had. Then the old one stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.replace(load(&self.source, &self.names)?)
     }
@@ -86,7 +86,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Reloads at every hangup, and logs the outcome. A hangup during a reload starts it anew.
+    /// Reloads at every SIGHUP, and logs the outcome. A SIGHUP during a reload starts it again.
     pub async fn reload_at(self: Arc<Self>, mut hangups: Hangups) {
         hangups.recv().await;
         loop {
@@ -114,10 +114,11 @@ impl Acceptor {
         }
     }
 
-    /// The handshake, which whoever calls this must limit in time.
+    /// Performs the handshake. The caller must limit its time.
     ///
     /// # Errors
-    /// When there is no agreement. The peer has been told why, as far as it takes that at once.
+    /// When the handshake fails. The alert has been sent to the peer, as far as the socket took it
+    /// without waiting.
     pub(crate) async fn accept(&self, stream: Stream) -> Result<MaybeTls, (io::Error, Stream)> {
         let acceptor = TlsAcceptor::from(self.config());
         let accepted = acceptor.accept(stream).into_fallible().await?;
@@ -130,21 +131,21 @@ impl Acceptor {
     }
 }
 
-/// The cryptography: ring's.
+/// The provider of cryptography, which is ring.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// A certificate that was read or made, and the file that it is in.
+/// A certificate that was read or made, and its file if there is one.
 struct Loaded {
     certified: CertifiedKey,
     file: Option<PathBuf>,
-    /// Message for the log.
+    /// Message of its log line.
     note: &'static str,
 }
 
 impl Loaded {
-    /// Logs which certificate is used from now on.
+    /// Logs that the certificate is used from now on, and makes the configuration that uses it.
     fn announce(self) -> Result<Arc<ServerConfig>, TlsError> {
         let sha256 = fingerprint(&self.certified);
         let file = self.file.as_ref().map(|file| display(file.display()));

@@ -1,4 +1,4 @@
-//! Certificates that are made here, for whoever has none.
+//! Self-signed certificates, for users who have none of their own.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -18,23 +18,24 @@ use super::certificate::{self, TlsError};
 use crate::net::address::Address;
 use crate::platform;
 
-/// The files that a certificate is kept in, under names that are nobody else's: they are replaced.
+/// Files that a certificate is kept in. Other programs do not use these names, because the files
+/// are replaced.
 const CERTIFICATE_FILE: &str = "echobeat-cert.pem";
 const KEY_FILE: &str = "echobeat-key.pem";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a certificate is valid. Apple's clients take none that is for more than 825 days
+/// Validity of a certificate. Apple's clients accept at most 825 days
 /// (<https://support.apple.com/en-us/103769>).
 const VALID_FOR: Duration = DAY.saturating_mul(820);
 
-/// For peers whose clock is slow.
+/// Validity before the moment of making, for peers whose clock is slow.
 const VALID_BEFORE: Duration = DAY;
 
-/// The time that a kept certificate must have left, or else another is made.
+/// Least validity that a kept certificate must have left. With less, a new one is made.
 const TIME_LEFT: Duration = DAY.saturating_mul(30);
 
-/// The names of this machine for itself, and the hosts of `addresses`.
+/// The loopback names of this machine, and the hosts of `addresses`.
 pub(super) fn names(addresses: &[Address]) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(Into::into).into();
     for address in addresses {
@@ -42,7 +43,7 @@ pub(super) fn names(addresses: &[Address]) -> Vec<String> {
             continue;
         };
         let name = host.trim_start_matches('[').trim_end_matches(']');
-        // What is no name that a client could ask for, is none that a certificate could have.
+        // A host that is no valid server name cannot be in a certificate either.
         let is_name = ServerName::try_from(name).is_ok();
         if is_name && !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
@@ -56,8 +57,8 @@ pub(super) fn make(names: &[String]) -> Result<CertifiedKey, TlsError> {
     Pair::new(names)?.certified()
 }
 
-/// The certificate that is kept in `directory`, and its file. One that is for other names, or hardly
-/// valid any more, is replaced.
+/// The certificate that is kept in `directory`, and its file. If there is none, or it is for other
+/// names or will soon expire, a new one is made.
 pub(super) fn keep_in(
     directory: &Path,
     names: &[String],
@@ -70,7 +71,7 @@ pub(super) fn keep_in(
         Err(TlsError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
             "none is kept yet".to_owned()
         }
-        // Another's file, perhaps, which is not to be replaced.
+        // The file may belong to another user, and must not be replaced.
         Err(error @ TlsError::Read { .. }) => return Err(error),
         Err(error) => error.to_string(),
     };
@@ -88,9 +89,9 @@ pub(super) fn keep_in(
     Ok((pair.certified()?, certificate))
 }
 
-/// Writes a file that nobody else may read.
+/// Writes a file that only its owner may read.
 fn write_private(file: &Path, text: &str) -> Result<(), TlsError> {
-    // An old file would keep its permissions.
+    // Removed first, because an old file would keep its permissions.
     let written = match fs::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => platform::create_private(file).and_then(|mut file| file.write_all(text.as_bytes())),
@@ -101,7 +102,8 @@ fn write_private(file: &Path, text: &str) -> Result<(), TlsError> {
     })
 }
 
-/// Whether a client that trusts the certificate would take it for each of the names, for some time.
+/// Whether a client that trusts the certificate accepts it for each name, and still will after
+/// [`TIME_LEFT`].
 fn is_good(kept: &CertifiedKey, names: &[String]) -> bool {
     let Some(certificate) = kept.cert.first() else {
         return false;

@@ -14,16 +14,16 @@ use crate::net::connection_info::TlsVersion;
 use crate::net::stream::{Stream, delegate_read, delegate_write};
 use crate::net::transport::{Hangup, Transport};
 
-/// A connection, over TLS or not.
+/// A connection, with or without TLS.
 #[derive(Debug)]
 pub(crate) enum MaybeTls {
     Plain(Stream),
-    /// Boxed, so that a connection without it takes no more memory for it.
+    /// Boxed, so that a connection without TLS takes no more memory.
     Tls(Box<TlsStream<Stream>>),
 }
 
 impl MaybeTls {
-    /// The version of TLS.
+    /// The version of TLS, if there is TLS.
     pub(crate) fn version(&self) -> Option<TlsVersion> {
         let Self::Tls(stream) = self else {
             return None;
@@ -31,7 +31,7 @@ impl MaybeTls {
         let (_, session) = stream.get_ref();
         match session.protocol_version()? {
             ProtocolVersion::TLSv1_2 => Some(TlsVersion::Tls12),
-            // There is no other that rustls speaks.
+            // The only other version that rustls speaks.
             _ => Some(TlsVersion::Tls13),
         }
     }
@@ -43,7 +43,7 @@ impl MaybeTls {
         }
     }
 
-    /// Whether the peers agreed on HTTP/2 (RFC 7301).
+    /// Whether ALPN selected HTTP/2 (RFC 7301).
     pub(crate) fn is_http2(&self) -> bool {
         match self {
             Self::Plain(_) => false,

@@ -1,5 +1,5 @@
-//! How sessions end: one table from the end to the Close frame that goes out, to the word that the
-//! log has for it, and to the way in which TCP is left.
+//! Ends of sessions: one table from an end to the Close frame that is sent, the word for it in the
+//! log, and the way in which TCP is ended.
 
 use std::io::{self, ErrorKind};
 
@@ -11,13 +11,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use crate::net::transport::Hangup;
 use crate::ws::frames::Endless;
 
-/// Why a session ended. Displayed, it is the reason that a Close frame of ours gives, and the log.
+/// Reason why a session ended. Its text is the reason in our Close frame and in the log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum End {
     /// The peer sent Close, with a code and a reason if it gave any.
     #[error("peer sent Close{}", said(.0.as_ref()))]
     Closed(Option<CloseFrame>),
-    /// The peer sent Close with a code that may not be on the wire, and got 1002 for an answer.
+    /// The peer sent Close with a code that may not be sent, and was answered with 1002.
     #[error("illegal close code")]
     IllegalCode,
     /// The peer broke the protocol.
@@ -26,16 +26,16 @@ pub(crate) enum End {
     /// The peer sent text, or a close reason, that is not UTF-8.
     #[error("text must be UTF-8")]
     NotUtf8,
-    /// The peer sent a message over this limit, in bytes.
+    /// The peer sent a message larger than this limit in bytes.
     #[error("message over {0} bytes")]
     TooBig(usize),
-    /// The peer sent control frames, or fragments, without measure.
+    /// The peer sent too many control frames or fragments.
     #[error("{0}")]
     Flood(&'static str),
-    /// The peer began a message and did not go on with it.
+    /// The peer began a message and did not continue it.
     #[error("message without progress")]
     Stuck,
-    /// The session was dropped before its end, as those left at the end of a drain are.
+    /// The session was dropped before its end, as happens to those that outlast a drain.
     #[error("cut by the shutdown")]
     Cut,
     /// The server is draining.
@@ -44,7 +44,7 @@ pub(crate) enum End {
     /// The peer did not answer a Ping.
     #[error("no answer to Ping")]
     Dead,
-    /// The peer took nothing of what was sent.
+    /// The peer took none of the bytes that were sent.
     #[error("peer does not read")]
     Stalled,
     /// The peer ended TCP without a Close.
@@ -53,26 +53,26 @@ pub(crate) enum End {
     /// The connection failed.
     #[error("{0}")]
     Lost(io::Error),
-    /// This step of a scenario ended it, with this code.
+    /// This step of a scenario ended the session, with this close code.
     #[error("asked for by the step {0}")]
     Fault(&'static str, u16),
 }
 
-/// All words that [`End::word`] has.
+/// All words that [`End::word`] returns.
 pub(crate) const WORDS: [&str; 12] = [
     "closed", "protocol", "not-utf8", "too-big", "flood", "stuck", "drained", "dead", "stalled",
     "eof", "lost", "fault",
 ];
 
-/// How to leave TCP once the last byte is written.
+/// Way to end TCP once the last byte is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Teardown {
-    /// Shut down the write side, and read on for a while: to drop a socket with unread input sends
+    /// Shut down the write side, and read on for a while: dropping a socket with unread input sends
     /// a reset, which can destroy the Close on its way.
     Linger,
-    /// Drop it: there is nobody to wait for.
+    /// Drop the socket: there is no peer to wait for.
     Drop,
-    /// Reset it: what is unsent stays unsent.
+    /// Reset the connection: unsent bytes are discarded.
     Reset,
 }
 
@@ -95,9 +95,9 @@ impl End {
         }
     }
 
-    /// The end that the peer's Close is.
+    /// The end that follows from the peer's Close.
     pub(crate) fn by_peer(frame: Option<CloseFrame>) -> Self {
-        // What tungstenite makes of a code that may not be on the wire, and answers with.
+        // The frame by which tungstenite replaces, and answers, a code that may not be sent.
         let illegal = |frame: &CloseFrame| {
             frame.code == CloseCode::Protocol && frame.reason.as_str() == "Protocol violation"
         };
@@ -108,7 +108,7 @@ impl End {
         }
     }
 
-    /// The Close frame that tells the peer, where it is for us to send one.
+    /// The Close frame that tells the peer of this end, if we are to send one.
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
         let code = match self {
             Self::Protocol(_) => CloseCode::Protocol,
@@ -124,8 +124,8 @@ impl End {
         Some(CloseFrame { code, reason })
     }
 
-    /// The code of the connection's close as RFC 6455, section 7.1.5 counts it: the peer's or ours,
-    /// 1005 for a Close without one, 1006 where there was no Close.
+    /// The close code of the connection (RFC 6455, section 7.1.5): the peer's or ours, 1005 for a
+    /// Close without a code, 1006 without a Close.
     pub(crate) fn code(&self) -> u16 {
         let code = match self {
             Self::Closed(Some(frame)) => frame.code,
@@ -139,7 +139,7 @@ impl End {
         code.into()
     }
 
-    /// How to leave TCP.
+    /// The way to end TCP after this end.
     pub(crate) fn teardown(&self) -> Teardown {
         match self {
             Self::Dead | Self::Lost(_) | Self::Cut => Teardown::Drop,
@@ -174,7 +174,7 @@ impl From<Error> for End {
             Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
                 Self::TooBig(max_size)
             }
-            // What rustls makes of TCP's end where there was no close_notify.
+            // The error of rustls when TCP ends without a close_notify.
             Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Self::Eof,
             Error::Io(error) if is_endless(&error) => Self::Flood("fragments without end"),
             Error::Io(error) => Self::Lost(error),
@@ -183,7 +183,7 @@ impl From<Error> for End {
     }
 }
 
-/// The reason of a peer's Close, quoted: it may contain anything.
+/// The reason in a peer's Close, quoted because it may contain anything.
 fn said(frame: Option<&CloseFrame>) -> String {
     match frame.map(|frame| frame.reason.as_str()) {
         None | Some("") => String::new(),
@@ -273,7 +273,7 @@ mod tests {
             End::TooBig(usize::MAX),
         ] {
             let reason = end.close_frame().unwrap().reason;
-            // 125 bytes, two of which are the code (RFC 6455, section 5.5).
+            // 125 bytes, of which two are the code (RFC 6455, section 5.5).
             assert!(reason.len() <= 123, "{reason}");
         }
     }

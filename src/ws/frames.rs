@@ -1,11 +1,11 @@
-//! The shape of frames (RFC 6455, section 5.2): where each ends, and which of them end a message.
+//! Format of frames (RFC 6455, section 5.2): headers, and the ends of frames and messages.
 
 use bytes::BufMut;
 
-/// The longest header of a client's frame: 2 bytes, 8 of length, 4 of mask.
+/// Size of the longest header of a client's frame: 2 bytes, 8 of length, 4 of mask.
 pub(crate) const MAX_FRAME_HEADER: usize = 14;
 
-/// What a frame is.
+/// Opcode of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Text = 0x1,
@@ -14,11 +14,11 @@ pub(crate) enum Opcode {
     Pong = 0xa,
 }
 
-/// The bit of a frame's first byte that says that it is the last of its message.
+/// Bit in the first byte of the last frame of a message.
 pub(crate) const FIN: u8 = 0x80;
 
-/// Bytes of the header of a server's frame: always at least 4 less than in a client's, which has a
-/// mask.
+/// Size of the header of a server's frame: at least 4 bytes less than that of a client's frame,
+/// which has a mask.
 pub(crate) fn header_size(payload: usize) -> usize {
     match payload {
         0..126 => 2,
@@ -27,12 +27,12 @@ pub(crate) fn header_size(payload: usize) -> usize {
     }
 }
 
-/// Adds the header of a server's frame, which is a message by itself, to `bytes`.
+/// Appends to `bytes` the header of a server's frame that is a whole message.
 pub(crate) fn put_header(opcode: Opcode, payload: usize, bytes: &mut impl BufMut) {
     put_header_of(FIN | opcode as u8, payload, bytes);
 }
 
-/// Adds the header of a server's frame that begins with this byte to `bytes`.
+/// Appends to `bytes` the header of a server's frame, with this first byte.
 pub(crate) fn put_header_of(first: u8, payload: usize, bytes: &mut impl BufMut) {
     bytes.put_u8(first);
     match payload {
@@ -55,13 +55,13 @@ pub(crate) struct Header {
     pub(crate) first: u8,
     /// Bytes of the header itself.
     pub(crate) size: usize,
-    /// Bytes of payload behind it.
+    /// Bytes of the payload that follows.
     pub(crate) payload: u64,
     pub(crate) mask: Option<[u8; 4]>,
 }
 
 impl Header {
-    /// The header that `bytes` begin with, if it is there whole.
+    /// The header at the start of `bytes`, if it is complete.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (&[first, second], rest) = bytes.split_first_chunk()?;
         let (payload, rest) = match second & 0x7f {
@@ -90,7 +90,7 @@ impl Header {
         })
     }
 
-    /// Bytes of the frame.
+    /// Bytes of the frame, header and payload together.
     pub(crate) fn frame_size(&self) -> u64 {
         self.payload.saturating_add(self.size as u64)
     }
@@ -104,35 +104,35 @@ impl Header {
     }
 }
 
-/// A message that never ends, in fragments that are empty or nearly so.
+/// Error of a message that never ends, in fragments that are empty or nearly so.
 #[derive(Debug, Default, thiserror::Error)]
 #[error("{0} bytes of fragments, and no whole message")]
 pub(crate) struct Endless(pub(crate) u64);
 
-/// Follows frames that pass by, to the end of the message that they make.
+/// Tracks frames as their bytes pass, to find the end of each frame and message.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    /// Bytes of the frame at hand that have not passed.
+    /// Bytes of the current frame that have not passed.
     left: u64,
-    /// Whether fragments of a message passed, and not the last.
+    /// Whether a message is under way whose last fragment has not begun.
     is_fragmented: bool,
-    /// Bytes of the fragments so far, headers included.
+    /// Bytes of the message's fragments so far, headers included.
     fragments: u64,
 }
 
 impl Frames {
-    /// Whether all that passed is whole messages and whole control frames.
+    /// Whether the bytes so far are whole messages and whole control frames.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.left == 0 && !self.is_fragmented
     }
 
-    /// Bytes of the frame at hand that have not passed. With 0, the [next](Self::begin) may begin.
+    /// Bytes of the current frame that have not passed. At 0 the next one may [begin](Self::begin).
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
-    /// Bytes of the message that is not whole yet, by the headers of its frames. Control frames,
-    /// which may stand in its middle, do not count.
+    /// Bytes of the unfinished message, by the headers of its frames so far. Control frames in the
+    /// middle of it do not count.
     pub(crate) fn fragments(&self) -> u64 {
         self.fragments
     }
@@ -150,7 +150,7 @@ impl Frames {
         };
     }
 
-    /// Lets bytes of the frame at hand pass.
+    /// Notes that this many bytes of the current frame have passed.
     pub(crate) fn pass(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes as u64);
     }
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_message_ends_with_the_last_byte_of_its_last_frame() {
         let mut frames = Frames::default();
-        // FIN and opcode, whether a message is unfinished behind the frame, and its bytes so far.
+        // FIN and opcode, whether a message is unfinished after the frame, and its bytes so far.
         for (first, unfinished, fragments) in [
             (0x82, false, 0),
             (0x01, true, 8),

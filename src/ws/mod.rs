@@ -1,4 +1,4 @@
-//! WebSocket's own terms (RFC 6455): frames, subprotocols, and the ways in which a session ends.
+//! Terms of WebSocket (RFC 6455): frames, subprotocols, and the ends of sessions.
 
 pub(crate) mod close;
 pub(crate) mod frames;

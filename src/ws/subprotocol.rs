@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// The name of a subprotocol: a token (RFC 9110, section 5.6.2), compared with case.
+/// The name of a subprotocol: a token (RFC 9110, section 5.6.2). Case matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subprotocol(String);
 
@@ -27,7 +27,7 @@ impl FromStr for Subprotocol {
     }
 }
 
-/// Rejection of a text that is no name of a [`Subprotocol`].
+/// Error of a text that is no name of a [`Subprotocol`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a subprotocol is a token: letters, digits and !#$%&'*+-.^_`|~")]
 pub struct SubprotocolError;

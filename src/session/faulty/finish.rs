@@ -1,4 +1,4 @@
-//! How a session ends, by its scenario or in spite of it.
+//! End of a faulty session, by its scenario or for another reason.
 
 use std::mem;
 
@@ -15,16 +15,16 @@ use crate::session::close_handshake::CloseHandshake;
 use crate::session::tracked_io::TrackedIo;
 use crate::ws::close::{End, Teardown};
 
-/// How a session ends.
+/// Way in which a faulty session ends.
 #[derive(Debug)]
 pub(super) enum Finish {
-    /// As an ordinary one may.
+    /// In the way of an ordinary session.
     Ordinary(End),
-    /// With a Close of the scenario's, which is sent.
+    /// With a Close of the scenario, which has been sent.
     Closed(Closing),
-    /// Without a Close: this step asks for this.
+    /// Without a Close, as this step asks.
     Cut(&'static str, Teardown),
-    /// With silence, which this step asks for.
+    /// With silence, as this step asks.
     Silent(&'static str),
     /// With no answer to the peer's Close.
     Unanswered(Option<CloseFrame>),
@@ -48,7 +48,7 @@ impl From<End> for Finish {
     }
 }
 
-/// A session whose end is known, and is reported even where its close_handshake is cut.
+/// A session whose end is known, and is reported even if the close handshake is cut.
 struct Leaving<'a, S> {
     play: &'a mut FaultySession<S>,
     finish: Finish,
@@ -82,8 +82,7 @@ where
         leaving.play.session.stats.report(end, close_handshake)
     }
 
-    /// Ends the session, as far as the scenario lets it. If the peer ends it before, `hangup` is
-    /// set.
+    /// Ends the session in the given way. If the peer ends it before, `hangup` is set.
     async fn part(
         &mut self,
         finish: &Finish,
@@ -98,7 +97,7 @@ where
         let cut = self.triggers.cut();
         let end = async {
             match finish {
-                // A Close would be part of the payload.
+                // A Close now would become part of the frame's payload.
                 Finish::Ordinary(End::Drained) if self.send_queue.is_mid_frame() => {
                     teardown(Teardown::Reset)
                 }
@@ -134,7 +133,7 @@ where
     }
 }
 
-/// Reads to the end.
+/// Reads to the end of the stream, and drops what is read.
 async fn discard<S: AsyncRead + Unpin>(io: &mut TrackedIo<S>) {
     let mut buffer = Vec::with_capacity(4 << 10);
     while let Ok(1..) = io.read_buf(&mut buffer).await {

@@ -28,15 +28,15 @@ pub(super) fn close(closing: &Closing) -> Vec<u8> {
 /// A frame that breaks RFC 6455.
 pub(super) fn bad(bad: Bad) -> Vec<u8> {
     match bad {
-        // Section 8.1. The first byte wants another behind it than this one.
+        // Section 8.1. The second byte cannot follow the first.
         Bad::Utf8 => frame(FIN | TEXT, b"\xc3\x28"),
-        // Section 5.2: no extension was agreed on that gives it a meaning.
+        // Section 5.2: no extension was negotiated that gives the bit a meaning.
         Bad::Rsv => frame(FIN | RSV1 | TEXT, b"hi"),
         // Section 5.2.
         Bad::Opcode => frame(FIN | RESERVED, b"hi"),
         // Section 5.1. With a mask of zeros, the payload is "hi".
         Bad::Masked => vec![FIN | TEXT, MASK_BIT | 2, 0, 0, 0, 0, b'h', b'i'],
-        // Section 5.4: there is no message to go on with.
+        // Section 5.4: there is no message to continue.
         Bad::Continuation => frame(FIN, b"hi"),
         // Section 5.5.
         Bad::Ping126 => frame(FIN | PING, &[b' '; 126]),

@@ -1,15 +1,15 @@
 //! A session that misbehaves as a [scenario](crate::scenario) says. It is a
-//! [session](super::Session) with another loop: what is not asked for is done as ever, and who asks
-//! for nothing is not served here.
+//! [session](super::Session) with another loop, and behaves as usual in all other respects. A
+//! session without a scenario does not run here.
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`triggers`] | what is done at a time of its own |
-//! | [`send_queue`] | what is to be sent: delayed, and cut into fragments |
+//! | [`triggers`] | actions at a time of their own |
+//! | [`send_queue`] | messages and frames to be sent: delayed, and cut into fragments |
 //! | [`frames`] | frames that no ordinary session sends |
 //! | [`send`], [`receive`] | the two directions |
-//! | [`finish`] | how it ends |
-//! | [`pace`] | a stream that is written to at a bounded rate |
+//! | [`finish`] | the end of the session |
+//! | [`pace`] | a stream that is written at a bounded rate |
 
 mod finish;
 mod frames;
@@ -40,22 +40,22 @@ use send::Blocked;
 use send_queue::SendQueue;
 use triggers::{Action, Triggers};
 
-/// The longest time from one look at the clock to the next.
+/// Longest time between two looks at the clock.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 
-/// The least patience with a write that waits for its rate, which may be a byte a second.
+/// Least time limit for a write at a bounded rate, which may be as low as a byte a second.
 const PACED_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a session is to do.
+/// Scenario of a session, and what it sends first.
 pub(crate) struct Script<'a> {
     pub(crate) scenario: &'a Scenario,
-    /// The answer to the upgrade, where that is for the session to send.
+    /// The answer to the upgrade, if the session is to send it.
     pub(crate) head: Vec<u8>,
-    /// What the step `who` says.
+    /// Text that the step `who` sends.
     pub(crate) request_info: Option<String>,
 }
 
-/// Runs a session as [`run`](super::run) does, with what the scenario asks for.
+/// Runs a session as [`run`](super::run) does, but with the faults of the scenario.
 pub(crate) async fn run<S>(
     stream: S,
     early: &[u8],
@@ -76,7 +76,7 @@ where
     (report, play.session.io.into_inner().into_inner())
 }
 
-/// The settings, with the steps that are settings too.
+/// The configuration, changed by the steps that override settings.
 fn changed(mut config: ServerConfig, scenario: &Scenario) -> ServerConfig {
     for step in scenario.steps() {
         match step {
@@ -89,10 +89,10 @@ fn changed(mut config: ServerConfig, scenario: &Scenario) -> ServerConfig {
     config
 }
 
-/// A session, and what it does otherwise.
+/// A session, and the state of its faults.
 struct FaultySession<S> {
     session: Session<Paced<S>>,
-    /// Whether the answer to the upgrade has gone, before which nothing else is done.
+    /// Whether the answer to the upgrade has been sent. Nothing else is done before.
     is_open: bool,
     triggers: Triggers,
     send_queue: SendQueue,
@@ -102,19 +102,19 @@ struct FaultySession<S> {
     canned: Vec<Reply>,
     /// Whether the peer's Close is answered.
     replies: bool,
-    /// Since when nothing is read any more, if so.
+    /// Moment since which nothing is read any more.
     deaf_since: Option<Instant>,
-    /// What ends the session once the send_queue is empty.
+    /// End of the session, for the time when the send queue is empty.
     finish: Option<Finish>,
-    /// Its turn in the drain.
+    /// Moment of its close in the drain.
     leave: Option<Instant>,
     blocked: Option<Blocked>,
     suspicion: Option<Suspicion>,
-    /// Moment since which the peer has been half-closed, if reading does not show it.
+    /// Moment since which the peer has been half-closed, if it is not read from.
     half_closed_since: Option<Instant>,
     /// Moment of the next check whether such a peer is gone.
     look_at: Option<Instant>,
-    /// When it last did not read: the peer's silence until then says nothing.
+    /// Last moment at which it did not read: the peer's silence until then says nothing.
     inattentive_at: Instant,
     timer: Pin<Box<Sleep>>,
     budget: Budget,
@@ -167,7 +167,7 @@ where
         play
     }
 
-    /// Puts down what goes out first, all of it at once whatever the rate.
+    /// Puts into the write buffer what is sent first: all of it at once, whatever the rate.
     fn open(&mut self, script: Script<'_>) {
         let scenario = script.scenario;
         let greetings = scenario.steps().filter_map(|step| match step {
@@ -192,7 +192,7 @@ where
         }
     }
 
-    /// Plays until something ends the session.
+    /// Runs until something ends the session.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
         self.budget = Budget::new();
         loop {
@@ -221,7 +221,7 @@ where
         }
     }
 
-    /// Does one thing, if there is one that can be done.
+    /// Does the next thing that can be done, if there is one.
     fn poll_step(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<Poll<()>, Finish> {
         if !self.is_open {
             self.is_open = self.poll_send(now, cx)?.is_ready();
@@ -231,7 +231,7 @@ where
             });
         }
         if let Some(act) = self.triggers.timed(now) {
-            // What waits to be sent is not waited for.
+            // The Close does not wait for the send queue.
             if matches!(act, Action::Close(_)) {
                 self.send_queue.clear();
             }
@@ -260,13 +260,13 @@ where
         if let Some(act) = self.triggers.counted(self.send_queue.answered()) {
             return self.act(act, now).map(Poll::Ready);
         }
-        // Read first: the silence of a peer counts from what it has sent last.
+        // Read first: the silence of a peer counts from the last byte that it has sent.
         let received = self.poll_receive(now, cx)?;
         if self.keep_time(now, received.is_pending())? || received.is_ready() {
             return Ok(Poll::Ready(()));
         }
         self.judge(now)?;
-        // There may be Pongs.
+        // There may be Pongs to send.
         let _ = self.poll_send(now, cx)?;
         Ok(match self.budget.is_spent() {
             true => Poll::Ready(()),
@@ -274,8 +274,8 @@ where
         })
     }
 
-    /// Ends the session of a peer that has left, if reading does not show it. A peer that has
-    /// half-closed gets what is to be sent, but nothing that comes later.
+    /// Ends the session if the peer has left while it is not read from. A peer that has half-closed
+    /// still gets what is in the send queue, but nothing later.
     fn look_for_hangup(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), Finish> {
         self.look_at = None;
         let reads = self.is_open && self.blocked.is_none() && self.is_attentive();
@@ -299,7 +299,7 @@ where
         Ok(())
     }
 
-    /// Does what a cue asks for.
+    /// Does an action of the scenario.
     fn act(&mut self, act: Action, now: Instant) -> Result<(), Finish> {
         match act {
             Action::Close(closing) => {
@@ -318,7 +318,7 @@ where
         Ok(())
     }
 
-    /// When to look again, if nothing else comes.
+    /// Moment of the next look at the clock, if nothing happens before.
     fn next(&self, now: Instant) -> Instant {
         let silence = self
             .deaf_since

@@ -1,4 +1,4 @@
-//! A stream that is written to at a bounded rate.
+//! A stream that is written at a bounded rate.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::net::transport::{Hangup, Transport};
 
-/// Writes a second, if there is a byte for each.
+/// Number of writes a second, if the rate has a byte for each.
 const WRITES: u64 = 20;
 
 #[derive(Debug)]
@@ -23,19 +23,19 @@ pub(super) struct Paced<S> {
 struct Pace {
     /// Bytes a second.
     rate: u64,
-    /// Bytes that are written before it begins.
+    /// Bytes that are written before the rate begins to hold.
     exempt: usize,
-    /// When more may be written.
+    /// Timer for the moment at which more may be written.
     free: Pin<Box<Sleep>>,
 }
 
 impl<S> Paced<S> {
-    /// Has no rate at first.
+    /// A stream that has no rate at first.
     pub(super) fn new(io: S) -> Self {
         Self { io, pace: None }
     }
 
-    /// Bounds what is written to `rate` bytes a second, once `exempt` bytes are.
+    /// Bounds the rate to `rate` bytes a second, from `exempt` more bytes on.
     pub(super) fn pace(&mut self, rate: u64, exempt: usize) {
         self.pace = Some(Pace {
             rate,
@@ -50,7 +50,7 @@ impl<S> Paced<S> {
 }
 
 impl Pace {
-    /// Waits until something may be written, and says how many bytes.
+    /// Waits until something may be written, and returns how many bytes.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         if self.exempt > 0 {
             return Poll::Ready(self.exempt);
@@ -138,7 +138,7 @@ mod tests {
             let mut read = Vec::new();
             far.read_to_end(&mut read).await.unwrap();
             assert_eq!(read, vec![7; bytes]);
-            // The last write does not wait behind itself; a timer is late by up to 1 ms each time.
+            // Nothing waits after the last write. Each timer is late by up to 1 ms.
             let took = begun.elapsed().as_millis();
             assert!((least..=most + 60).contains(&took), "{took} ms");
         }

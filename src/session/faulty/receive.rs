@@ -1,4 +1,4 @@
-//! What a session that misbehaves does with what it receives, and with what its silence says.
+//! Receiving of a faulty session, and its judgement of a peer that is silent.
 
 use std::task::{Context, Poll};
 
@@ -25,8 +25,8 @@ impl<S> FaultySession<S>
 where
     S: Transport,
 {
-    /// Does what is due by the clock of every session, and says whether something was. `is_all` says
-    /// whether all that the peer has sent was read.
+    /// Does what is due by the schedule, and returns whether anything was. `is_all` says whether
+    /// everything that the peer has sent was read.
     pub(super) fn keep_time(&mut self, now: Instant, is_all: bool) -> Result<bool, Finish> {
         let line = self.line(now, is_all);
         let Session {
@@ -58,7 +58,7 @@ where
     }
 
     /// Marks a peer whose deadline has passed: it is given up unless something is read from it
-    /// within the grace period. Nothing is done yet.
+    /// within the grace period. Returns false, because nothing is done yet.
     fn suspect(&mut self, end: End, now: Instant) -> bool {
         let at = now + GRACE;
         self.suspicion.get_or_insert(Suspicion { end, at });
@@ -90,7 +90,7 @@ where
         }
     }
 
-    /// Whether it reads.
+    /// Whether the session reads from its peer.
     pub(super) fn is_attentive(&self) -> bool {
         self.deaf_since.is_none() && self.finish.is_none() && self.send_queue.has_room()
     }
@@ -111,14 +111,14 @@ where
                 if !matches!(end, End::Eof) {
                     return Err(end.into());
                 }
-                // A peer that half-closes is still owed its echoes.
+                // A peer that half-closes still gets its echoes.
                 self.finish = Some(end.into());
                 Ok(Poll::Ready(()))
             }
         }
     }
 
-    /// Does with what was received what it asks for.
+    /// Handles a received message or frame.
     pub(super) fn answer(&mut self, received: Received, now: Instant) -> Result<(), Finish> {
         self.session.check(&received)?;
         match received {

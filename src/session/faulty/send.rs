@@ -1,4 +1,4 @@
-//! What a session that misbehaves sends, and to whom it stops.
+//! Sending of a faulty session, and its limit for a peer that does not read.
 
 use std::mem;
 use std::task::{Context, Poll};
@@ -13,13 +13,13 @@ use crate::runtime::deadline::GRACE;
 use crate::session::Session;
 use crate::ws::close::End;
 
-/// A write that is not done.
+/// A write that is blocked.
 pub(super) struct Blocked {
-    /// Bytes that were written when it last went on.
+    /// Number of bytes written when it last made progress.
     written: u64,
-    /// When it is given up.
+    /// Moment at which it is given up.
     pub(super) deadline: Instant,
-    /// Whether the deadline is that of the grace period, in which the sockets are tried once more.
+    /// Whether the deadline is that of the grace period, in which the socket is tried once more.
     is_late: bool,
 }
 
@@ -27,7 +27,7 @@ impl<S> FaultySession<S>
 where
     S: Transport,
 {
-    /// Sends all that is due, to a peer that takes it, or as much as this turn has room for.
+    /// Sends everything that is due, or as much as the peer takes and this turn has room for.
     pub(super) fn poll_send(
         &mut self,
         now: Instant,
@@ -73,7 +73,7 @@ where
         }
     }
 
-    /// Has the writer take the next piece of what is due, and says whether there was one.
+    /// Puts the next piece that is due into the write buffer, and returns whether there was one.
     pub(super) fn put(&mut self, now: Instant) -> bool {
         let Session { writer, stats, .. } = &mut self.session;
         let put = self.send_queue.put(now, writer.write_buffer().replies());
@@ -83,7 +83,7 @@ where
         put != Put::Nothing
     }
 
-    /// Gives up a peer that takes nothing for too long.
+    /// Gives up a peer that has taken no bytes for too long.
     pub(super) fn wait_for_peer(&mut self, now: Instant) -> Result<(), Finish> {
         let written = self.session.io.written();
         let deadline = now + self.session.config.send_timeout;

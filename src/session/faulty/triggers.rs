@@ -1,4 +1,4 @@
-//! The triggers: what a scenario does at a time of its own.
+//! The triggers: actions of a scenario, each at a time of its own.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::scenario::{Bad, Burst, Closing, Scenario, Step, When};
 use crate::ws::close::Teardown;
 
-/// What is done at a cue.
+/// Action of a step when its time has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     Say(String),
@@ -20,7 +20,7 @@ pub(super) enum Action {
     Bad(Bad),
 }
 
-/// Acts that are not done yet, in the order in which they were written.
+/// Actions that are not done yet, in the order in which they were written.
 #[derive(Debug)]
 pub(super) struct Triggers {
     start: Instant,
@@ -32,7 +32,7 @@ impl Triggers {
     pub(super) fn new(scenario: &Scenario, start: Instant) -> Self {
         let acts = scenario.steps().filter_map(|step| {
             Some(match step {
-                // Without a time it is the text of the heart beat.
+                // Without a time, `say` is the text of the heart beat.
                 Step::Say(text, when) if *when != When::Start => (*when, Action::Say(text.clone())),
                 Step::Close(closing, when) => (*when, Action::Close(closing.clone())),
                 Step::Fin(when) => (*when, Action::Fin),
@@ -48,7 +48,7 @@ impl Triggers {
         Self { start, acts }
     }
 
-    /// The next act whose time has come by `now`.
+    /// Takes the next action whose time has come by `now`.
     pub(super) fn timed(&mut self, now: Instant) -> Option<Action> {
         let passed = now - self.start;
         let acts = self.acts.iter().enumerate();
@@ -57,7 +57,7 @@ impl Triggers {
         (time <= passed).then(|| self.acts.remove(first).1)
     }
 
-    /// The next act that is due once `messages` were received and answered.
+    /// Takes the next action that is due once this many `messages` were received and answered.
     pub(super) fn counted(&mut self, messages: u64) -> Option<Action> {
         let is_due = |when: &When| match when {
             When::Start => true,
@@ -68,13 +68,13 @@ impl Triggers {
         Some(self.acts.remove(first).1)
     }
 
-    /// When the next [timed](Self::timed) act is due.
+    /// Moment at which the next [timed](Self::timed) action is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let times = self.acts.iter().filter_map(|(when, _)| after(*when));
         times.min().map(|time| self.start + time)
     }
 
-    /// When the next act is due that needs no frames: an end of TCP.
+    /// Moment and kind of the next end of TCP that is due at a time: it needs no frames.
     pub(super) fn cut(&self) -> Option<(Instant, Teardown)> {
         let cuts = self.acts.iter().filter_map(|(when, act)| {
             let teardown = match act {

@@ -1,8 +1,8 @@
-//! What a session does by the clock: one timer stands for the heart beat, keepalive, the watch over
-//! unfinished messages, and the leave in a drain.
+//! Schedule of a session: one timer serves the heart beat, keepalive, the check of unfinished
+//! messages, and the close in a drain.
 //!
-//! Nothing is re-armed when a message arrives. The timer asks, when it fires, how long ago the last
-//! byte came.
+//! The timer is not reset when a message arrives. When it fires, the schedule is told how long ago
+//! the last byte came.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::config::ServerConfig;
 use crate::runtime::moment::Moment;
 use crate::runtime::shutdown::Window;
 
-/// Time that an unfinished frame or message may make no progress.
+/// Time for which an unfinished frame or message may make no progress.
 pub(super) const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A tick later than this is a missed one. `tokio::time::Interval` draws the line here too.
+/// Delay beyond which a tick counts as missed, the same as for `tokio::time::Interval`.
 const PUNCTUAL: Duration = Duration::from_millis(5);
 
 /// Something that is due.
@@ -25,15 +25,15 @@ pub(super) enum Due {
     Beat,
     /// Send a Ping.
     Ping,
-    /// The Ping was not answered: give the peer up.
+    /// Give up the peer: the Ping was not answered.
     Dead,
-    /// An unfinished message makes no progress: close.
+    /// Close: an unfinished message makes no progress.
     Stuck,
-    /// This session's turn in the drain: close.
+    /// Close: it is this session's time in the drain.
     Leave,
 }
 
-/// What the wire says when the clock asks.
+/// State of the connection at the time when the timer fires.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line {
     /// The peer's last sign of life.
@@ -45,7 +45,7 @@ pub(super) struct Line {
 /// A session's clock.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// When the next heart beat is due.
+    /// Moment at which the next heart beat is due.
     beat: Option<Moment>,
     keepalive: Option<Keepalive>,
     progress_check: Moment,
@@ -54,16 +54,16 @@ pub(super) struct Schedule {
 
 #[derive(Debug)]
 struct Keepalive {
-    /// The silence after which the next Ping is due: this share of the interval.
+    /// Share of the interval: after so much silence the next Ping is due.
     share: f32,
-    /// When the Ping went out that is not answered yet.
+    /// Moment at which a Ping was sent that is not answered yet.
     asked: Option<Moment>,
     check: Moment,
 }
 
 impl Schedule {
-    /// Begins at `now`. `phase`, from 0 to 1, moves the first Ping to a point in the second half of
-    /// its interval, so that connections which came together do not ping together ever after.
+    /// A schedule that begins at `now`. `phase`, from 0 to 1, moves the first Ping into the second
+    /// half of its interval, so that connections that came together do not ping together.
     pub(super) fn new(config: &ServerConfig, now: Instant, phase: f64) -> Self {
         Self {
             beat: config.heartbeat.map(|every| (now + every).into()),
@@ -80,7 +80,7 @@ impl Schedule {
         }
     }
 
-    /// When to ask for what is [due](Self::due) again.
+    /// Moment of the next call of [`due`](Self::due).
     pub(super) fn next(&self) -> Instant {
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.check);
         [self.beat, keepalive, self.leave]
@@ -90,7 +90,7 @@ impl Schedule {
             .into()
     }
 
-    /// The next thing that is due by `now`, if any. Ask until there is none.
+    /// The next thing that is due by `now`, if any. To be called until nothing is due.
     pub(super) fn due(&mut self, now: Instant, line: Line, config: &ServerConfig) -> Option<Due> {
         if self.leave.is_some_and(|at| at <= now.into()) {
             return Some(Due::Leave);
@@ -113,8 +113,8 @@ impl Schedule {
         (self.beat? <= now.into()).then_some(Due::Beat)
     }
 
-    /// Notes that a heart beat has gone out. A punctual one keeps the pace; a late one sets a new
-    /// pace, and the beats that were missed are not made up for.
+    /// Notes that a heart beat was sent. After a punctual one the rhythm stays; after a late one it
+    /// begins anew, and missed heart beats are not sent later.
     pub(super) fn beat_sent(&mut self, now: Instant, config: &ServerConfig) {
         if let (Some(at), Some(every)) = (&mut self.beat, config.heartbeat) {
             let due = Instant::from(*at);
@@ -123,15 +123,16 @@ impl Schedule {
         }
     }
 
-    /// Takes this session's turn in the drain, once: `share` of the way through `window`.
+    /// Sets this session's time in the drain, `share` of the way through `window`. Later calls do
+    /// nothing.
     pub(super) fn leave(&mut self, window: Window, share: f64) {
         self.leave.get_or_insert(window.at(share).into());
     }
 }
 
 impl Keepalive {
-    /// Puts the check off, because in the middle of a frame no Ping can be answered. The silence
-    /// before a Ping will begin with the end of the message, after `now`.
+    /// Postpones the check, because a peer cannot answer a Ping in the middle of a frame. Silence
+    /// before a Ping will count from the end of the message, after `now`.
     fn put_off(&mut self, now: Instant, config: &ServerConfig) {
         if self.check <= now.into()
             && let Some(interval) = config.ping_interval

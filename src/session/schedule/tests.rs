@@ -18,7 +18,8 @@ fn quiet_since(heard_at: Instant) -> Line {
     }
 }
 
-/// Lets the timer fire until `end`, against `line`, and lists what fell due and when.
+/// Lets the timer fire until `end`, with the state that `line` gives, and lists what was due, and
+/// when.
 fn run(
     schedule: &mut Schedule,
     start: Instant,
@@ -79,7 +80,7 @@ fn an_answered_ping_is_followed_by_one_for_every_interval_of_silence() {
     let start = Instant::now();
     let mut schedule = schedule(start, 0.0);
     schedule.beat = None;
-    // The peer answers each Ping a second later, and is silent otherwise.
+    // The peer answers each Ping a second later, and sends nothing else.
     let pongs = [13.5, 39.5, 65.5];
     let happened = run(&mut schedule, start, secs(70.0), |now| {
         let last = pongs.into_iter().map(secs).rfind(|pong| *pong <= now);
@@ -125,7 +126,7 @@ fn half_a_message_has_thirty_seconds_from_its_last_byte() {
     let start = Instant::now();
     let mut schedule = schedule(start, 0.0);
     schedule.beat = None;
-    // Keepalive has no part in it: in the middle of a frame no Ping can be answered.
+    // No Ping is sent: in the middle of a frame none can be answered.
     let line = |now| Line {
         heard_at: start + secs(10.0).min(now),
         is_mid_message: now >= secs(10.0),
@@ -138,7 +139,7 @@ fn a_message_that_is_half_there_when_a_ping_is_due_puts_it_off_by_one_interval()
     let start = Instant::now();
     let mut schedule = schedule(start, 0.0);
     schedule.beat = None;
-    // The rest of it comes a second later, and then nothing more.
+    // The rest of the message comes a second later, and then nothing more.
     let line = |now: Duration| Line {
         heard_at: start + secs(12.0) + secs(f64::from(now >= secs(13.0))),
         is_mid_message: now < secs(13.0),

@@ -1,4 +1,4 @@
-//! Amount of work that a session does before others have their turn.
+//! Amount of work that a session does in one turn.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::session::faulty::{self, Script};
 
-/// A stream that has all bytes at once, takes all that is written, and never ends.
+/// A stream that has all its bytes at once, takes everything that is written, and never ends.
 struct AtOnce(Vec<u8>);
 
 impl AsyncRead for AtOnce {
@@ -56,7 +56,7 @@ impl Transport for AtOnce {
     }
 }
 
-/// Number of polls of `session` within a second in which it waits for nothing but its turn.
+/// Number of polls of `session` within a second, while it waits for nothing but its turn.
 async fn polls(session: impl Future) -> usize {
     let polls = AtomicUsize::new(0);
     let mut session = pin!(session);

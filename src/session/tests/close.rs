@@ -121,7 +121,7 @@ async fn fragments_without_end_are_closed_with_1008() {
     let (reader, mut writer) = tokio::io::split(client.stream);
     tokio::spawn(async move {
         let empty = frame(CONTINUED, b"").repeat(1_000);
-        // A Ping now and then does not make it a new message.
+        // A Ping now and then does not begin a new message.
         let round = [empty, frame(PING, b"")].concat();
         let _ = writer.write_all(&frame(BINARY_BEGUN, b"")).await;
         while writer.write_all(&round).await.is_ok() {}
@@ -168,7 +168,7 @@ async fn a_drain_closes_with_1001_within_its_window() {
         "{:?}",
         start.elapsed()
     );
-    // What was on its way when the peer saw the Close is no error, and not echoed.
+    // A message that crosses the Close is no error, and is not echoed.
     client
         .send(&[frame(TEXT, b"crossed"), close_frame(1001, b"")].concat())
         .await;

@@ -60,7 +60,7 @@ async fn a_message_comes_back_whole_however_it_is_fragmented() {
     let message = "aé💓".as_bytes();
     let mut client = Client::start(quiet());
     for (whole, begun) in [(TEXT, TEXT_BEGUN), (BINARY, BINARY_BEGUN)] {
-        // Each bit of `cuts` says whether there is a cut behind that byte.
+        // Each bit of `cuts` says whether there is a cut after that byte.
         for cuts in 0..1 << (message.len() - 1) {
             let mut first = begun;
             let mut fragment = Vec::new();
@@ -214,7 +214,7 @@ async fn whoever_sends_without_end_makes_way_for_others() {
         frame(CONTINUED, b"").repeat(200_000),
     ]
     .concat();
-    // Over TLS a read gets a record, and a message often is one: no read leaves part of another.
+    // Over TLS a read gets one record, often a whole message: no read ends inside a message.
     let record = frame(BINARY, &[7; (16 << 10) - 8]);
     for (sent, at_once) in [
         (plain, usize::MAX),
@@ -228,14 +228,14 @@ async fn whoever_sends_without_end_makes_way_for_others() {
         tokio::spawn(run(far_end, b"", context(config, drain)));
         stream.write_all(&sent).await.unwrap();
         yield_now().await;
-        // The session had one turn: there is room in the pipe for what it read, and no more.
+        // The session had one turn: the pipe has room for as much as the session read, and no more.
         let room = timeout(Duration::ZERO, stream.write(&sent)).await;
         let room = room.expect("some was read").unwrap();
         assert!(room <= 2 * READ_AHEAD, "{room} bytes in one turn");
     }
 }
 
-/// A stream of which a read gets so many bytes at most.
+/// A stream of which one read gets at most this many bytes.
 struct Records(DuplexStream, usize);
 
 impl Transport for Records {

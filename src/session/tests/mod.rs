@@ -1,4 +1,4 @@
-//! Sessions over an in-memory stream, with a clock that moves on when everybody waits.
+//! Sessions over an in-memory stream, with a clock that moves on when every task waits.
 
 mod budget;
 mod close;
@@ -39,10 +39,10 @@ fn context(config: ServerConfig, drain: Drain) -> SessionContext {
     }
 }
 
-/// No test waits longer than this, by its own clock.
+/// Longest time that a test waits, by its own clock.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// A client that writes and reads bytes, and the session that it talks to.
+/// A client that writes and reads bytes, and its session.
 struct Client {
     stream: DuplexStream,
     session: JoinHandle<Report>,
@@ -82,7 +82,7 @@ impl Client {
             .expect("the session runs");
     }
 
-    /// The next frame: its first byte, and its payload.
+    /// Reads the next frame: its first byte, and its payload.
     async fn frame(&mut self) -> (u8, Vec<u8>) {
         timeout(PATIENCE, read_frame(&mut self.stream))
             .await
@@ -105,7 +105,7 @@ impl Client {
         );
     }
 
-    /// Expects Close with `code`, and nothing behind it; gives back the session's report.
+    /// Expects Close with `code`, and nothing after it. Returns the session's report.
     async fn expect_close(mut self, code: u16) -> Report {
         let (first, payload) = self.frame().await;
         assert_eq!(first, CLOSE);
@@ -117,7 +117,7 @@ impl Client {
         self.expect_end().await
     }
 
-    /// Expects that the session writes nothing more, and ends.
+    /// Expects that the session writes nothing more, and ends. Returns its report.
     async fn expect_end(mut self) -> Report {
         let report = timeout(PATIENCE, self.session)
             .await
@@ -183,7 +183,7 @@ async fn an_idle_session_is_small() {
     assert!(size <= SESSION_SIZE, "{size} bytes");
 }
 
-/// Lets the session take all that it was sent so far.
+/// Lets the session read everything that was sent so far.
 async fn settle() {
     for _ in 0..8 {
         yield_now().await;

@@ -1,5 +1,5 @@
-//! Deadlines when the clock goes on while the process is stopped: bytes that came meanwhile are
-//! read only after the timers fire.
+//! Deadlines of a process that was stopped: bytes that came meanwhile are read only after the
+//! timers fire.
 
 use tokio::time::{Instant, advance};
 

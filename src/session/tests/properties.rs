@@ -1,4 +1,4 @@
-//! Properties of sessions, over a stream that cuts what is read and written wherever a case says.
+//! Properties of sessions, over a stream that cuts reads and writes into pieces of given sizes.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,8 +18,8 @@ use crate::runtime::shutdown::Drain;
 use crate::session::faulty::{self, Script};
 use crate::session::write_buffer::LARGE;
 
-/// A stream that reads `input` to its end and keeps what is written, both in pieces of the sizes
-/// given, over and over. A size of 0 means: not now.
+/// A stream that reads `input` to its end and keeps what is written, both in pieces of the given
+/// sizes, over and over. A size of 0 means that the stream is not ready once.
 struct CutStream {
     input: io::Cursor<Vec<u8>>,
     output: Arc<Mutex<Vec<u8>>>,
@@ -84,7 +84,7 @@ impl AsyncWrite for CutStream {
     }
 }
 
-/// The sizes of pieces. Not all are 0, so that there is progress.
+/// Sizes of pieces. Not all are 0, so that there is progress.
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     let size = prop_oneof![Just(0), 1..20_usize, 1..5_000_usize, Just(usize::MAX)];
     vec(size, 0..8).prop_map(|mut sizes| {
@@ -93,7 +93,7 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
     })
 }
 
-/// What a session writes until it ends, and its report.
+/// Runs a session, and returns the bytes that it writes until it ends, and its report.
 fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, Report) {
     let run = async |stream, config, drain| {
         let session = run(stream, b"", context(config, drain));
@@ -102,7 +102,7 @@ fn converse(input: Vec<u8>, reads: Vec<usize>, writes: Vec<usize>) -> (Vec<u8>, 
     converse_by(run, input, reads, writes)
 }
 
-/// The same for a session with a scenario.
+/// Runs a session with a scenario, and returns the same as [`converse`].
 fn play(
     scenario: &str,
     input: Vec<u8>,
@@ -153,7 +153,7 @@ fn converse_by(
     (written, report)
 }
 
-/// Takes whole server frames from `bytes`: first bytes and payloads. `None` if that cannot be.
+/// Parses `bytes` as whole server frames, into first bytes and payloads, or `None` if they are not.
 fn frames(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
     let mut frames = Vec::new();
     while let Some((frame, rest)) = split_frame(bytes) {
@@ -166,7 +166,7 @@ fn frames(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
     bytes.is_empty().then_some(frames)
 }
 
-/// A message, where it is cut into fragments, and the control frame that stands before each.
+/// A message, the places where it is cut into fragments, and the control frame before each.
 #[derive(Debug, Clone)]
 struct Sent {
     text: bool,
@@ -229,7 +229,7 @@ fn message() -> impl Strategy<Value = Sent> {
         })
 }
 
-/// Bytes that are frames for the most part, with some that are not.
+/// Bytes that are mostly frames, with some that are not.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => message().prop_map(|message| message.bytes()),

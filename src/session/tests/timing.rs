@@ -56,7 +56,7 @@ async fn the_heart_beat_says_what_it_is_told_to_and_can_be_off() {
 
 #[tokio::test(start_paused = true)]
 async fn heart_beats_do_not_pile_up_behind_a_blocked_peer() {
-    // The pipe holds half a heart beat: the first is stuck from the start.
+    // The pipe holds half a heart beat, so that the first one is stuck from the start.
     let mut client = Client::start_over(
         ServerConfig {
             send_timeout: PATIENCE,
@@ -110,7 +110,7 @@ async fn a_peer_that_answers_no_ping_is_dead() {
 async fn a_peer_that_never_reads_is_dropped_by_the_send_timeout() {
     let mut client = Client::start_over(quiet(), 1 << 10);
     let start = Instant::now();
-    // What the session does not read any more stays in the pipe, and blocks this too.
+    // Bytes that the session no longer reads stay in the pipe, and block this write too.
     let _ = timeout(
         secs(11),
         client
@@ -180,7 +180,7 @@ async fn a_slow_message_has_all_the_time_that_it_needs() {
         sleep(PROGRESS_TIMEOUT - secs(1)).await;
     }
     client.expect(BINARY, &[1; 100]).await;
-    // Idle, it has forgotten that there was a message.
+    // An idle session has forgotten that there was a message.
     sleep(10 * PROGRESS_TIMEOUT).await;
     assert!(!client.session.is_finished());
 }

@@ -1,4 +1,4 @@
-//! Log lines to stderr. They wait in a queue, so that nothing else waits for stderr.
+//! Log lines to stderr. They pass through a queue, so that nothing waits for stderr but one thread.
 
 mod queue;
 
@@ -21,20 +21,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use queue::{DROPPED, Line, Queue};
 
-/// The lines of this process.
+/// Queue of this process's log lines.
 static QUEUE: Queue = Queue::new();
 
-/// Time to write the last lines before the process ends.
+/// Time limit for writing the last lines before the process ends.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// What is logged, and how.
+/// Flags for logging.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
     /// Format: pretty, compact, or json
     ///
-    /// Log lines go to stderr. An event is several lines in pretty, one in compact, and one JSON object
-    /// in json.
+    /// Log lines go to stderr. An event is several lines in pretty, one in compact, and one JSON
+    /// object in json.
     #[arg(
         long,
         hide_possible_values = true,
@@ -55,7 +55,7 @@ pub struct LogArgs {
     pub quiet: u8,
 }
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Several lines, for reading one at a time
@@ -66,14 +66,14 @@ pub enum Format {
     Json,
 }
 
-/// Whether a variable is there, and is not empty.
+/// Whether an environment variable is set, and not empty.
 fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 impl LogArgs {
-    /// Sends the process's log lines to stderr from now on, and panics with them. `-v` and `-q` come
-    /// before `RUST_LOG`, and that before the default, info.
+    /// Writes the process's log lines, panics among them, to stderr from now on. `-v` and `-q` have
+    /// precedence over `RUST_LOG`, and that over the default, info.
     ///
     /// The process must [flush] them before it ends.
     ///
@@ -88,7 +88,7 @@ impl LogArgs {
             _ => Some(Level::TRACE),
         };
         let filter = match (level, env::var("RUST_LOG")) {
-            // The details are echobeat's own: libraries have theirs at RUST_LOG's word alone.
+            // Debug and trace lines are of echobeat alone: those of libraries need RUST_LOG.
             (Some(level), _) => Targets::new()
                 .with_default(level.min(Level::INFO))
                 .with_target(env!("CARGO_CRATE_NAME"), level),
@@ -121,7 +121,7 @@ impl LogArgs {
     }
 }
 
-/// Writer to the thread that writes to stderr, or to stderr itself if no thread can be started.
+/// Writer into the queue, or to stderr itself if the queue's thread cannot be started.
 fn writer() -> BoxMakeWriter {
     let thread = thread::Builder::new().name("log".to_owned());
     match thread.spawn(|| QUEUE.run(io::stderr())) {
@@ -143,7 +143,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     error!(place, cause, trace, "panic");
 }
 
-/// Waits until all lines are written, but no longer than a second: nobody may read them.
+/// Waits until all lines are written, but at most a second, because stderr may have no reader.
 pub fn flush() {
     QUEUE.flush(LAST_LINES);
 }
@@ -158,7 +158,7 @@ impl Drop for FlushOnDrop {
     }
 }
 
-/// Counts the lines that this process has dropped, since nobody read them in time.
+/// Counter of the lines that this process has dropped, since nobody read them in time.
 pub(crate) fn dropped_lines() -> Counter {
     DROPPED.clone()
 }

@@ -1,5 +1,5 @@
-//! The send_queue: what is to be sent and is not yet, in its order. Here echoes are delayed, and messages
-//! cut into fragments.
+//! The send queue: messages and frames that are to be sent, in order. Echoes are delayed here, and
+//! messages are cut into fragments.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,41 +10,41 @@ use tokio::time::Instant;
 use crate::scenario::Burst;
 use crate::ws::frames::{self, FIN, Opcode};
 
-/// Echoes that may wait.
+/// Maximum number of echoes that wait.
 const MAX_WAITING: usize = 64;
 
-/// Bytes of a payload that are put out at once.
+/// Maximum bytes of a payload in one piece.
 const PIECE: u64 = 16 << 10;
 
-/// First byte of a frame that goes on with a message.
+/// Opcode of a frame that continues a message.
 const CONTINUATION: u8 = 0x0;
 
 #[derive(Debug)]
 pub(super) struct SendQueue {
-    /// By how much each echo is late: the least, and the most.
+    /// Least and most delay of each echo.
     delay: (Duration, Duration),
-    /// Bytes of payload that a frame has at most.
+    /// Maximum bytes of payload in a frame.
     fragment: u64,
-    /// Bytes of echoes that wait, at which no more are read.
+    /// Bytes of waiting echoes at which reading stops.
     limit: usize,
     echoes: VecDeque<Echo>,
     /// Bytes of payload in `echoes`.
     waiting: usize,
-    /// What is not an echo goes before those that wait.
+    /// Messages and frames other than echoes: they are sent before waiting echoes.
     others: VecDeque<Other>,
     under_way: Option<UnderWay>,
-    /// Messages whose echo is out, or is not to be.
+    /// Number of messages whose echo was sent, or that get none.
     answered: u64,
 }
 
-/// What [`SendQueue::put`] has done.
+/// Outcome of [`SendQueue::put`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Put {
-    /// Nothing: nothing is due.
+    /// Nothing was due.
     Nothing,
-    /// It put a piece out, or a frame.
+    /// A piece of a message was put, or a frame.
     Piece,
-    /// It put the last piece of a message out, whose payload has so many bytes.
+    /// The last piece of a message was put. Its payload has this many bytes in all.
     Message(Opcode, usize),
 }
 
@@ -58,20 +58,20 @@ struct Echo {
 #[derive(Debug)]
 enum Other {
     Text(Bytes),
-    /// A burst, whose next message has this number.
+    /// A burst, and the number of its next message.
     Burst(Burst, u64),
     /// A frame as it is.
     Frame(Vec<u8>),
 }
 
-/// A message of which a part may be out.
+/// A message of which a part may have been put.
 #[derive(Debug)]
 struct UnderWay {
     opcode: Opcode,
     payload: Payload,
-    /// Bytes of payload that are out.
+    /// Bytes of payload that have been put.
     out: u64,
-    /// Bytes of the frame at hand that are not.
+    /// Bytes of the current frame's payload that have not.
     left: Option<u64>,
     is_echo: bool,
 }
@@ -79,12 +79,12 @@ struct UnderWay {
 #[derive(Debug)]
 enum Payload {
     Bytes(Bytes),
-    /// Zeros, so many in all, behind this number.
+    /// A number, followed by zeros up to this size in all.
     Numbered(u64, u64),
 }
 
 impl SendQueue {
-    /// `limit` is how many bytes of delayed echoes may wait before nothing more is read.
+    /// An empty queue. Reading stops while `limit` bytes of echoes wait.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             delay: (Duration::ZERO, Duration::ZERO),
@@ -106,7 +106,7 @@ impl SendQueue {
         self.fragment = bytes as u64;
     }
 
-    /// Messages whose echo is out, or is not to be.
+    /// Number of messages whose echo was sent, or that get none.
     pub(super) fn answered(&self) -> u64 {
         self.answered
     }
@@ -116,7 +116,7 @@ impl SendQueue {
         self.echoes.len() < MAX_WAITING && self.waiting < self.limit
     }
 
-    /// When the next echo is due, if one waits.
+    /// Moment at which the next echo is due, if one waits.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.echoes.front().map(|echo| echo.due)
     }
@@ -125,13 +125,13 @@ impl SendQueue {
         self.echoes.is_empty() && self.others.is_empty() && self.under_way.is_none()
     }
 
-    /// Whether what is out ends in the middle of a frame.
+    /// Whether the bytes put so far end in the middle of a frame.
     pub(super) fn is_mid_frame(&self) -> bool {
         let left = self.under_way.as_ref().and_then(|message| message.left);
         left.is_some()
     }
 
-    /// Takes an echo, which is due behind all earlier ones.
+    /// Takes an echo, which is due after all earlier ones.
     pub(super) fn echo(&mut self, now: Instant, opcode: Opcode, payload: &[u8]) {
         let (least, most) = self.delay;
         let late = rand::random_range(least..=most);
@@ -140,7 +140,7 @@ impl SendQueue {
         self.echoes.push_back(Echo {
             due: earlier.max(now + late),
             opcode,
-            // Copied, for it may wait long, and would keep the whole buffer alive.
+            // Copied, because it may wait for long, and would keep the whole buffer alive.
             payload: Bytes::copy_from_slice(payload),
         });
     }
@@ -159,18 +159,18 @@ impl SendQueue {
         self.others.push_back(Other::Burst(burst, 0));
     }
 
-    /// Takes a frame that goes out as it is, between messages.
+    /// Takes a frame that is sent as it is, between messages.
     pub(super) fn frame(&mut self, frame: Vec<u8>) {
         self.others.push_back(Other::Frame(frame));
     }
 
-    /// Drops all of which nothing is out.
+    /// Drops everything of which no piece has been put.
     pub(super) fn clear(&mut self) {
         self.echoes.clear();
         self.others.clear();
     }
 
-    /// Adds the next piece of what is due to `bytes`, if there is one.
+    /// Appends the next piece that is due to `bytes`, if there is one.
     pub(super) fn put(&mut self, now: Instant, bytes: &mut Vec<u8>) -> Put {
         if self.under_way.is_none() {
             if let Some(Other::Frame(frame)) = self.others.front() {
@@ -233,7 +233,7 @@ impl UnderWay {
         }
     }
 
-    /// Adds a piece to `bytes`, and says whether it was the last.
+    /// Appends a piece to `bytes`, and returns whether it was the last one.
     fn put(&mut self, fragment: u64, bytes: &mut Vec<u8>) -> bool {
         let rest = self.payload.len() - self.out;
         let left = self.left.unwrap_or_else(|| {
@@ -262,7 +262,7 @@ impl Payload {
         }
     }
 
-    /// Adds `length` bytes from `start` on to `bytes`.
+    /// Appends to `bytes` the `length` bytes of the payload that begin at `start`.
     fn put(&self, start: u64, length: u64, bytes: &mut Vec<u8>) {
         let end = start + length;
         match self {

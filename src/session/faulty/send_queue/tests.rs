@@ -4,7 +4,7 @@ fn send_queue() -> SendQueue {
     SendQueue::new(100)
 }
 
-/// All that is due.
+/// Everything that is due at `now`.
 fn out(send_queue: &mut SendQueue, now: Instant) -> Vec<u8> {
     let mut bytes = Vec::new();
     while send_queue.put(now, &mut bytes) != Put::Nothing {}

@@ -1,4 +1,4 @@
-//! How a session ends that misbehaves, or does not.
+//! Ends of faulty sessions.
 
 use super::*;
 
@@ -13,7 +13,7 @@ async fn a_deaf_server_beats_on_without_an_answer_to_anything() {
     client.send(&frame(TEXT, b"heard")).await;
     client.expect(TEXT, b"heard").await;
     tokio::time::sleep(2 * SECOND).await;
-    // Nor does it ask whether the peer lives, or mind half a frame.
+    // It sends no Ping either, and half a frame does not end it.
     client.send(&frame(TEXT, b"not heard")[..9]).await;
     for _ in 0..59 {
         client.expect(TEXT, b"heart beat").await;
@@ -119,7 +119,7 @@ async fn a_timed_end_does_not_wait_for_a_peer_that_does_not_read() {
 async fn a_timed_close_comes_behind_the_message_at_hand() {
     let mut client = start(quiet(), "burst:1000x1KiB,close:4001@1s", 100);
     tokio::time::sleep(2 * SECOND).await;
-    // Those that were on their way: a batch at most.
+    // The messages that were being written come: a batch at most.
     for number in 0..1000_u64 {
         let (first, payload) = client.frame().await;
         if first == CLOSE {
@@ -140,7 +140,7 @@ async fn a_drain_sends_its_close_where_it_can() {
     client.shutdown.begin(SECOND, usize::MAX);
     client.expect_close(1001).await;
 
-    // In the middle of a frame, it cannot.
+    // In the middle of a frame no Close can be sent.
     let client = start(quiet(), "rate:1KiB,burst:1x1MiB", PIPE);
     tokio::time::sleep(SECOND).await;
     client.shutdown.begin(SECOND, usize::MAX);

@@ -1,5 +1,5 @@
-//! Sessions that misbehave, as far as a clock is needed to see it. What they send, byte by byte, is
-//! tested over real sockets.
+//! Faulty sessions, as far as the tests need a clock. The bytes that such sessions send are tested
+//! over real sockets.
 
 mod ends;
 
@@ -46,7 +46,7 @@ async fn expect_silence(client: &mut Client, time: Duration) {
     assert!(byte.is_err(), "{byte:?}");
 }
 
-/// Expects that the session ends, whatever is still to be read.
+/// Expects that the session ends, even if bytes are left to read. Returns its report.
 async fn end(client: Client) -> Report {
     let report = timeout(2 * PATIENCE, client.session).await;
     report
@@ -95,7 +95,7 @@ async fn what_is_delayed_is_bounded_and_then_nothing_is_read() {
     for n in 0..200 {
         assert_eq!(read_frame(&mut reader).await, (BINARY, vec![n]));
     }
-    // 64 wait, then 64 more.
+    // First 64 echoes wait, then 64 more.
     let (took, writer) = sending.await.unwrap();
     assert!(took >= 2 * SECOND, "{took:?}");
     client.stream = reader.unsplit(writer);
@@ -142,7 +142,7 @@ async fn the_rate_is_kept_and_is_no_stall() {
         let mut messages = 0;
         while timeout(2 * SECOND, client.stream.read_u8()).await.is_ok() {
             messages += 1;
-            // The rest of what was written at once.
+            // The rest of the bytes that were written at once.
             let mut rest = vec![0; 1 << 20];
             while let Ok(Ok(1..)) = timeout(Duration::ZERO, client.stream.read(&mut rest)).await {}
         }
@@ -246,7 +246,7 @@ async fn a_session_that_misbehaves_still_minds_what_its_peer_does() {
     client.expect_close(1011).await;
 }
 
-/// A stream that takes note of how much is written at once.
+/// A stream that notes the size of each write.
 pub(super) struct Writes(pub(super) DuplexStream, pub(super) Vec<usize>);
 
 impl Transport for Writes {

@@ -1,4 +1,4 @@
-//! Log lines on their way to stderr. One thread writes them, and no other waits for it, because
+//! Queue of log lines for stderr. One thread writes them, and no other thread waits for it, because
 //! stderr may have no reader.
 
 use std::io::{self, ErrorKind, Write};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::counter::Counter;
 use tracing::warn;
 
-/// Most bytes that wait to be written, while at most as many are being written.
+/// Maximum bytes that wait in the queue. As many again may be in the hands of the thread.
 const MOST_WAITING: usize = 1 << 20;
 
-/// Time from the end of one look at the queue to the next: a flood of lines wakes the thread once in
-/// it, and not once a line.
+/// Time between two looks at the queue: a flood of lines wakes the thread once in this time, and
+/// not once for each line.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Lines that this process has dropped.
@@ -24,9 +24,9 @@ pub(super) static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// Notified when there is something to write.
+    /// Notified once there is something to write.
     filled: Condvar,
-    /// Notified when all has been written.
+    /// Notified once the taken lines have been written.
     written: Condvar,
 }
 
@@ -34,13 +34,13 @@ pub(super) struct Queue {
 struct State {
     waiting: Vec<Box<[u8]>>,
     bytes: usize,
-    /// Whether what was taken last is still being written.
+    /// Whether the lines that were taken last are still being written.
     is_writing: bool,
-    /// Whether the thread waits for the queue to be filled.
+    /// Whether the thread waits for a line in the queue.
     is_idle: bool,
     /// Lines that were dropped, and not reported yet.
     dropped: u64,
-    /// Whether the last line could not be written. Then it is too early to report anything.
+    /// Whether the last line could not be written. Then dropped lines are not reported yet.
     is_failing: bool,
 }
 
@@ -50,7 +50,7 @@ impl State {
         DROPPED.inc();
     }
 
-    /// Whether there is nothing to write, not even a report.
+    /// Whether there is nothing to write, not even a report of dropped lines.
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && (self.dropped == 0 || self.is_failing)
     }
@@ -76,7 +76,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a line into the queue, or drops it where that is full.
+    /// Puts a line into the queue, or drops it if the queue is full.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.state();
         if state.bytes + line.len() > MOST_WAITING {
@@ -96,7 +96,7 @@ impl Queue {
         loop {
             let (lines, dropped) = self.take();
             if dropped > 0 {
-                // After the lines that waited when the queue was full.
+                // The lines that filled the queue have been written before this report.
                 warn!(
                     lines = dropped,
                     "log lines were dropped: stderr did not take them in time"
@@ -111,7 +111,7 @@ impl Queue {
         }
     }
 
-    /// Waits for lines, or for a number of dropped ones to report.
+    /// Waits for lines to write, or for dropped ones to report, and takes both.
     fn take(&self) -> (Vec<Box<[u8]>>, u64) {
         let mut state = self.state();
         while state.is_empty() {
@@ -129,7 +129,7 @@ impl Queue {
         (mem::take(&mut state.waiting), dropped)
     }
 
-    /// Records the outcome of a line.
+    /// Records the outcome of writing a line.
     fn note(&self, fate: Fate) {
         let mut state = self.state();
         state.is_failing = fate != Fate::Written;
@@ -165,7 +165,8 @@ enum Fate {
 /// A sink for whole lines.
 struct Sink<W> {
     sink: W,
-    /// The rest of a line that a full disk has torn: it goes before the next line.
+    /// The rest of a line of which a full disk took only the beginning. It is written before the
+    /// next line.
     rest: Vec<u8>,
 }
 
@@ -194,7 +195,7 @@ impl<W: Write> Sink<W> {
         }
     }
 
-    /// Writes until it fails, and says how many bytes it has written.
+    /// Writes until all is written or a write fails, and returns the number of bytes written.
     fn put(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len() {
@@ -202,7 +203,7 @@ impl<W: Write> Sink<W> {
                 Ok(0) => break,
                 Ok(more) => written += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Another program that shares the sink may have made it non-blocking.
+                // Another program with the same sink may have made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
                 Err(_lost) => break,
             }
@@ -211,7 +212,7 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// Writer to a queue. Each write is one line, or several that belong together.
+/// Writer into a queue. Each write is one line, or several that belong together.
 pub(super) struct Line(pub(super) &'static Queue);
 
 impl Write for Line {

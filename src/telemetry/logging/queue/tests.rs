@@ -3,10 +3,10 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use super::*;
 
-/// Longer than anything here takes.
+/// Time that is longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A sink that takes a write whenever the other end of the channel is read.
+/// A sink that takes one write for each read from the other end of the channel.
 struct Pipe(SyncSender<Vec<u8>>);
 
 impl Write for Pipe {
@@ -21,7 +21,7 @@ impl Write for Pipe {
     }
 }
 
-/// A queue that is written to a pipe without room, and its reader.
+/// A queue whose lines are written to a pipe without room, and the pipe's reader.
 fn piped() -> (Arc<Queue>, Receiver<Vec<u8>>) {
     let queue = Arc::new(Queue::new());
     let (pipe, reader) = mpsc::sync_channel(0);
@@ -57,7 +57,7 @@ fn lines_that_nobody_reads_are_bounded_and_block_nobody() {
     queue.flush(Duration::from_millis(50));
     assert!(begun.elapsed() < PATIENCE);
     drop(reader);
-    // The line that was taken fails now, and so do those that wait.
+    // The line that was taken fails now, and so do the waiting ones.
     let failed = Instant::now() + PATIENCE;
     while DROPPED.get() - before < 10_000 && Instant::now() < failed {
         thread::sleep(PAUSE);
