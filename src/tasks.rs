@@ -13,7 +13,7 @@ use tracing::error;
 
 /// A stage of a connection, and those behind it. Each has a box of its own, which is gone when the
 /// next begins: what one needs does not stay with another.
-pub(crate) struct Stage(Pin<Box<dyn Future<Output = Option<Stage>> + Send>>);
+pub(crate) struct Stage(Pin<Box<dyn Future<Output = Option<Self>> + Send>>);
 
 impl Stage {
     /// A stage that says which is the next.
