@@ -30,6 +30,8 @@
 //! - `results`: medians and ratios of the rounds
 //! - `table`, `markdown`, `chart`: the report
 
+#![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
+
 mod args;
 mod bridge;
 mod build;

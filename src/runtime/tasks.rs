@@ -13,7 +13,7 @@ use tracing::error;
 
 /// A stage of a connection, and the stages that follow it. Each has a box of its own, which is
 /// dropped when the next stage begins: no stage keeps the memory of an earlier one.
-pub(crate) struct Stage(Pin<Box<dyn Future<Output = Option<Stage>> + Send>>);
+pub(crate) struct Stage(Pin<Box<dyn Future<Output = Option<Self>> + Send>>);
 
 impl Stage {
     /// A stage that returns the next one, if there is one.

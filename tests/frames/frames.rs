@@ -27,11 +27,13 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const IS_MASKED: u8 = 0x80;
 
 /// A client's frame; `first` is FIN, the reserved bits, and the opcode.
+#[must_use]
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     masked(first, MASK, payload)
 }
 
 /// A client's frame with a mask of one's own.
+#[must_use]
 pub fn masked(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let mut frame = declare(first, IS_MASKED, payload.len() as u64);
     frame.extend(mask);
@@ -42,6 +44,7 @@ pub fn masked(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
 }
 
 /// The header of a client's frame that declares `length` bytes of payload.
+#[must_use]
 pub fn header(first: u8, length: u64) -> Vec<u8> {
     let mut header = declare(first, IS_MASKED, length);
     header.extend(MASK);
@@ -49,16 +52,19 @@ pub fn header(first: u8, length: u64) -> Vec<u8> {
 }
 
 /// A client's text frame.
+#[must_use]
 pub fn text_frame(text: &str) -> Vec<u8> {
     frame(TEXT, text.as_bytes())
 }
 
 /// A client's Close frame.
+#[must_use]
 pub fn close_frame(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(CLOSE, &[&code.to_be_bytes(), reason].concat())
 }
 
 /// A server's frame.
+#[must_use]
 pub fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = declare(first, 0, payload.len() as u64);
     frame.extend(payload);
@@ -66,6 +72,7 @@ pub fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A server's text frame: the echo of [`text_frame`].
+#[must_use]
 pub fn text_echo(text: &str) -> Vec<u8> {
     server_frame(TEXT, text.as_bytes())
 }
@@ -128,6 +135,7 @@ pub struct Frame<'a> {
 
 impl Frame<'_> {
     /// The payload without its mask.
+    #[must_use]
     pub fn unmasked(&self) -> Vec<u8> {
         let mut payload = self.payload.to_vec();
         apply(self.header.mask.unwrap_or_default(), &mut payload);
@@ -136,6 +144,7 @@ impl Frame<'_> {
 }
 
 /// The header that `bytes` begin with, and what is behind it; `None` if it is not whole.
+#[must_use]
 pub fn split_header(bytes: &[u8]) -> Option<(Header, &[u8])> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (length, rest) = match second & !IS_MASKED {
@@ -166,6 +175,7 @@ pub fn split_header(bytes: &[u8]) -> Option<(Header, &[u8])> {
 }
 
 /// The frame that `bytes` begin with, and what is behind it; `None` if it is not whole.
+#[must_use]
 pub fn split_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     let (header, rest) = split_header(bytes)?;
     let (payload, rest) = rest.split_at_checked(header.length.try_into().ok()?)?;

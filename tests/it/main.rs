@@ -1,5 +1,7 @@
 //! The server over real sockets, and the program as a process.
 
+#![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
+
 mod browser;
 mod cli;
 mod close;

@@ -50,7 +50,7 @@ fn every_module_is_in_the_map() {
         .map(|name| name.into_string().expect("UTF-8"))
         .collect();
     modules.sort_unstable();
-    let mut mapped = map.clone();
+    let mut mapped = map;
     mapped.sort_unstable();
     assert_eq!(modules, mapped);
     assert!(modules.len() <= 16, "{} modules at the top", modules.len());
