@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::head::READ_LIMIT;
+use super::head::{READ_LIMIT, Reject};
 use super::inbound::{Inbound, Left};
 use super::response::{Answer, last_bytes};
 use super::{DRAIN_GRACE, HttpContext};
@@ -106,15 +106,7 @@ where
     if is_mute {
         context.note_silence();
     }
-    let last = match (&reject, &exit) {
-        (Some(reject), _) => {
-            let reason = &*reject.refusal.sentence;
-            context.rejects.note(context.info, reject.cause, reason);
-            Some(reject.answer())
-        }
-        (None, Some(Exit::Last(answer))) => Some(answer.clone()),
-        _ => None,
-    };
+    let last = last_answer(reject.as_deref(), exit.as_ref(), &context);
     if let Some(last) = &last {
         send(&mut stream, last, &context).await;
     }
@@ -126,11 +118,29 @@ where
             (Some(Ok(())), Some(Exit::Switch(upgrade) | Exit::Upgrade(upgrade))) => {
                 Ended::Upgraded(upgrade)
             }
-            _ if last.is_some() => Ended::Answered,
             (Some(Ok(())), _) => Ended::Answered,
+            _ if last.is_some() => Ended::Answered,
             (Some(Err(_)), _) => Ended::Failed,
             (None, _) => Ended::Late,
         },
+    }
+}
+
+/// The bytes of an answer that hyper has not sent: to a head that is refused, which is noted, or to
+/// the last request.
+fn last_answer<U>(
+    reject: Option<&Reject>,
+    exit: Option<&Exit<U>>,
+    context: &HttpContext,
+) -> Option<Vec<u8>> {
+    match (reject, exit) {
+        (Some(reject), _) => {
+            let reason = &*reject.refusal.sentence;
+            context.rejects.note(context.info, reject.cause, reason);
+            Some(reject.answer())
+        }
+        (None, Some(Exit::Last(answer))) => Some(answer.clone()),
+        _ => None,
     }
 }
 
