@@ -126,6 +126,9 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     if headers.len() > MAX_HEADERS || first_line + lines > MAX_HEAD_BYTES {
         return Err(Refusal::head_too_large());
     }
+    if request.version() == Version::HTTP_2 {
+        check_authority(request)?;
+    }
     match headers.get_all(HOST).iter().count() {
         1 => Ok(()),
         // HTTP/2 has it in :authority (RFC 9113, section 8.3.1).
@@ -133,6 +136,22 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
         0 if request.version() < Version::HTTP_11 => Ok(()),
         0 => Err(bad_request("The Host header is missing.")),
         _ => Err(bad_request("There must be one Host header, not several.")),
+    }
+}
+
+/// Checks the authority of a request of HTTP/2, which takes the place of `Host` (RFC 9113, section
+/// 8.3.1).
+fn check_authority<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let Some(authority) = request.uri().authority().map(|a| a.as_str()) else {
+        return Ok(());
+    };
+    if authority.contains('@') {
+        return Err(bad_request("The :authority has a user, which it may not."));
+    }
+    let differs = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
+    match request.headers().get_all(HOST).iter().any(differs) {
+        true => Err(bad_request("The Host header differs from the :authority.")),
+        false => Ok(()),
     }
 }
 

@@ -397,3 +397,19 @@ fn there_is_no_accept_to_distort_over_http2() {
     assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
     assert!(refusal.sentence.contains("accept"), "{refusal:?}");
 }
+
+#[test]
+fn an_authority_has_no_user_and_is_what_host_says() {
+    let version = ("Sec-WebSocket-Version", "13");
+    let refused = |request: Request<()>| {
+        let answered = answer(&request, &ServerConfig::default());
+        answered.err().map(|refusal| refusal.status.as_u16())
+    };
+    let same = connect("websocket", &[version, ("Host", "LOCALHOST")]);
+    assert_eq!(refused(same), None);
+    let other = connect("websocket", &[version, ("Host", "other")]);
+    assert_eq!(refused(other), Some(400));
+    let mut user = connect("websocket", &[version]);
+    *user.uri_mut() = "https://user@localhost/wshandler".parse().unwrap();
+    assert_eq!(refused(user), Some(400));
+}

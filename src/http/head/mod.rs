@@ -27,6 +27,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// Bytes that the binary form of the PROXY protocol begins with.
 const PROXY_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
+/// Schemes of a target that is a whole URL: some clients write that of the WebSocket.
+const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
+
 /// Bytes that some clients leave unencoded in a target, though no URI may have them.
 const UNENCODED: &[u8] = b"\"<>`";
 
@@ -153,6 +156,7 @@ fn check(read: &[u8]) -> Result<Option<Head>, Reject> {
     match request.parse(read) {
         Ok(Status::Complete(length)) => {
             let target = request.path.unwrap_or_default();
+            check_form(request.method.unwrap_or_default(), target)?;
             let behind = behind(request.headers, request.version == Some(0))?;
             Ok(Some(Head {
                 length,
@@ -163,6 +167,22 @@ fn check(read: &[u8]) -> Result<Option<Head>, Reject> {
         Ok(Status::Partial) if read.len() < READ_LIMIT => Ok(None),
         Ok(Status::Partial) | Err(Error::TooManyHeaders) => Err(Reject::too_large()),
         Err(error) => Err(diagnose(read, error)),
+    }
+}
+
+/// Checks that a target has one of the forms that its method may have (RFC 9112, section 3.2).
+fn check_form(method: &str, target: &str) -> Result<(), Reject> {
+    let is_absolute = || {
+        let scheme = target.split_once("://").map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| SCHEMES.iter().any(|s| scheme.eq_ignore_ascii_case(s)))
+    };
+    match (method, target) {
+        ("CONNECT", _) | ("OPTIONS", "*") => Ok(()),
+        _ if target.starts_with('/') || is_absolute() => Ok(()),
+        _ => Err(Reject::bad_request(
+            "The target of the request must be a path that begins with /, or a whole URL with http:// \
+             or https://.",
+        )),
     }
 }
 
@@ -333,7 +353,7 @@ fn in_first_line(read: &[u8]) -> Reject {
         [target, _] if std::str::from_utf8(target).is_err() => Reject::bad_request(
             "The target of the request is not UTF-8: other bytes must be percent-encoded.",
         ),
-        [_, version] if is_version(version) => Reject::new(
+        [target, version] if !target.is_empty() && is_version(version) => Reject::new(
             Cause::BadRequest,
             StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             "This is no version of HTTP that is spoken here: use HTTP/1.1.",

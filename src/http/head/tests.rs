@@ -29,7 +29,8 @@ fn a_target_stays_as_it_is_where_a_uri_may_and_is_encoded_where_it_may_not() {
         "/?{}|^`\\[]",
         "/{}|^\\[]\"",
         "/?x=\u{fc}",
-        "*",
+        "http://a",
+        "WSS://a/b",
     ] {
         assert_eq!(target(same), same);
     }
@@ -50,6 +51,12 @@ fn what_is_wrong_with_a_request_line_is_said() {
         ("GET /a\tb HTTP/1.1", 400, "the byte 0x09"),
         ("GET http://a b/ HTTP/1.1", 400, "a space too many"),
         ("GET http://<a>/ HTTP/1.1", 400, "no URI"),
+        ("GET * HTTP/1.1", 400, "begins with /"),
+        ("GET x HTTP/1.1", 400, "begins with /"),
+        ("GET a:80 HTTP/1.1", 400, "begins with /"),
+        ("GET ftp://a/ HTTP/1.1", 400, "begins with /"),
+        ("GET ?x HTTP/1.1", 400, "begins with /"),
+        ("GET  HTTP/1.1", 400, "method, target and version"),
         ("GET /", 400, "method, target and version"),
         ("GET", 400, "method, target and version"),
         ("GET / HTTX/1.1", 400, "method, target and version"),
@@ -141,4 +148,12 @@ fn the_body_ends_where_its_head_says() {
     let mut length = BodyTracker::Length(5);
     assert_eq!((length.advance(b"abc"), length.advance(b"abc")), (3, 2));
     assert_eq!(length, BodyTracker::Head);
+}
+
+#[test]
+fn an_asterisk_and_an_authority_are_targets_of_their_methods() {
+    for line in ["OPTIONS * HTTP/1.1", "CONNECT a:80 HTTP/1.1"] {
+        let read = format!("{line}\r\nA: b\r\n\r\n");
+        assert!(matches!(parse(read.as_bytes()), Ok(Some(_))), "{line}");
+    }
 }
