@@ -25,31 +25,31 @@ pub(super) struct PendingSession {
     pub(super) upgrade: Box<Upgrade>,
     pub(super) config: Arc<ServerConfig>,
     pub(super) metrics: Arc<Metrics>,
-    /// When its handshake began.
+    /// Moment at which its handshake began.
     pub(super) begun_at: Instant,
     pub(super) drain: Drain,
     pub(super) info: ConnectionInfo,
 }
 
 impl PendingSession {
-    /// Whether the session is to misbehave.
+    /// Whether a scenario has the session misbehave.
     pub(super) fn is_faulty(&self) -> bool {
         !self.upgrade.handshake.scenario.is_default()
     }
 
-    /// The response that accepts it.
+    /// The response that accepts the upgrade.
     pub(super) fn response(&self) -> Response<()> {
         self.upgrade.handshake.response()
     }
 
-    /// Counts and logs that it begins.
+    /// Counts the session, and logs that it begins.
     pub(super) fn begin(&self) -> SessionGuard {
         let guard = self.metrics.begin(self.info, self.begun_at.elapsed());
         log_open(self.info, &self.upgrade);
         guard
     }
 
-    /// Runs a session by the book, to the end of its stream.
+    /// Runs a session that behaves well, to the end of its stream.
     pub(super) fn converse<S: Transport>(
         self,
         stream: S,
@@ -65,7 +65,7 @@ impl PendingSession {
             &self.drain,
             self.info,
         );
-        // No async block: it would have room for the session twice.
+        // Not an async block, which would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);
             part(stream, report, permit)
@@ -73,7 +73,7 @@ impl PendingSession {
     }
 }
 
-/// Leaves the stream of a session in the way that its end asks for.
+/// Ends the stream of a session in the way that the report asks for.
 pub(super) async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Permit) {
     match report.teardown {
         Teardown::Linger => Box::pin(linger(stream)).await,
