@@ -37,11 +37,11 @@ Values:
   and group of the socket's file: who may write to it may connect. In the path,
   a ? is written %3F, a comma %2C, and a % itself %25.
   A duration is written 500ms, 3s or 2m, and is from 1ms to 30days. A size is
-  64KiB, 16MiB or 1048576. A flag that may be repeated takes a list with commas.
+  64KiB, 16MiB or 1048576. Flags that may be repeated take lists with commas.
 
 Environment:
-  A flag on the command line overrides variables: that of the same flag, and
-  those that contradict it. An empty variable is an absent one. Flags that
+  The command line overrides variables: that of the same flag, and those that
+  contradict it. An empty variable is an absent one. Flags that
   have no value take true or false, ECHOBEAT_VERBOSE and ECHOBEAT_QUIET a number
   as well.";
 

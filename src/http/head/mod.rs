@@ -1,6 +1,6 @@
-//! The head of a request of HTTP/1.1 as it comes, before hyper reads it: whether it is whole, what is
-//! wrong with it, and where its body ends. hyper answers a head that it cannot parse with a bare
-//! status, and does not say why.
+//! The head of a request of HTTP/1.1, before hyper reads it: whether it is whole, what is wrong
+//! with it, and where its body ends. hyper answers a head that it cannot parse with a bare status,
+//! and does not say why.
 
 use std::borrow::Cow;
 
@@ -30,10 +30,10 @@ const PROXY_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Bytes that some clients leave unencoded in a target, though no URI may have them.
 const UNENCODED: &[u8] = b"\"<>`";
 
-/// A head that came whole.
+/// A whole head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Number of its bytes.
+    /// Number of bytes of the head.
     pub(super) length: usize,
     /// The head with its target encoded, where it has bytes that no URI may have.
     pub(super) encoded: Option<Vec<u8>>,
@@ -45,7 +45,7 @@ pub(super) struct Head {
 pub(super) enum BodyTracker {
     /// The next head.
     Head,
-    /// So many bytes of a body.
+    /// This many bytes of a body.
     Length(u64),
     /// A chunked body.
     Chunks(Chunks),
@@ -81,7 +81,7 @@ impl BodyTracker {
 pub(crate) struct Reject {
     pub(crate) cause: Cause,
     pub(crate) refusal: Refusal,
-    /// Whether the answer has no body.
+    /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
 }
 
@@ -98,7 +98,7 @@ impl Reject {
         Self::new(Cause::BadRequest, StatusCode::BAD_REQUEST, sentence)
     }
 
-    /// Rejects something other than TLS on a port that speaks TLS; `read` is what has come of it.
+    /// Rejects bytes that are not TLS, on a port that speaks TLS; `read` has the first of them.
     pub(crate) fn no_tls(read: &[u8]) -> Self {
         match parse(read) {
             Err(reject) if matches!(reject.cause, Cause::ProxyProtocol | Cause::Http2) => {
@@ -115,7 +115,7 @@ impl Reject {
         }
     }
 
-    /// The answer, as it is sent.
+    /// The bytes of the answer.
     pub(crate) fn answer(&self) -> Vec<u8> {
         match self.cause {
             Cause::Http2 => HTTP_1_1_REQUIRED.to_vec(),
@@ -134,7 +134,7 @@ impl Reject {
     }
 }
 
-/// Whether `read` is enough to tell what it is.
+/// Whether `read` is long enough to tell what it is.
 pub(crate) fn is_clear(read: &[u8]) -> bool {
     !matches!(parse(read), Ok(None))
 }
@@ -166,7 +166,7 @@ fn check(read: &[u8]) -> Result<Option<Head>, Reject> {
     }
 }
 
-/// The value of `Host`, in what may be a head.
+/// The value of `Host`, in bytes that may be a head.
 fn host(read: &[u8]) -> Option<&str> {
     let mut lines = [httparse::EMPTY_HEADER; LINES];
     let mut request = httparse::Request::new(&mut lines);
@@ -208,7 +208,7 @@ fn behind(lines: &[Header<'_>], is_old: bool) -> Result<BodyTracker, Reject> {
     }
 }
 
-/// A number in decimal digits alone. hyper refuses the few largest of 64 bits.
+/// A number of decimal digits alone. hyper refuses the few largest numbers of 64 bits.
 fn number(digits: &[u8]) -> Option<u64> {
     let digits = digits.trim_ascii();
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -218,8 +218,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     (number < u64::MAX - 2).then_some(number)
 }
 
-/// The head with its target encoded, if it must be: RFC 9112, section 3.2, allows that. Python's
-/// websockets sends a query as it is given, and curl a path.
+/// The head with its target encoded, if the target needs that: RFC 9112, section 3.2, allows it.
+/// Python's websockets sends a query as it is given, and curl a path.
 fn encoded(head: &[u8], target: &str) -> Result<Option<Vec<u8>>, Reject> {
     if target.parse::<Uri>().is_ok() {
         return Ok(None);
@@ -236,7 +236,7 @@ fn encoded(head: &[u8], target: &str) -> Result<Option<Vec<u8>>, Reject> {
         let sentence = format!("The target of the request is no URI: {error}.");
         return Err(Reject::bad_request(sentence));
     }
-    // The method is a token, and one space is behind it.
+    // The method is a token, with one space after it.
     let start = head.iter().position(|byte| *byte == b' ').unwrap_or(0) + 1;
     let rest = &head[start + target.len()..];
     Ok(Some([&head[..start], better.as_bytes(), rest].concat()))
@@ -291,7 +291,7 @@ const PROTOCOLS: [(&[u8], &str); 12] = [
     (b"\x10", "MQTT"),
 ];
 
-/// Whether this may be the first frame of a WebSocket client, which is masked.
+/// Whether these bytes may be the first frame of a WebSocket client, which is masked.
 fn is_frame(read: &[u8]) -> bool {
     matches!(
         read,
