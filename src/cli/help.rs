@@ -41,9 +41,8 @@ Values:
 
 Environment:
   The command line overrides variables: that of the same flag, and those that
-  contradict it. An empty variable is an absent one. Flags that
-  have no value take true or false, ECHOBEAT_VERBOSE and ECHOBEAT_QUIET a number
-  as well.";
+  contradict it. An empty variable is an absent one. Flags that have no value
+  take true or false, ECHOBEAT_VERBOSE and ECHOBEAT_QUIET a number as well.";
 
 /// The end of the server's long help.
 pub(super) fn of_the_server() -> String {

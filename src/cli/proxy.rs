@@ -36,8 +36,8 @@ pub(super) struct ProxyArgs {
 
     /// Upstream
     ///
-    /// It is http://host:port/base, https://…, ws://…, wss://…, host:port, a port of this machine, or
-    /// unix:PATH.
+    /// It is http://host:port/base, https://…, ws://…, wss://…, host:port, a port of this machine,
+    /// or unix:PATH.
     #[arg(long, env = "ECHOBEAT_UPSTREAM", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:8002")]
     upstream: Upstream,

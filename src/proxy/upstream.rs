@@ -1,4 +1,4 @@
-//! The way to the upstream: connecting, asking, and what may fail on it.
+//! The way to the upstream: connecting, asking, and the failures of both.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ use crate::tls::{Connector, MaybeTls, TlsError};
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why the upstream's answer cannot be had.
+/// Reasons for which the upstream's answer cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum UpstreamFailure {
     #[error("cannot connect: {0}")]
@@ -65,7 +65,7 @@ impl UpstreamFailure {
         }
     }
 
-    /// UpstreamFailure for an unusable answer, with its causes; or for a late one, if the upstream took
+    /// The failure of an unusable answer, with its causes; or of a late one, if the upstream took
     /// nothing of what it was sent.
     pub(super) fn broken(error: impl Into<BoxError>) -> Self {
         let error = error.into();
@@ -81,7 +81,7 @@ impl UpstreamFailure {
     }
 }
 
-/// An error, and its causes.
+/// An error, and after it its causes.
 pub(super) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -162,15 +162,15 @@ impl Dialer {
     }
 }
 
-/// What comes of a request to upgrade.
+/// Outcome of a request to upgrade.
 pub(super) enum Answered {
     /// A 101, the stream that it was read from, and what was read behind it.
     Switched(Response<()>, MaybeTls, Vec<u8>),
-    /// Anything else.
+    /// Any other answer.
     Other(Response<Rest>),
 }
 
-/// Asks over a connection of its own, and waits `patience` for the head of the answer.
+/// Sends a request over a connection of its own, and waits `patience` for the head of the answer.
 pub(super) async fn ask(
     stream: MaybeTls,
     request: Request<Empty<Bytes>>,
@@ -192,7 +192,7 @@ async fn exchange(stream: MaybeTls, request: Request<Empty<Bytes>>) -> hyper::Re
     let mut is_over = false;
     let response = poll_fn(|cx| {
         if !is_over {
-            // If it fails, the response says so.
+            // If the connection fails, the response says so.
             is_over = connection.poll_without_shutdown(cx).is_ready();
         }
         response.as_mut().poll(cx)
@@ -213,7 +213,7 @@ async fn exchange(stream: MaybeTls, request: Request<Empty<Bytes>>) -> hyper::Re
     Ok(Answered::Switched(response, parts.io.into_inner(), early))
 }
 
-/// The body of an answer, with the connection that it comes over, which nothing else drives.
+/// The body of an answer, with its connection, which nothing else drives.
 pub(super) struct Rest {
     body: Incoming,
     connection: Option<Box<Asked<TokioIo<MaybeTls>, Empty<Bytes>>>>,
