@@ -192,7 +192,7 @@ pub enum SettingError {
     )]
     Origin,
     /// An origin that is a lone `*`.
-    #[error("any origin may connect where none is given: leave this out")]
+    #[error("any origin may connect if no origin is given: leave the * out")]
     AnyOrigin,
     /// An origin with the scheme of a WebSocket.
     #[error("an origin is that of a page: https:// or http://, not wss:// or ws://")]

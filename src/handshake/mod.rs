@@ -163,7 +163,7 @@ pub(crate) fn check_connect<B>(request: &Request<B>) -> Result<(), Refusal> {
     let protocol = request.extensions().get::<Protocol>();
     if protocol.is_none_or(|protocol| protocol.as_str() != "websocket") {
         // RFC 9220, section 3, which says it for HTTP/3.
-        let sentence = "The one :protocol that can be connected to here is websocket.";
+        let sentence = "The only :protocol that is spoken here is websocket.";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, sentence));
     }
     check_no_body(request.headers())

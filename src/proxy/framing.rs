@@ -22,7 +22,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
         [] => Ok(()),
         [only] if is_chunked(only) => Ok(()),
         ref codings if codings.iter().all(|coding| is_chunked(coding)) => {
-            let sentence = "A body is chunked once, and not several times.";
+            let sentence = "A body may be chunked only once.";
             Err(Refusal::new(StatusCode::BAD_REQUEST, sentence))
         }
         _ => {

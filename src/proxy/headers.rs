@@ -118,8 +118,8 @@ pub(super) fn forward_response(
     append(headers, VIA, &hop.via(version));
 }
 
-/// The path and query behind the upstream's base path, with one slash between them. `OPTIONS *` asks
-/// for no path (RFC 9112, section 3.2.4).
+/// Joins the upstream's base path with a path and query, with one slash between them. `OPTIONS *`
+/// asks for no path (RFC 9112, section 3.2.4).
 pub(super) fn join(
     upstream: &Upstream,
     method: &Method,

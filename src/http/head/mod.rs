@@ -200,7 +200,7 @@ fn behind(lines: &[Header<'_>], is_old: bool) -> Result<BodyTracker, Reject> {
             "HTTP/1.0 has no Transfer-Encoding: use HTTP/1.1, or Content-Length.",
         )),
         (Some(false), _) => Err(Reject::bad_request(
-            "The last Transfer-Encoding of a request must be chunked: its end is not known otherwise.",
+            "The last Transfer-Encoding of a request must be chunked: otherwise its end is not known.",
         )),
         (Some(true), _) => Ok(BodyTracker::Chunks(Chunks::default())),
         (None, None | Some(0)) => Ok(BodyTracker::Head),
@@ -339,7 +339,7 @@ fn in_first_line(read: &[u8]) -> Reject {
             "This is no version of HTTP that is spoken here: use HTTP/1.1.",
         ),
         [_, _, .., version] if version.starts_with(b"HTTP/") => Reject::bad_request(
-            "There is a space too many in the request line: within a target write %20 for it.",
+            "The request line has a space too many: in a target, a space is written %20.",
         ),
         _ => Reject::bad_request(
             "The request line is not method, target and version, such as GET / HTTP/1.1.",

@@ -25,7 +25,7 @@ impl TcpAcceptor {
     /// When the socket has no such option, or the runtime cannot wait for it.
     #[expect(
         deprecated,
-        reason = "what takes its place is unsafe, and asks for what std's listener always does"
+        reason = "its replacement is unsafe, and requires what std's listener always does"
     )]
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         // Accepted connections inherit it.
