@@ -37,13 +37,12 @@ Values:
   and group of the socket's file: who may write to it may connect. In the path,
   a ? is written %3F, a comma %2C, and a % itself %25.
   A duration is written 500ms, 3s or 2m, and is from 1ms to 30days. A size is
-  64KiB, 16MiB or 1048576. What may be repeated may be a list with commas.
+  64KiB, 16MiB or 1048576. Flags that may be repeated take lists with commas.
 
 Environment:
-  What stands on the command line overrides variables: that of the same flag,
-  and those that contradict it. An empty variable is an absent one. Flags that
-  have no value take true or false, ECHOBEAT_VERBOSE and ECHOBEAT_QUIET a number
-  as well.";
+  The command line overrides variables: that of the same flag, and those that
+  contradict it. An empty variable is an absent one. Flags that have no value
+  take true or false, ECHOBEAT_VERBOSE and ECHOBEAT_QUIET a number as well.";
 
 /// The end of the server's long help.
 pub(super) fn of_the_server() -> String {

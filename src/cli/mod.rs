@@ -42,7 +42,7 @@ pub struct Cli {
     #[command(flatten)]
     transport: TransportArgs,
 
-    /// What is logged, and how
+    /// Level and format of the log
     #[command(flatten)]
     log: LogArgs,
 
@@ -57,7 +57,7 @@ enum Command {
     Proxy(Box<proxy::ProxyArgs>),
 }
 
-/// What to run.
+/// The program to run, with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// The echo server.
@@ -94,7 +94,7 @@ impl Cli {
         }
     }
 
-    /// What is to be logged, and how.
+    /// Settings of the log.
     #[must_use]
     pub fn log(&self) -> &LogArgs {
         match &self.command {
@@ -103,7 +103,7 @@ impl Cli {
         }
     }
 
-    /// A warning, where more connections are asked for than this process may have.
+    /// A warning if more connections are asked for than this process may have.
     #[must_use]
     pub fn shortage(&self) -> Option<String> {
         let (wanted, files, most) = match &self.command {

@@ -16,7 +16,7 @@ use crate::telemetry::logging::LogArgs;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ProxyArgs {
-    /// Where to listen, as ADDR says it; may be repeated
+    /// Address to listen on, written as ADDR; may be repeated
     #[arg(
         short,
         long,
@@ -27,17 +27,17 @@ pub(super) struct ProxyArgs {
     )]
     listen: Vec<Address>,
 
-    /// Where to listen [default: 127.0.0.1:8082]
+    /// Address to listen on [default: 127.0.0.1:8082]
     ///
-    /// A port is one of this machine alone: 127.0.0.1. Otherwise it is host:port, with port 0 for any
-    /// free one, or unix:PATH.
+    /// It is a port of 127.0.0.1, for this machine alone; host:port, with port 0 for any free one;
+    /// or unix:PATH.
     #[arg(value_name = "ADDR")]
     addresses: Vec<Address>,
 
     /// Upstream
     ///
-    /// It is http://host:port/base, https://…, ws://…, wss://…, host:port, a port of this machine, or
-    /// unix:PATH.
+    /// It is http://host:port/base, https://…, ws://…, wss://…, host:port, a port of this machine,
+    /// or unix:PATH.
     #[arg(long, env = "ECHOBEAT_UPSTREAM", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:8002")]
     upstream: Upstream,
@@ -48,16 +48,16 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "ECHOBEAT_UPSTREAM_CA", value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
 
-    /// Host to ask it for
+    /// Host that the upstream is sent
     ///
-    /// That of the client, as it came: client; that of --upstream: upstream; or any other.
+    /// It is client for the client's own, upstream for that of --upstream, or any other name.
     #[arg(long, env = "ECHOBEAT_UPSTREAM_HOST", value_name = "HOST")]
     #[arg(default_value = "client")]
     upstream_host: UpstreamHost,
 
     /// Time to connect
     ///
-    /// It is for the name, TCP and TLS of the upstream; later clients get 504.
+    /// It is for the name, TCP and TLS of the upstream; after it the client gets 504.
     #[arg(
         long,
         env = "ECHOBEAT_CONNECT_TIMEOUT",
@@ -69,7 +69,7 @@ pub(super) struct ProxyArgs {
 
     /// Time to answer a request
     ///
-    /// The upstream's time begins once a request stands still; later clients get 504.
+    /// It begins once the request stands still; after it the client gets 504.
     #[arg(
         long,
         env = "ECHOBEAT_RESPONSE_TIMEOUT",
@@ -79,9 +79,9 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = duration)]
     response_timeout: Duration,
 
-    /// Silence before the end
+    /// Silence that ends a WebSocket, or off
     ///
-    /// A WebSocket that is silent in both directions for so long is ended, or none is: off.
+    /// A WebSocket ends once nothing has come from either side for that long.
     #[arg(
         long,
         env = "ECHOBEAT_IDLE_TIMEOUT",
@@ -91,10 +91,10 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = interval)]
     idle_timeout: Interval,
 
-    /// Write without progress
+    /// Time that a write may make no progress
     ///
-    /// A client, or an upstream, that takes nothing of what it is sent for so long ends the request or
-    /// the WebSocket.
+    /// A client, or an upstream, that takes nothing for that long ends the request or the
+    /// WebSocket.
     #[arg(
         long,
         hide_short_help = true,
@@ -107,8 +107,8 @@ pub(super) struct ProxyArgs {
 
     /// Requests at once [default: by ulimit -n]
     ///
-    /// WebSockets count too, and one more gets 503. Each takes two files: by default there may be half
-    /// as many as open files, less 64.
+    /// WebSockets count too, and one more gets 503. Each takes two files, so the default is half of
+    /// the open-file limit, after 64 are taken off.
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N", value_parser = connections)]
     pub(super) max_connections: Option<usize>,
 
@@ -145,8 +145,8 @@ impl ProxyArgs {
         })
     }
 
-    /// Returns the file of authorities. It is an error with an upstream that is not https, which
-    /// would not be verified.
+    /// Returns the file of authorities. It is an error to give one for an upstream that is not
+    /// https, because nothing would be verified.
     fn authorities(&self, sources: &Sources) -> Result<Option<PathBuf>, clap::Error> {
         let upstream = &self.upstream;
         let name = sources.name("upstream_ca", "--upstream-ca");

@@ -14,7 +14,7 @@ use crate::ws::subprotocol::Subprotocol;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen, as ADDR says it; may be repeated
+    /// Address to listen on, written as ADDR; may be repeated
     #[arg(
         short,
         long,
@@ -25,10 +25,10 @@ pub(super) struct ServeArgs {
     )]
     listen: Vec<Address>,
 
-    /// Where to listen [default: 127.0.0.1:8002]
+    /// Address to listen on [default: 127.0.0.1:8002]
     ///
-    /// A port is one of this machine alone: 127.0.0.1. Otherwise it is host:port, with port 0 for any
-    /// free one, or unix:PATH.
+    /// It is a port of 127.0.0.1, for this machine alone; host:port, with port 0 for any free one;
+    /// or unix:PATH.
     #[arg(value_name = "ADDR")]
     addresses: Vec<Address>,
 
@@ -38,9 +38,9 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "ECHOBEAT_PATH", value_delimiter = ',')]
     path: Vec<UpgradePath>,
 
-    /// Heart beat, or off
+    /// Interval of the heart beat, or off
     ///
-    /// It is sent so often, for the first time one interval after the upgrade.
+    /// The first is sent one interval after the upgrade.
     #[arg(
         long,
         env = "ECHOBEAT_HEARTBEAT",
@@ -61,7 +61,7 @@ pub(super) struct ServeArgs {
 
     /// Subprotocol to select, if it is offered
     ///
-    /// May be repeated, first come first [default: the client's first offer].
+    /// May be repeated, in order of preference [default: the client's first offer].
     #[arg(
         long,
         env = "ECHOBEAT_SUBPROTOCOL",
@@ -72,10 +72,10 @@ pub(super) struct ServeArgs {
 
     /// Origin that may connect [default: any]
     ///
-    /// It is scheme://host, or scheme://*.host for all hosts below one. Pages of others get 403; may
-    /// be repeated. Clients that send no Origin are no browsers, and may connect always; so may the
-    /// server's own page, opened by an address, as localhost, by this machine's name or by a host of
-    /// --listen.
+    /// It is scheme://host, or scheme://*.host for all hosts below one. Pages of other origins get
+    /// 403. May be repeated. Clients that send no Origin are not browsers, and may always connect;
+    /// so may the server's own page, if it is opened by an address, as localhost, by this machine's
+    /// name or by a host of --listen.
     #[arg(
         long,
         env = "ECHOBEAT_ALLOW_ORIGIN",
@@ -86,7 +86,7 @@ pub(super) struct ServeArgs {
 
     /// Largest message
     ///
-    /// It is from 1 byte to 1GiB, of what clients send; a larger one closes with 1009.
+    /// It limits what clients send, from 1 byte to 1GiB; a larger message closes with 1009.
     #[arg(
         long,
         env = "ECHOBEAT_MAX_MESSAGE_SIZE",
@@ -98,7 +98,7 @@ pub(super) struct ServeArgs {
 
     /// Sessions at once [default: by ulimit -n]
     ///
-    /// One more gets 503. By default there may be as many as open files, less 64.
+    /// One more gets 503. The default is the open-file limit, less 64.
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N")]
     #[arg(value_parser = connections)]
     pub(super) max_connections: Option<usize>,
@@ -150,8 +150,8 @@ pub(super) struct ServeArgs {
 
     /// Faults for every client
     ///
-    /// They are what is done otherwise than by a good server, such as delay:200ms,fin@3msg. The
-    /// parameter do of a URL asks for them for one client.
+    /// They are steps in which the server misbehaves, such as delay:200ms,fin@3msg. The parameter
+    /// do of a URL asks for them for one client.
     #[arg(long = "do", env = "ECHOBEAT_DO", value_name = "STEPS", value_parser = scenario)]
     #[arg(conflicts_with = "no_faults")]
     scenario: Option<Scenario>,

@@ -1,4 +1,4 @@
-//! Flags that the server and the proxy have alike.
+//! Flags that the server and the proxy have in common.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::values::{duration, threads};
 use crate::config::CertificateSource;
 use crate::net::address::Address;
 
-/// All addresses to listen on: those of --listen, those without it, or else the default.
+/// All addresses to listen on: those of --listen and the bare ones, or the default if there are
+/// none.
 ///
 /// # Errors
 /// When one is given twice.
@@ -39,7 +40,7 @@ pub(super) fn addresses(
     Ok(addresses)
 }
 
-/// Whether only one of the two can be listened on.
+/// Whether the two cannot both be listened on.
 fn is_same(one: &Address, other: &Address) -> bool {
     match (one, other) {
         (Address::Tcp { port: 0, .. }, _) => false,
@@ -48,7 +49,7 @@ fn is_same(one: &Address, other: &Address) -> bool {
     }
 }
 
-/// How long a connection may take to begin, and to end on shutdown; and what all run on.
+/// Times that connections have to begin, and to end on shutdown; and the number of threads.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(super) struct LifetimeArgs {
     /// Time for a request's head
@@ -66,8 +67,8 @@ pub(super) struct LifetimeArgs {
 
     /// Time to end on shutdown
     ///
-    /// WebSockets that have not ended by then are cut. The server closes a thousand a second, or more
-    /// where that would take longer than half of this time.
+    /// WebSockets that have not ended by then are cut. The server closes a thousand a second, or
+    /// more if that would take longer than half of this time.
     #[arg(
         long,
         env = "ECHOBEAT_DRAIN",
@@ -84,13 +85,13 @@ pub(super) struct LifetimeArgs {
     pub(super) threads: Option<usize>,
 }
 
-/// TLS, which all addresses speak, or none does, and HTTP/2 without it.
+/// TLS, which all addresses speak or none does, and HTTP/2 without TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "TLS and HTTP/2")]
 pub(super) struct TransportArgs {
     /// Certificate, in PEM: speak TLS
     ///
-    /// Behind it in the file stand those that signed it. SIGHUP has it read again.
+    /// The certificates that signed it follow in the file. SIGHUP has it read again.
     #[arg(long, env = "ECHOBEAT_TLS_CERT", value_name = "FILE")]
     #[arg(requires = "tls_key", conflicts_with = "tls_self_signed")]
     tls_cert: Option<PathBuf>,

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use crate::scenario::Scenario;
 
-/// The longest duration that a flag takes: what is longer is as good as off.
+/// The longest duration that a flag takes: a longer one is as good as off.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The shortest duration that a flag takes, and the resolution of tokio's timer.

@@ -1,4 +1,4 @@
-//! What a server is told: every setting, validated, with its default.
+//! Settings of the server and of the proxy, validated, with their defaults.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHost
 /// the runtime, and connections that are refused or have not upgraded yet.
 pub(crate) const SPARE_FILES: usize = 64;
 
-/// How a [`Server`](crate::Server) listens and behaves.
+/// Settings of a [`Server`](crate::Server).
 ///
 /// The defaults are those of the command line.
 ///
@@ -38,23 +38,24 @@ pub(crate) const SPARE_FILES: usize = 64;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Where to listen; one server can listen on several addresses.
+    /// Addresses to listen on.
     pub listen: Vec<Address>,
     /// The certificate for TLS, which all addresses then speak; `None`: none does.
     pub tls: Option<CertificateSource>,
-    /// Whether HTTP/2 is spoken without TLS too, with those who begin with it ("prior knowledge").
+    /// Whether HTTP/2 is spoken without TLS too, with clients that begin with it ("prior
+    /// knowledge").
     pub h2c: bool,
     /// Paths that upgrade to WebSocket; empty: every path does.
     pub paths: Vec<UpgradePath>,
     /// Interval of the heart beat, counted from the upgrade; `None` turns it off.
     pub heartbeat: Option<Duration>,
-    /// The text message that a heart beat is.
+    /// Text of a heart beat, which is a text message.
     pub heartbeat_text: String,
     /// Subprotocols to select from, in order of preference; empty: the client's first offer.
     pub subprotocols: Vec<Subprotocol>,
     /// Origins that may connect; empty: any. A request without `Origin` comes from no browser and
-    /// is always allowed, as is this server's own page, when it is opened by an address, as localhost,
-    /// by this machine's name, or by a host of [`listen`](Self::listen).
+    /// is always allowed. So is this server's own page, if it is opened by an address, as
+    /// localhost, by this machine's name, or by a host of [`listen`](Self::listen).
     pub allowed_origins: Vec<Origin>,
     /// The largest message that is echoed, in bytes of payload; a larger one closes with 1009.
     pub max_message_size: usize,
@@ -64,19 +65,19 @@ pub struct ServerConfig {
     pub handshake_timeout: Duration,
     /// Silence after which the peer is sent a Ping; `None` turns keepalive off.
     pub ping_interval: Option<Duration>,
-    /// Time after a Ping within which some byte must arrive, or else the peer counts as dead.
+    /// Time after a Ping within which some byte must arrive; otherwise the peer counts as dead.
     pub ping_timeout: Duration,
     /// Time that a write may take without any progress.
     pub send_timeout: Duration,
     /// Time that the peer has to answer our Close.
     pub close_timeout: Duration,
-    /// Time that a session may stall, be deaf or leave a Close unanswered, where a scenario asks for
+    /// Time that a session may stall, be deaf or leave a Close unanswered, if a scenario asks for
     /// that.
     pub fault_timeout: Duration,
-    /// Time that sessions have to end on shutdown. A thousand a second are closed, or all in its
-    /// first half.
+    /// Time that sessions have to end on shutdown. A thousand a second are closed, or more if all
+    /// of them would not be closed in the first half of this time.
     pub drain: Duration,
-    /// What is done otherwise than by a good server, for every connection.
+    /// Steps in which the server misbehaves, for every connection.
     pub scenario: Scenario,
     /// Whether a request may ask for a scenario of its own; otherwise it gets 403.
     pub faults: bool,
@@ -115,19 +116,19 @@ pub(crate) fn default_max_connections() -> usize {
         .max(1)
 }
 
-/// Where a server's certificate and its private key come from.
+/// Source of a server's certificate and its private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateSource {
     /// PEM files, read at the start and at every [reload](crate::Acceptor::reload).
     Files {
-        /// The server's certificate, and behind it those that signed it.
+        /// The server's certificate, followed by those that signed it.
         certificate: PathBuf,
         /// Its key: PKCS#8, PKCS#1 or SEC1, without a passphrase.
         key: PathBuf,
     },
-    /// Made here, for this machine's own names and all hosts that are listened on.
+    /// A certificate made here, for this machine's own names and all hosts that are listened on.
     SelfSigned {
-        /// Where to keep it from one start to the next, if it is to be kept.
+        /// Directory that keeps it from one start to the next; `None`: it is not kept.
         directory: Option<PathBuf>,
     },
 }
@@ -153,7 +154,7 @@ impl fmt::Display for CertificateSource {
 pub struct UpgradePath(String);
 
 impl UpgradePath {
-    /// Whether a request for `path` asks for this one.
+    /// Whether `path`, the path of a request, is this one.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         self.0 == path
@@ -177,7 +178,7 @@ impl fmt::Display for UpgradePath {
     }
 }
 
-/// Why a text is not the setting that it should be.
+/// Reasons for which a text is not a valid setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingError {
@@ -191,7 +192,7 @@ pub enum SettingError {
     )]
     Origin,
     /// An origin that is a lone `*`.
-    #[error("any origin may connect where none is given: leave this out")]
+    #[error("any origin may connect if no origin is given: leave the * out")]
     AnyOrigin,
     /// An origin with the scheme of a WebSocket.
     #[error("an origin is that of a page: https:// or http://, not wss:// or ws://")]

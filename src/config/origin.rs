@@ -8,7 +8,7 @@ use super::SettingError;
 use crate::net::address::Address;
 use crate::platform;
 
-/// Web origins (RFC 6454) whose pages may connect: `scheme://host`, with `:port` where it is not the
+/// Web origins (RFC 6454) whose pages may connect: `scheme://host`, with `:port` if that is not the
 /// scheme's own; `scheme://*.host` for all hosts below that one, but not itself; or `null`.
 ///
 /// Both sides are compared as browsers write them: in lower case, without the scheme's own port,
@@ -35,7 +35,7 @@ enum Pattern {
 }
 
 impl Origin {
-    /// Whether `header`, the value of an `Origin` header, is such an origin.
+    /// Whether `header`, the value of an `Origin` header, is one of these origins.
     #[must_use]
     pub fn matches(&self, header: &str) -> bool {
         let Some(origin) = serialize(header) else {

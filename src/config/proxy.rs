@@ -1,4 +1,4 @@
-//! What a proxy is told: where it listens, and whom it stands in front of.
+//! Settings of the proxy, among them the server that it stands in front of.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -12,10 +12,10 @@ use hyper::http::uri::Authority;
 use super::CertificateSource;
 use crate::net::address::{self, Address, AddressError};
 
-/// How a reverse proxy listens and behaves. The defaults are those of the command line.
+/// Settings of a reverse proxy. The defaults are those of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyConfig {
-    /// Where to listen; one proxy can listen on several addresses.
+    /// Addresses to listen on.
     pub listen: Vec<Address>,
     /// The certificate for TLS with clients, which all addresses then speak; `None`: none does.
     pub tls: Option<CertificateSource>,
@@ -29,7 +29,7 @@ pub struct ProxyConfig {
     pub upstream_host: UpstreamHost,
     /// Time to resolve the upstream's name and to connect to it, over TLS too.
     pub connect_timeout: Duration,
-    /// Time in which neither the head of a response comes nor the request goes on.
+    /// Time that may pass with neither the head of a response nor any progress of the request.
     pub response_timeout: Duration,
     /// Silence in both directions that ends a tunnel; `None`: none does.
     pub idle_timeout: Option<Duration>,
@@ -63,22 +63,23 @@ impl Default for ProxyConfig {
     }
 }
 
-/// Half of what a server may have: a tunnel takes two files.
+/// Half of the default of a server, because a tunnel takes two files.
 pub(crate) fn default_max_tunnels() -> usize {
     (super::default_max_connections() / 2).max(1)
 }
 
-/// The server behind a proxy: `http://host:port/base`, `https://…`, or `unix:PATH`; `host:port` and
-/// `port`, which is one of 127.0.0.1, are HTTP too.
+/// The server behind a proxy: `http://host:port/base`, `https://…`, or `unix:PATH`. `host:port` and
+/// `port`, which is one of 127.0.0.1, mean HTTP too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {
     /// HTTP over TCP.
     Http {
-        /// Whether it is over TLS as well.
+        /// Whether HTTP is spoken over TLS.
         tls: bool,
         /// The host, with its port if that is not 80, or 443 over TLS.
         authority: Authority,
-        /// What paths are joined to: empty, or with a slash before it and none behind it.
+        /// Base path that requests' paths are joined to: empty, or `/` and more without a `/` at
+        /// its end.
         base: String,
     },
     /// HTTP over a Unix domain socket.
@@ -86,12 +87,12 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// Whether it is spoken to over TLS.
+    /// Whether the upstream speaks TLS.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Http { tls: true, .. })
     }
 
-    /// The authority of its requests.
+    /// The authority of requests to the upstream.
     pub(crate) fn authority(&self) -> Authority {
         match self {
             Self::Http { authority, .. } => authority.clone(),
@@ -99,7 +100,7 @@ impl Upstream {
         }
     }
 
-    /// What paths are joined to.
+    /// Base path that requests' paths are joined to.
     pub(crate) fn base(&self) -> &str {
         match self {
             Self::Http { base, .. } => base,
@@ -125,7 +126,7 @@ impl FromStr for Upstream {
         if let Some(path) = address::after_prefix(text) {
             return socket(path);
         }
-        // Where hyper reads a URL, it drops what follows a #.
+        // hyper drops what follows a # in a URL.
         if text.contains(['?', '#', '@']) {
             return Err(UpstreamError::Extra);
         }
@@ -212,7 +213,7 @@ pub enum UpstreamHost {
     /// The host that the client has asked for.
     #[default]
     Client,
-    /// The upstream's own.
+    /// The upstream's own host.
     Upstream,
     /// This name.
     Name(Authority),
@@ -246,7 +247,7 @@ impl fmt::Display for UpstreamHost {
 #[error("write client, upstream, or a name such as app.example or app.example:8080")]
 pub struct UpstreamHostError;
 
-/// Why a text is no [`Upstream`].
+/// Reasons for which a text is no [`Upstream`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
@@ -259,7 +260,7 @@ pub enum UpstreamError {
     /// The port is not one that a server can have.
     #[error("the port must be a number from 1 to 65535")]
     BadPort,
-    /// A URL with more than an upstream has.
+    /// The URL has a part that no upstream has: a query, a fragment or a user.
     #[error("an upstream has neither a query, nor a fragment, nor a user: no ?, # or @")]
     Extra,
     /// Nothing follows `unix:`.

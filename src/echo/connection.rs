@@ -1,5 +1,5 @@
-//! One connection, from accept to close: TLS, HTTP, then perhaps a session, or over HTTP/2 several, and
-//! an orderly end of TCP.
+//! One connection, from accept to close: TLS, HTTP, then perhaps a session (over HTTP/2 several),
+//! and an orderly end of TCP.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -31,12 +31,12 @@ use crate::session::SessionContext;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{Acceptor, MaybeTls};
 
-/// Serves WebSocket connections: what every connection of one server shares.
+/// The service of WebSocket connections: what all connections of one server share.
 #[derive(Debug)]
 pub(crate) struct EchoService {
     config: Arc<ServerConfig>,
     negotiator: Negotiator,
-    /// For sessions.
+    /// Limit of the sessions.
     limit: Limit,
     metrics: Arc<Metrics>,
     occurrences: Arc<Occurrences>,
@@ -59,12 +59,12 @@ impl EchoService {
         }
     }
 
-    /// Sessions that run.
+    /// Number of sessions that run.
     pub(crate) fn sessions(&self) -> usize {
         self.limit.taken()
     }
 
-    /// Serves one connection to its end. `opening` is given back once it is a session.
+    /// Serves one connection to its end. Once it is a session, the permit `opening` is released.
     pub(crate) fn serve(
         self: Arc<Self>,
         stream: Stream,
@@ -104,7 +104,7 @@ impl EchoService {
         };
         let (context, info) = (self.negotiator.http_context(&connection), connection.info);
         let handler = move |request| ready(routes.reply(&request, info).into());
-        // Boxed, for most upgrades have no need of it.
+        // Boxed, because most upgrades do not need it.
         let served = Box::pin(http1::serve(
             stream,
             handler,
@@ -123,7 +123,8 @@ impl EchoService {
         }
     }
 
-    /// Accepts an upgrade, unless its answer is the session's to send, and begins that.
+    /// Accepts an upgrade and begins its session. A session that misbehaves sends the answer
+    /// itself.
     async fn session(
         &self,
         mut stream: MaybeTls,
@@ -178,7 +179,7 @@ impl EchoService {
                         },
                     };
                     if pending.is_faulty() {
-                        // Boxed, for an ordinary session to have no room for it.
+                        // Boxed, so that an ordinary session reserves no memory for it.
                         let session = Box::pin(pending.misbehave_over_http2(exchange));
                         return Some(Either::Right(session));
                     }

@@ -1,6 +1,6 @@
-//! An upgrade whose head came whole, in the first read: it is accepted here, without what it takes
-//! to read heads in pieces, and bodies, and one request after another. All else is hyper's, to read
-//! again and to answer, refusals and scenarios too.
+//! The fast path: an upgrade whose whole head came in the first read is accepted here, without the
+//! means to read heads in pieces, bodies, and one request after another. Everything else, refusals
+//! and scenarios included, is left to hyper, which reads it again and answers it.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -20,10 +20,10 @@ use crate::net::stream::Prefixed;
 use crate::runtime::shutdown::Drain;
 use crate::scenario::Occurrences;
 
-/// Most bytes of a head that is accepted here. Those of browsers have some 500, without cookies.
+/// Most bytes of a head that is accepted here. Browsers send some 500, without cookies.
 const HEAD: usize = 2 << 10;
 
-/// Most header lines of it. Browsers send some 15.
+/// Most header lines of such a head. Browsers send some 15.
 const LINES: usize = 32;
 
 /// First request of a connection.
@@ -34,8 +34,8 @@ pub(crate) enum First<S> {
     Other(Prefixed<S>),
 }
 
-/// Waits for the first bytes, and accepts the upgrade that they are, if so it is. The answer is not
-/// sent.
+/// Waits for the first bytes, and accepts them if they are such an upgrade. The answer is not sent
+/// here.
 pub(crate) async fn read<S>(
     mut stream: Prefixed<S>,
     routes: &Routes,
@@ -48,7 +48,7 @@ where
     let read = tokio::select! {
         biased;
         read = first_bytes(&mut stream) => read,
-        // Lateness and the drain are for hyper to see in its turn.
+        // A late head and the drain are left for hyper to see in its turn.
         () = sleep_until(deadline) => Bytes::new(),
         _ = drain.begun() => Bytes::new(),
     };
@@ -61,10 +61,11 @@ where
     }
 }
 
-/// What the first read brings: nothing at the end, nor where it fails, which hyper then meets.
+/// Bytes of the first read: none at the end of the stream or after an error, which hyper meets
+/// again.
 async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Bytes {
     poll_fn(|cx| {
-        // On the stack, for what is kept to be no larger than what came.
+        // On the stack, so that no more memory is kept than bytes came.
         let mut space = [const { MaybeUninit::uninit() }; HEAD];
         let mut read = ReadBuf::uninit(&mut space);
         let _ = ready!(Pin::new(&mut *stream).poll_read(cx, &mut read));
@@ -73,7 +74,7 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Bytes {
     .await
 }
 
-/// The upgrade that is accepted, and the length of its head.
+/// The upgrade in `read`, if it is accepted, and the length of its head.
 fn accept(read: &Bytes, routes: &Routes) -> Option<(Box<Upgrade>, usize)> {
     let (request, length) = parse(read)?;
     if !handshake::is_asked_for(&request) {
@@ -87,8 +88,8 @@ fn accept(read: &Bytes, routes: &Routes) -> Option<(Box<Upgrade>, usize)> {
     Some((upgrade, length))
 }
 
-/// The request that `read` begins with, and the length of its head: if that is whole, of HTTP/1.1,
-/// and of ordinary size. The parts are made as hyper makes them.
+/// The request that `read` begins with, and the length of its head, if the head is whole, of
+/// HTTP/1.1, and of ordinary size. The parts are made as hyper makes them.
 fn parse(read: &Bytes) -> Option<(Request<()>, usize)> {
     let mut lines = [httparse::EMPTY_HEADER; LINES];
     let mut head = httparse::Request::new(&mut lines);
@@ -127,8 +128,9 @@ mod tests {
         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-    /// Whether a connection whose first read has these bytes is an upgrade that is accepted, at a
-    /// server with room for so many sessions, and what is left to read of it.
+    /// Runs a connection whose first read has these bytes, at a server with room for `limit`
+    /// sessions. Returns whether it is an upgrade that is accepted, and the bytes that are left to
+    /// read.
     async fn begin(read: &str, limit: usize, shutdown: &Shutdown) -> (bool, Vec<u8>) {
         let (mut client, server) = duplex(64 << 10);
         client.write_all(read.as_bytes()).await.unwrap();

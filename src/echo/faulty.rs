@@ -1,4 +1,4 @@
-//! Sessions that misbehave, from the answer to their upgrade on, which is theirs to send.
+//! Sessions that misbehave. They send the answer to their upgrade themselves.
 
 use std::task::{Context, Poll};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`connection`] | one connection from accept to close |
-//! | [`whole`] | its first request, if that is an upgrade whose head came whole |
+//! | [`fast_path`] | its first request, if that is an upgrade whose head came whole |
 //! | [`routes`] | the answer to every request |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 //! | [`verdict`] | the answer that an upgrade would get, for the page |
@@ -33,7 +33,7 @@ use connection::EchoService;
 
 /// An echobeat server that listens, and is ready to [serve](Self::serve).
 ///
-/// Bind outside, serve inside: with port 0 a test learns the address before the server runs.
+/// Binding comes before serving: with port 0 a test learns the address before the server runs.
 ///
 /// ```
 /// use echobeat::{Server, ServerConfig};
@@ -73,19 +73,20 @@ impl Server {
     /// `config`. Connections wait until the server [serves](Self::serve).
     ///
     /// # Errors
-    /// When the certificate cannot be had, or an address cannot be listened on; then none is.
+    /// When the certificate cannot be had, or any address cannot be listened on; then none is.
     pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
         Ok(Self { listening, config })
     }
 
-    /// Where the server listens, with real ports, in the order of [`ServerConfig::listen`].
+    /// Addresses that the server listens on, with real ports, in the order of
+    /// [`ServerConfig::listen`].
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.listening.endpoints
     }
 
-    /// What speaks TLS, if this server does: with it the certificate can be replaced.
+    /// The acceptor of TLS, if this server speaks it: with it the certificate can be replaced.
     #[must_use]
     pub fn tls(&self) -> Option<Arc<Acceptor>> {
         self.listening.tls.clone()
@@ -93,10 +94,10 @@ impl Server {
 
     /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, a thousand
     /// a second or all in the first half of [`ServerConfig::drain`]; new ones are refused with 503;
-    /// what is left when the time is up is dropped.
+    /// sessions that are left when the time is up are dropped.
     ///
-    /// When this returns, no task of the server's is left, and no address is listened on. Dropping
-    /// it instead aborts them all.
+    /// When this returns, no task of the server is left, and no address is listened on. Dropping
+    /// the future instead aborts all tasks.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let limit = self.config.drain;
         let window = limit / 2;

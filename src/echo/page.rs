@@ -16,12 +16,12 @@ use crate::http::response::{self, Answer};
 
 const PAGE: &str = include_str!("page.html");
 
-/// Where the page has what it is told of the server; as it stands, that is the server's defaults.
+/// Settings in the page's HTML, in place of which the server puts its own. These are the defaults.
 const SETTINGS: &str = r#"data-path="" data-heartbeat="heart beat" data-faults="true""#;
 
-/// What the page may do: run its own script and style, which are known by their hashes, and connect
-/// WebSockets to anywhere, since its URL can be edited, and ask this server for its [verdict](super::verdict)
-/// on them. The last two keep text from ever becoming HTML.
+/// Policy of the page: it may run its own script and style, which are known by their hashes,
+/// connect WebSockets to anywhere, since its URL can be edited, and ask this server for its
+/// [verdict](super::verdict) on them. The last two directives keep text from ever becoming HTML.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let script = hash(inside("<script type=\"module\">", "</script>"));
     let style = hash(inside("<style>", "</style>"));
@@ -32,7 +32,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The page, for a server that is set up so.
+/// The page, with the settings of this server.
 pub(super) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Answer {
     let body = body(config);
     let mut answer = response::answer(StatusCode::OK, "text/html; charset=utf-8", body);
@@ -54,8 +54,8 @@ pub(super) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Answer {
     answer
 }
 
-/// Lets the page measure in steps of 5 µs, where browsers else round to 100: what runs in the process
-/// of a page that is isolated so has nobody to spy on.
+/// Isolates the page, so that it can measure in steps of 5 µs. Other pages get steps of 100 µs from
+/// browsers, because they could spy on what else runs in their process.
 fn isolate(answer: &mut Answer) {
     for (name, value) in [
         ("cross-origin-opener-policy", "same-origin"),
@@ -68,8 +68,8 @@ fn isolate(answer: &mut Answer) {
     }
 }
 
-/// Whether the browser takes the page's origin for trustworthy: it complains of an isolation that it
-/// does not grant.
+/// Whether the browser takes the page's origin for trustworthy. If not, it would grant no
+/// isolation, and complain of being asked for it.
 fn is_trustworthy<B>(request: &Request<B>, config: &ServerConfig) -> bool {
     let host = handshake::host(request).unwrap_or_default();
     let local = ["localhost", "127.0.0.1", "[::1]"];
@@ -94,18 +94,18 @@ fn body(config: &ServerConfig) -> Bytes {
     PAGE.replacen(SETTINGS, &settings, 1).into()
 }
 
-/// A text as it stands in a quoted attribute.
+/// Escapes a text for a quoted attribute.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;")
 }
 
-/// What stands between the page's first `start` and the `end` after it.
+/// The text between the page's first `start` and the `end` after it.
 fn inside(start: &str, end: &str) -> &'static str {
     let (_, behind) = PAGE.split_once(start).unwrap_or_default();
     behind.split_once(end).unwrap_or_default().0
 }
 
-/// A hash as a policy has it (Content Security Policy Level 3, section 2.3.1).
+/// The hash of a source, as a policy writes it (Content Security Policy Level 3, section 2.3.1).
 fn hash(source: &str) -> String {
     let hash = digest(&SHA256, source.as_bytes());
     format!("sha256-{}", BASE64.encode(hash.as_ref()))

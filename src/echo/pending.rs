@@ -19,23 +19,23 @@ use crate::ws::subprotocol::Subprotocol;
 /// A session that is to begin.
 pub(super) struct PendingSession {
     pub(super) upgrade: Box<Upgrade>,
-    /// When its handshake began.
+    /// Moment at which its handshake began.
     pub(super) begun_at: Instant,
     pub(super) context: SessionContext,
 }
 
 impl PendingSession {
-    /// Whether the session is to misbehave.
+    /// Whether a scenario has the session misbehave.
     pub(super) fn is_faulty(&self) -> bool {
         !self.upgrade.handshake.scenario.is_default()
     }
 
-    /// The response that accepts it.
+    /// The response that accepts the upgrade.
     pub(super) fn response(&self) -> Response<()> {
         self.upgrade.handshake.response()
     }
 
-    /// Counts and logs that it begins.
+    /// Counts the session, and logs that it begins.
     pub(super) fn begin(&self) -> SessionGuard {
         let SessionContext { metrics, info, .. } = &self.context;
         let guard = metrics.begin(*info, self.begun_at.elapsed());
@@ -43,7 +43,7 @@ impl PendingSession {
         guard
     }
 
-    /// Runs a session by the book, to the end of its stream.
+    /// Runs a session that behaves well, to the end of its stream.
     pub(super) fn converse<S: Transport>(
         self,
         stream: S,
@@ -52,7 +52,7 @@ impl PendingSession {
         let guard = self.begin();
         let permit = self.upgrade.permit;
         let session = session::run(stream, &early, self.context);
-        // No async block: it would have room for the session twice.
+        // Not an async block, which would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);
             part(stream, report, permit)
@@ -60,7 +60,7 @@ impl PendingSession {
     }
 }
 
-/// Leaves the stream of a session in the way that its end asks for.
+/// Ends the stream of a session in the way that the report asks for.
 pub(super) async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Permit) {
     match report.teardown {
         Teardown::Linger => Box::pin(linger(stream)).await,

@@ -1,4 +1,4 @@
-//! Redaction of a request's secrets: they can be compared, and not be used.
+//! Redaction of a request's secrets: they can be compared, but not used.
 //!
 //! A page's script cannot read the cookies and credentials that a browser or a gateway adds to its
 //! request, so it must not learn them from here. The URL and the subprotocols are no secrets to it:
@@ -38,8 +38,8 @@ pub(super) fn is_secret(name: &HeaderName) -> bool {
     SECRET.iter().any(|part| name.as_str().contains(part))
 }
 
-/// The scheme of a secret, if it has one, its length, and a hash. Equal secrets look alike for as
-/// long as this process runs.
+/// The scheme of a secret, if it has one, its length, and a hash. Equal secrets give equal texts
+/// for as long as this process runs.
 pub(super) fn redacted(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     let first = text.split_once(' ').map_or("", |(first, _)| first);

@@ -1,5 +1,5 @@
-//! The request_info of a request, which the step `who` of a scenario asks for: what the server saw of
-//! it, behind all the proxies that there may be.
+//! Request info, which the step `who` of a scenario asks for: a request as the server saw it,
+//! behind all the proxies that there may be.
 
 use hyper::Request;
 use serde_json::json;
@@ -10,8 +10,8 @@ use crate::net::connection_info::{ConnectionInfo, Http};
 use crate::platform;
 use crate::ws::subprotocol::Subprotocol;
 
-/// The request_info, in JSON. Header lines are in their order, but those of the same name stand
-/// together; names are in lower case, bytes of a value that are not UTF-8 are replaced, and
+/// The request info, in JSON. Header lines are in their order, but those of the same name stand
+/// together. Names are in lower case, bytes of a value that are not UTF-8 are replaced, and
 /// [secrets](redact) are redacted.
 pub(super) fn request_info<B>(
     request: &Request<B>,

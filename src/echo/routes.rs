@@ -11,8 +11,6 @@
 //! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
 //! | another method on one of these | 405 |
 //! | anything else | 404 that says how to connect |
-//!
-//! | room | purpose |
 
 use std::sync::Arc;
 
@@ -34,13 +32,13 @@ use crate::runtime::shutdown::Drain;
 use crate::scenario::{Occurrences, Scenario};
 use crate::telemetry::metrics::{self, Metrics};
 
-/// A session that is to begin.
+/// An accepted upgrade, whose session is to begin.
 pub(crate) struct Upgrade {
     pub(crate) path: String,
     pub(crate) handshake: Handshake,
-    /// What the step `who` says, if it is asked for.
+    /// The text that the step `who` sends, if it is asked for.
     pub(crate) request_info: Option<String>,
-    /// Its place among the sessions.
+    /// Its permit, one of the limit of sessions.
     pub(crate) permit: Permit,
 }
 
@@ -143,7 +141,7 @@ impl Routes {
         handshake::answer(request, &self.config)
     }
 
-    /// Accepts such a request with the steps that `choose` leaves, or says why not.
+    /// Accepts such a request, with the steps that `choose` leaves, or refuses it.
     pub(super) fn accept<B>(
         &self,
         mut handshake: Handshake,
@@ -177,7 +175,7 @@ impl Routes {
         handshake::check_head(request)?;
         if self.has_page() && verdict::is_asked_for(request) {
             check_method(request.method())?;
-            // After a connection that failed the page asks why.
+            // The page asks this when a connection has failed.
             let accept =
                 |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Occurrences::latest);
             return Ok(verdict::answer(request, &self.config, accept));
@@ -225,7 +223,7 @@ impl Routes {
         answer(StatusCode::OK, metrics::CONTENT_TYPE, text)
     }
 
-    /// Where to go, for whoever is at the wrong place.
+    /// Directions for a client that asked for a path with nothing on it.
     fn directions<B>(&self, request: &Request<B>) -> String {
         let host = handshake::host(request).unwrap_or("this server");
         let scheme = match self.config.tls {
@@ -256,8 +254,8 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, "GET, HEAD"))
 }
 
-/// What a path that is for WebSockets answers to a plain GET (RFC 9110, section 15.5.22). HTTP/2
-/// has no upgrades: there, what is wrong is the method.
+/// Answer of a path for WebSockets to a plain GET (RFC 9110, section 15.5.22). HTTP/2 has no
+/// upgrades, so there the method is refused.
 fn upgrade_required<B>(request: &Request<B>) -> Result<Answer, Refusal> {
     let sentence = "This path is for WebSockets: connect with a WebSocket client.";
     if request.version() == Version::HTTP_2 {

@@ -1,5 +1,5 @@
 //! The verdict on a handshake: the answer that an upgrade with a URL would get. Browsers tell a
-//! page nothing of a WebSocket that was refused, so the [page](super::page) asks for it.
+//! page nothing about a WebSocket that was refused, so the [page](super::page) asks for it.
 //!
 //! It is a second representation of each URL, chosen by `Accept` (RFC 9110, section 12.5.1): a path
 //! of its own could collide with one of a proxy in front, or of `--path`.
@@ -22,20 +22,20 @@ use crate::ws::subprotocol::Subprotocol;
 /// Media type that a client accepts if it wants the verdict and nothing else.
 const MEDIA_TYPE: &str = "application/vnd.echobeat.verdict+json";
 
-/// The subprotocols that the upgrade would offer: browsers let no page set the header itself.
+/// The subprotocols that the upgrade would offer: no page may set the handshake's own header.
 const OFFERS: HeaderName = HeaderName::from_static("echobeat-subprotocols");
 
 /// Key of the upgrade: any will do.
 const KEY: HeaderValue = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
 
-/// Whether a plain request is for the verdict on its URL.
+/// Whether a plain request asks for the verdict on its URL.
 pub(super) fn is_asked_for<B>(request: &Request<B>) -> bool {
     handshake::has_token(request.headers().get_all(ACCEPT), MEDIA_TYPE)
 }
 
 /// The verdict, in JSON: the `status` that the upgrade would get, the `sentence` of a refusal, the
-/// `problem` with the steps of its URL, which may be well even where the upgrade is refused, and the
-/// `subprotocol` that would be selected. `accept` is what answers an upgrade.
+/// `problem` with the steps of its URL, if there is one, and the `subprotocol` that would be
+/// selected. A refused upgrade need not have a problem. `accept` answers an upgrade.
 pub(super) fn answer<B>(
     request: &Request<B>,
     config: &ServerConfig,

@@ -1,4 +1,4 @@
-//! What of a [scenario](Scenario) shows in the handshake.
+//! Faults of a [scenario](Scenario) in the handshake.
 
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -8,10 +8,10 @@ use super::{Acceptance, Handshake, Refusal, bad_request};
 use crate::config::ServerConfig;
 use crate::scenario::{self, Accept, Advice, Refuse, Scenario, Step};
 
-/// A key that no client sends, for it is none.
+/// Key to derive a wrong accept from: no client sends it, because it is not 16 bytes of Base64.
 const WRONG_KEY: &[u8] = b"another key";
 
-/// What a request with this query asks for, on top of what the server is told.
+/// The scenario of a request with this query: the query's steps, on top of the server's own.
 pub(crate) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Scenario, Refusal> {
     if !config.faults && scenario::asked_for(query).is_some() {
         let sentence = "Faults on demand are switched off here: the URL may have no do.";
@@ -64,7 +64,7 @@ fn refusal(refuse: &Refuse) -> Refusal {
         refusal = refusal.with(WWW_AUTHENTICATE, "Basic realm=\"echobeat\"");
     }
     match &refuse.advice {
-        // Its characters were checked when it was parsed.
+        // Its characters were checked when the step was parsed.
         Some(Advice::Location(place)) => {
             if let Ok(place) = HeaderValue::from_str(place) {
                 refusal.headers.push((LOCATION, place));

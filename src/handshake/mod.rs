@@ -28,7 +28,7 @@ const MAX_HEADERS: usize = 64;
 /// Most bytes of a request's head: its first line, and every header line.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// What an accepted handshake comes to.
+/// An accepted handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handshake {
     acceptance: Acceptance,
@@ -36,21 +36,21 @@ pub(crate) struct Handshake {
     pub(crate) subprotocol: Option<Subprotocol>,
     /// The client's offers, if there were some and none was selected.
     pub(crate) passed_over: Option<String>,
-    /// What the session does otherwise than by the book.
+    /// Steps in which the session misbehaves.
     pub(crate) scenario: Scenario,
 }
 
-/// How a request is accepted.
+/// Form of the response that accepts a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Acceptance {
-    /// By a 101, with this value of `Sec-WebSocket-Accept`.
+    /// A 101, with this value of `Sec-WebSocket-Accept`.
     Upgrade(Option<String>),
-    /// By the 200 to an extended CONNECT.
+    /// A 200 to an extended CONNECT.
     Connect,
 }
 
 impl Handshake {
-    /// The response that accepts: a 101, or a 200 to an extended CONNECT.
+    /// The response that accepts the request: a 101, or a 200 to an extended CONNECT.
     pub(crate) fn response<B: Default>(&self) -> Response<B> {
         let mut response = Response::new(B::default());
         if let Acceptance::Upgrade(accept) = &self.acceptance {
@@ -70,7 +70,7 @@ impl Handshake {
     }
 }
 
-/// Whether a request asks for a session, rightly or not.
+/// Whether a request asks for a session, in a valid way or not.
 pub(crate) fn is_asked_for<B>(request: &Request<B>) -> bool {
     match request.version() {
         Version::HTTP_2 => request.extensions().get::<Protocol>().is_some(),
@@ -85,7 +85,7 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
     let acceptance = match request.version() {
         Version::HTTP_2 => {
             check_connect(request)?;
-            // There are no upgrades to require.
+            // HTTP/2 has no upgrade that could be required.
             check_version(headers, StatusCode::BAD_REQUEST)?;
             Acceptance::Connect
         }
@@ -110,8 +110,7 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
     })
 }
 
-/// Checks what holds for every request, upgrade or not: the head's size, and its `Host` (RFC 9112,
-/// section 3.2).
+/// Checks every request, upgrade or not: the head's size, and its `Host` (RFC 9112, section 3.2).
 pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     let headers = request.headers();
     let lines: usize = headers
@@ -131,7 +130,7 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     }
     match headers.get_all(HOST).iter().count() {
         1 => Ok(()),
-        // HTTP/2 has it in :authority (RFC 9113, section 8.3.1).
+        // HTTP/2 has the host in :authority (RFC 9113, section 8.3.1).
         0 if request.version() == Version::HTTP_2 && request.uri().authority().is_some() => Ok(()),
         0 if request.version() < Version::HTTP_11 => Ok(()),
         0 => Err(bad_request("The Host header is missing.")),
@@ -177,12 +176,13 @@ pub(crate) fn check_upgrade<B>(request: &Request<B>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks an extended CONNECT (RFC 8441, section 4). h2 has checked that it has a scheme and a path.
+/// Checks an extended CONNECT (RFC 8441, section 4). h2 has checked that there is a scheme and a
+/// path.
 pub(crate) fn check_connect<B>(request: &Request<B>) -> Result<(), Refusal> {
     let protocol = request.extensions().get::<Protocol>();
     if protocol.is_none_or(|protocol| protocol.as_str() != "websocket") {
         // RFC 9220, section 3, which says it for HTTP/3.
-        let sentence = "The one :protocol that can be connected to here is websocket.";
+        let sentence = "The only :protocol that is spoken here is websocket.";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, sentence));
     }
     check_no_body(request.headers())
@@ -232,12 +232,13 @@ fn check_path(path: &str, config: &ServerConfig) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::NOT_FOUND, sentence))
 }
 
-/// Whether an upgrade on `path` is a session.
+/// Whether an upgrade on `path` may become a session.
 pub(crate) fn is_upgrade_path(path: &str, config: &ServerConfig) -> bool {
     config.paths.is_empty() || config.paths.iter().any(|known| known.matches(path))
 }
 
-/// Refuses pages of foreign origins. Who sends no `Origin` is no browser, and could forge it.
+/// Refuses pages of foreign origins. A client that sends no `Origin` is no browser, and could forge
+/// it.
 fn check_origin<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Refusal> {
     let allowed = &config.allowed_origins;
     let host = host(request).unwrap_or_default();
@@ -255,7 +256,7 @@ fn check_origin<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Re
     ))
 }
 
-/// The host that a request is for, and its port where it is not the scheme's own.
+/// The host that a request is for, with its port if that is not the scheme's own.
 pub(crate) fn host<B>(request: &Request<B>) -> Option<&str> {
     let authority = request
         .uri()
@@ -264,8 +265,9 @@ pub(crate) fn host<B>(request: &Request<B>) -> Option<&str> {
     authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
-/// The first of the server's subprotocols that the client offers, or, where the server has none,
-/// the client's first valid offer: a browser fails a connection that offered some and got none.
+/// Selects the first of the server's subprotocols that the client offers, or, if the server has
+/// none, the client's first valid offer: a browser fails a connection that offered some and got
+/// none.
 fn select_subprotocol(headers: &HeaderMap, ours: &[Subprotocol]) -> Option<Subprotocol> {
     let mut offers = offers(headers).filter_map(|offer| offer.parse::<Subprotocol>().ok());
     if ours.is_empty() {
@@ -284,7 +286,7 @@ fn bad_request(sentence: &'static str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, sentence)
 }
 
-/// The value of a header that must stand exactly once.
+/// The value of a header that must occur exactly once.
 fn only(values: GetAll<'_, HeaderValue>) -> Option<&str> {
     let mut values = values.iter();
     match (values.next(), values.next()) {

@@ -8,18 +8,18 @@ pub(super) enum Chunks {
     #[default]
     Begin,
     Size(u64),
-    /// BodyTracker the size, in the rest of its line.
+    /// After the size, in the rest of its line.
     Line(u64),
-    /// Within a chunk, so many bytes before the next size: the line end after the data is counted
-    /// too.
+    /// Within a chunk, with this many bytes before the next size. The line end after the data is
+    /// counted too.
     Data(u64),
-    /// In the trailer, at the begin of a line or not.
+    /// In the trailer, at the beginning of a line or not.
     Trailer {
         is_line_empty: bool,
     },
-    /// BodyTracker the end.
+    /// After the end.
     Over,
-    /// In bytes that are not a chunked body: hyper gets all that follows, and refuses it.
+    /// In bytes that are not a chunked body: hyper gets all bytes from here on, and refuses them.
     Broken,
 }
 
@@ -56,7 +56,7 @@ impl Chunks {
         taken
     }
 
-    /// The state behind a byte that is not data.
+    /// The state after a byte that is not data.
     fn next(&self, byte: u8) -> Self {
         let digit = (byte as char).to_digit(16).map(u64::from);
         match (self, digit, byte) {

@@ -10,19 +10,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::net::stream::delegate_write;
 use crate::runtime::budget::{self, Budget};
 
-/// Bytes that a client begins with, before its first frame (RFC 9113, section 3.4).
+/// Length of the preface, which a client sends before its first frame (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 
-/// Bytes of a frame's header (RFC 9113, section 4.1).
+/// Length of a frame's header (RFC 9113, section 4.1).
 const HEADER: usize = 9;
 
 /// Bytes of a frame's header that say how long its payload is.
 const LENGTH: usize = 3;
 
-/// Work that h2 has with a frame, beside that for a WebSocket frame within it.
+/// Work of h2 for a frame, beside that for a WebSocket frame within it.
 const FRAME: usize = 3 << 10;
 
-/// Stream of a client's frames, which reports nothing more to read once its turn is over.
+/// Stream of a client's frames. Once its budget is spent, it reports nothing more to read.
 #[derive(Debug)]
 pub(super) struct Cooperative<S> {
     io: S,

@@ -23,9 +23,9 @@ use crate::net::transport::Hangup;
 pub(crate) struct Exchange {
     pub(crate) request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    /// Who asks, on this stream.
+    /// The client, and the stream of the request.
     pub(crate) info: ConnectionInfo,
-    /// When its head had come.
+    /// Moment at which the request's head had come.
     pub(crate) begun_at: Instant,
 }
 
@@ -43,7 +43,7 @@ impl Exchange {
         }
     }
 
-    /// Sends an answer. The peer may have reset the stream meanwhile, and then gets none.
+    /// Sends an answer, unless the peer has reset the stream meanwhile.
     pub(crate) fn answer(self, answer: Answer) {
         let (_, mut respond) = self.into_parts();
         let mut head = head(&answer);
@@ -63,7 +63,7 @@ impl Exchange {
         respond.accept(answer, request.into_body())
     }
 
-    /// The request, and the way to answer it, apart.
+    /// Separates the request from the way to answer it.
     pub(crate) fn into_parts(self) -> (Request<RecvStream>, Respond) {
         let respond = Respond {
             is_head: self.request.method() == Method::HEAD,
@@ -113,13 +113,13 @@ impl Respond {
         let _ = self.respond.send_informational(head);
     }
 
-    /// Waits until the peer does not want an answer any more.
+    /// Waits until the peer no longer wants an answer.
     pub(crate) async fn reset(&mut self) {
         let _ = poll_fn(|cx| self.respond.poll_reset(cx)).await;
     }
 
-    /// Sends an answer with its body as it comes. If that fails, or the peer takes nothing of it for
-    /// `patience`, the stream is reset.
+    /// Sends an answer with its body as it comes. If that fails, or the peer takes nothing of it
+    /// for `patience`, the stream is reset.
     pub(crate) async fn send<B>(mut self, answer: Response<B>, patience: Duration)
     where
         B: Body<Data = Bytes>,
@@ -200,7 +200,7 @@ impl Body for Http2Body {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         match ready!(self.0.poll_data(cx)) {
             Some(Ok(data)) => {
-                // Who reads this reads no more than it can send on.
+                // The reader of this body reads no more than it can send on.
                 let released = self.0.flow_control().release_capacity(data.len());
                 Poll::Ready(Some(released.map(|()| Frame::data(data))))
             }
@@ -224,8 +224,8 @@ impl Body for Http2Body {
     }
 }
 
-/// The head of an answer, without what HTTP/2 has other means for (RFC 9113, section 8.2.2), and
-/// with the time of day.
+/// The head of an answer, with the time of day, and without the headers that HTTP/2 does not have
+/// (RFC 9113, section 8.2.2).
 fn head<B>(answer: &Response<B>) -> Response<()> {
     let mut head = Response::new(());
     *head.status_mut() = answer.status();

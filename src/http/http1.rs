@@ -1,4 +1,4 @@
-//! HTTP/1.1: hyper reads the heads, until one of them asks for something else than HTTP.
+//! HTTP/1.1: hyper reads the heads of requests, until a request leaves HTTP.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -34,34 +34,34 @@ pub(crate) enum Outcome<B, U> {
     Switch(Response<B>, U),
     /// Answers it as the last of its connection.
     Last(Answer),
-    /// Leaves HTTP at once: the answer is sent by whoever gets the stream.
+    /// Leaves HTTP at once: the new owner of the stream sends the answer.
     Upgrade(U),
 }
 
-/// What is left of a connection once [`serve`] is done with it.
+/// Parts of a connection that remain once [`serve`] is done with it.
 pub(crate) struct Served<S, U> {
     pub(crate) stream: S,
-    /// What was read behind the last head.
+    /// Bytes that were read behind the last head.
     pub(crate) early: Vec<u8>,
     pub(crate) ended: Ended<U>,
 }
 
-/// How HTTP ended on a connection.
+/// Ways in which HTTP ends on a connection.
 #[derive(Debug)]
 pub(crate) enum Ended<U> {
     /// With an upgrade to something else.
     Upgraded(U),
     /// With an answer.
     Answered,
-    /// With an error: it may have been answered.
+    /// With an error, which may have been answered.
     Failed,
-    /// With silence: there is no answer that the peer waits for.
+    /// With silence: the peer waits for no answer.
     Late,
 }
 
 /// Answers the requests on `stream` with `handler` until one of them leaves HTTP, or the stream
-/// ends. It also ends on a late head, on a bad one, which is answered with what is wrong with it,
-/// and on an answer that the client does not take.
+/// ends. It also ends on a late head, on a bad head, which is answered with its fault, and on an
+/// answer that the client does not take.
 pub(crate) async fn serve<S, H, F, B, U>(
     stream: Prefixed<S>,
     handler: H,
@@ -144,7 +144,7 @@ fn last_answer<U>(
     }
 }
 
-/// Runs a connection until it is over, or leaves HTTP, or no request comes in time: `None`.
+/// Runs a connection until it is over or leaves HTTP, or (`None`) no request comes in time.
 async fn run<S, H, F, B, U>(
     connection: &mut http1::Connection<TokioIo<Inbound<Prefixed<S>>>, Requests<H, U>>,
     exit: &OnceLock<Exit<U>>,
@@ -173,7 +173,7 @@ where
                 polled => polled,
             }) => {
                 if let Err(error) = &result {
-                    // hyper has sent what answer there is to it.
+                    // hyper has sent the answer to it, if there is one.
                     debug!(parent: &context.info.span(), %error, "bad request");
                 }
                 return Some(result);
@@ -267,7 +267,7 @@ where
     }
 }
 
-/// A body whose request is under way until it has gone out.
+/// A body that keeps its request under way until it is sent.
 struct Counted<B> {
     body: B,
     #[expect(dead_code, reason = "counts until it is dropped")]
@@ -310,7 +310,7 @@ impl Progress {
         self.0.under_way.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that a request has its answer.
+    /// Notes that a request has been answered.
     fn end(&self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
         self.0.steps.fetch_add(1, Ordering::Relaxed);
@@ -324,13 +324,13 @@ impl Progress {
         self.0.under_way.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether there was no request yet.
+    /// Whether no request has come yet.
     pub(super) fn is_new(&self) -> bool {
         self.steps() == 0 && !self.is_under_way()
     }
 }
 
-/// A request that is under way, until this is dropped.
+/// A request that is under way until this is dropped.
 struct UnderWay(Progress);
 
 impl Drop for UnderWay {

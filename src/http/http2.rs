@@ -1,10 +1,10 @@
 //! HTTP/2 (RFC 9113): many requests on a connection, each of which may become a session (RFC 8441).
 //!
-//! The connection and its sessions are one task. So a session costs no task of its own, and all
-//! that a read brought goes out in one write.
+//! The connection and its sessions are one task. So a session costs no task of its own, and the
+//! answers to all that one read brought go out in one write.
 //!
-//! h2 is used directly, for hyper's upgraded stream cannot be reset, and has a task, a channel and a
-//! copy of what is written to itself.
+//! h2 is used directly, because hyper's upgraded stream cannot be reset, and has a task, a channel
+//! and a copy of the bytes written to it.
 
 use std::future::pending;
 use std::pin::pin;
@@ -29,31 +29,31 @@ use crate::runtime::shutdown::Drain;
 /// section 6.5.2, recommends.
 const MAX_STREAMS: u32 = 100;
 
-/// Bytes that a stream may have sent and its session not have read.
+/// Most bytes that a stream may have sent while its session has not read them.
 const STREAM_WINDOW: u32 = 256 << 10;
 
-/// The same for a connection: enough for all its streams, so that none which is not read stops the
-/// others.
+/// Most such bytes of a whole connection: enough for all its streams, so that a stream that is not
+/// read does not stop the others.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 
-/// Bytes that a session may have written and TCP not have taken.
+/// Most bytes that a session may have written while TCP has not taken them.
 const SEND_BUFFER: usize = 256 << 10;
 
-/// Bytes of a head, as HTTP/2 counts them: 32 for each line on top of its own. It has no more lines
-/// than HTTP/1.1 may have, and h2 answers a larger one with 431.
+/// Most bytes of a head, as HTTP/2 counts them: 32 for each line on top of its own. A head may have
+/// no more lines than over HTTP/1.1, and h2 answers a larger one with 431.
 const MAX_HEAD: u32 = (16 << 10) + 64 * 32;
 
-/// How the peer is asked whether it is there (RFC 9113, section 6.7).
+/// Settings of PINGs, which ask whether the peer is still there (RFC 9113, section 6.7).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pings {
-    /// How often.
+    /// Time between two PINGs.
     pub(crate) interval: Duration,
     /// Time that an answer has.
     pub(crate) timeout: Duration,
 }
 
-/// Serves the requests on `stream` until it ends. What `handle` does not answer at once, it goes on
-/// with in the future that it returns.
+/// Serves the requests on `stream` until it ends. `handle` answers a request at once, or returns a
+/// future that goes on with it.
 pub(crate) async fn serve<S, H, F>(
     stream: S,
     context: HttpContext,
@@ -127,11 +127,11 @@ async fn run<S, H, F>(
     };
     debug!(parent: &context.info.span(), why, "connection ends");
     drop(h2);
-    // They learn of it when they read or write.
+    // The exchanges learn of it when they read or write.
     while exchanges.next().await.is_some() {}
 }
 
-/// What a connection ends with when its peer does not answer.
+/// End of a connection whose peer does not answer a PING.
 struct Dead;
 
 /// Sends a PING at every interval, until one is not answered in time.
@@ -149,7 +149,7 @@ async fn keepalive(ping_pong: Option<PingPong>, pings: Option<Pings>) -> Dead {
     loop {
         sleep(interval).await;
         let answered = ping_pong.ping(Ping::opaque());
-        // An error is one of the connection, which it will end with itself.
+        // An error is the connection's, which will end with it by itself.
         if timeout(limit, answered).await.is_err() {
             return Dead;
         }

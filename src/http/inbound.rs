@@ -1,5 +1,5 @@
-//! A client's stream as hyper reads it: one head at a time, each checked before, and with the
-//! client's end held back while an answer is owed.
+//! A client's stream as hyper reads it: one head at a time, each checked before hyper gets it, and
+//! with the client's end held back while an answer is owed.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::{self, MaybeUninit};
@@ -36,15 +36,15 @@ pub(super) struct Inbound<S> {
     /// Checked bytes, which hyper gets before anything else.
     cleared: Bytes,
     behind: BodyTracker,
-    /// Whether new bytes may have made the head complete, or bad.
+    /// Whether new bytes may have made the head complete or bad.
     is_news: bool,
     has_ended: bool,
-    /// Whether hyper may still have an answer, or some of it, to write.
+    /// Whether hyper may still have to write an answer, or some of it.
     is_unflushed: bool,
-    /// Whether something was read ahead, which is handed on after the answer.
+    /// Whether bytes were read ahead, which are handed on after the answer.
     is_waiting: bool,
     reject: Option<Box<Reject>>,
-    /// While an answer is owed to a client that has ended its side, and makes no progress.
+    /// Timer of a client that has ended its side, while an answer to it makes no progress.
     silence: Option<Pin<Box<Sleep>>>,
 }
 
@@ -53,9 +53,9 @@ pub(super) struct Left<S> {
     pub(super) stream: S,
     /// Bytes that were read and not handed on.
     pub(super) unread: Vec<u8>,
-    /// The head that ended it, if one did.
+    /// The head that ended the stream, if one did.
     pub(super) reject: Option<Box<Reject>>,
-    /// Whether the client ended its side, and had sent nothing at all.
+    /// Whether the client ended its side before it had sent anything.
     pub(super) is_mute: bool,
 }
 
@@ -92,7 +92,7 @@ impl<S> Inbound<S> {
         buf.put_slice(&self.cleared[..length]);
         self.cleared.advance(length);
         if self.cleared.is_empty() {
-            // What was handed on takes no memory while the connection is idle.
+            // Bytes that were handed on take no memory while the connection is idle.
             self.cleared = Bytes::new();
         }
     }
@@ -136,7 +136,7 @@ impl<S> Inbound<S> {
         }
     }
 
-    /// Whether a request that was handed on has not been answered.
+    /// Whether a request was handed on and is not answered yet.
     fn owes(&self) -> bool {
         self.is_unflushed || self.progress.is_under_way()
     }
@@ -155,7 +155,7 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         }
         let read = read.filled();
         self.has_ended = read.is_empty();
-        // Otherwise every byte of a slow head would have it parsed again.
+        // Without this, every byte of a slow head would have it parsed again.
         self.is_news |= self.input.is_empty() || read.contains(&b'\n');
         self.input.extend_from_slice(read);
         self.is_news |= self.input.len() == READ_LIMIT;
@@ -176,8 +176,8 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         }
     }
 
-    /// Gives up a client that has ended its side once nothing more of its answer has come for long:
-    /// it may be gone, which only a write would show.
+    /// Gives up a client that has ended its side once its answer has made no progress for long: the
+    /// client may be gone, which only a write would show.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let silence = self
             .silence

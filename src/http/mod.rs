@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2 on a connection, for whoever answers the requests.
+//! HTTP/1.1 and HTTP/2 on a connection, whose requests a handler answers.
 //!
 //! | room | purpose |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | [`chunks`] | where a chunked body ends |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
-//! | [`fair`] | a connection that yields to others |
+//! | [`cooperative`] | a connection that yields to others |
 //! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`refusal`] | refusals, before they are answers |
@@ -38,12 +38,12 @@ pub(crate) use refusal::Refusal;
 /// Time that a connection without a session has left when the drain begins.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Settings of one connection, its deadlines among them, and how the log names it.
+/// Settings of one connection: its deadlines, its name in the log, and more.
 pub(crate) struct HttpContext {
     pub(crate) info: ConnectionInfo,
-    /// When the first head must have come.
+    /// Moment by which the first head must have come.
     pub(crate) first_by: Instant,
-    /// Time that a later head has, and an answer to be taken.
+    /// Time for a later head to come, and for an answer to be taken.
     pub(crate) patience: Duration,
     /// Whether requests of HTTP/1.1 keep their headers' names as they were written.
     pub(crate) preserves_case: bool,

@@ -1,5 +1,5 @@
-//! Which version of HTTP a cleartext connection speaks: HTTP/2 with prior knowledge begins with a
-//! preface that is no request of HTTP/1.1 (RFC 9113, sections 3.3 and 3.4).
+//! Detection of the version of HTTP on a cleartext connection: HTTP/2 with prior knowledge begins
+//! with a preface that is no request of HTTP/1.1 (RFC 9113, sections 3.3 and 3.4).
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::net::stream::Prefixed;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What is said to a peer that begins with the preface where HTTP/1.1 alone is spoken: SETTINGS, with
+/// Answer to a peer that begins with the preface where only HTTP/1.1 is spoken: SETTINGS, with
 /// which every server begins, and GOAWAY with HTTP_1_1_REQUIRED and a sentence (RFC 9113, sections
 /// 6.5, 6.8 and 7).
 pub(super) const HTTP_1_1_REQUIRED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
@@ -17,8 +17,8 @@ pub(super) const HTTP_1_1_REQUIRED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\0\0\0\0\0\x0d\
     HTTP/2 is spoken here over TLS, or else with --h2c";
 
-/// Reads until it is clear whether the peer begins with the preface of HTTP/2, and says so. What was
-/// read is read again from what is returned.
+/// Reads until it is clear whether the peer begins with the preface of HTTP/2, and says so. The
+/// stream that is returned has all bytes, those read here too.
 ///
 /// # Errors
 /// When the stream cannot be read.

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
-/// A refusal of a request: a status, a sentence for whoever reads it, and the headers that go with
-/// the status.
+/// A refusal of a request: a status, a sentence for its reader, and the headers that go with the
+/// status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) sentence: Cow<'static, str>,
-    /// More for the reader, which would be too much for the log.
+    /// More text for the reader, which would be too much for the log.
     pub(crate) advice: Option<String>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -26,7 +26,7 @@ impl Refusal {
         }
     }
 
-    /// Of who may come again soon.
+    /// Refusal with 503, of a client that may try again soon.
     pub(crate) fn unavailable(sentence: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with(RETRY_AFTER, "5")
     }

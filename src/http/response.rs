@@ -1,4 +1,4 @@
-//! Answers of our own, and what they are on the wire of HTTP/1.1.
+//! Answers of our own, and their bytes in HTTP/1.1.
 
 use std::iter;
 use std::time::SystemTime;
@@ -25,7 +25,7 @@ pub(crate) fn refuse(refusal: &Refusal) -> Answer {
     answer
 }
 
-/// The bytes of the last answer of a connection. That to a HEAD has no body.
+/// The bytes of the last answer of a connection. The answer to a HEAD has no body.
 pub(crate) fn last_bytes(mut answer: Answer, is_head: bool) -> Vec<u8> {
     close_after(&mut answer);
     let mut bytes = head_bytes(&answer);
@@ -97,7 +97,7 @@ pub(crate) fn answer(
     answer
 }
 
-/// Makes this the connection's last answer.
+/// Makes this the last answer of its connection.
 pub(crate) fn close_after<B>(answer: &mut Response<B>) {
     let headers = answer.headers_mut();
     // Upgrade counts only where Connection names it (RFC 9110, section 7.8).

@@ -1,5 +1,6 @@
 //! A stream of HTTP/2 as a session sees it: bytes both ways, with the stream's own flow control for
-//! backpressure. Its END_STREAM is the end of TCP, its RST_STREAM the reset (RFC 8441, section 5).
+//! backpressure. END_STREAM stands for the end of TCP, RST_STREAM for a reset (RFC 8441, section
+//! 5).
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -38,7 +39,7 @@ pub(crate) struct Receiver {
     data: Data,
 }
 
-/// Data that has come and is not read. The peer may send no more of it than a window.
+/// Data that has come and is not read yet. The peer may send no more of it than a window.
 #[derive(Debug)]
 #[expect(clippy::box_collection, reason = "every stream would have room for it")]
 enum Data {
@@ -116,7 +117,7 @@ pub(super) fn poll_capacity(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     send.reserve_capacity(wanted);
-    // It tells of a change alone, and not of what has been there.
+    // h2 tells of a change alone, and not of capacity that was there before.
     while send.capacity() == 0 {
         match ready!(send.poll_capacity(cx)) {
             Some(capacity) => capacity.map_err(io_error)?,
@@ -132,7 +133,7 @@ impl Transport for Http2Stream {
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
-        // It reports an error of the connection too.
+        // This reports an error of the connection too.
         if self.send.poll_reset(cx).is_ready() {
             return Poll::Ready(Hangup::Reset);
         }
@@ -183,7 +184,7 @@ impl AsyncWrite for Http2Stream {
         true
     }
 
-    /// What was written is the connection's to send.
+    /// Does nothing: the connection sends what was written.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -197,7 +198,7 @@ impl AsyncWrite for Http2Stream {
     }
 }
 
-/// What TCP would say.
+/// The error that TCP would report.
 fn io_error(error: h2::Error) -> io::Error {
     match error.get_io().map(io::Error::kind) {
         Some(kind) => io::Error::new(kind, error),

@@ -1,11 +1,11 @@
-//! Who is at the other end of a connection, and how it is spoken to.
+//! The peer of a connection, and the protocols that it is spoken to in.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use tracing::{Span, info_span};
 
-/// Who connected.
+/// The peer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),
@@ -33,10 +33,10 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Who is at the other end of a session, as the log names it.
+/// The peer of a connection and its protocols, as the log names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionInfo {
-    /// Connections of this server are counted from 1.
+    /// Number of the connection: a server counts them from 1.
     pub(crate) number: u64,
     pub(crate) peer: Peer,
     /// The version of HTTP, once it is known.
@@ -60,7 +60,7 @@ pub(crate) enum TlsVersion {
 }
 
 impl TlsVersion {
-    /// As it is written.
+    /// The number of the version, as it is usually written.
     pub(crate) fn number(self) -> &'static str {
         match self {
             Self::Tls12 => "1.2",
@@ -79,7 +79,7 @@ impl ConnectionInfo {
         }
     }
 
-    /// The same, by this version of HTTP.
+    /// The info of the same connection, with this version of HTTP.
     pub(crate) fn over(self, http: Http) -> Self {
         Self {
             http: Some(http),
@@ -87,8 +87,8 @@ impl ConnectionInfo {
         }
     }
 
-    /// The span of its log lines. It is made for each anew: kept, it would take memory for as
-    /// long as the connection lasts.
+    /// The span of its log lines. It is made anew for each of them: a span that is kept would take
+    /// memory for as long as the connection lasts.
     pub(crate) fn span(&self) -> Span {
         let (transport, stream) = match self.http {
             None => (None, None),

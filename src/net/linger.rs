@@ -1,4 +1,4 @@
-//! The orderly end of a connection: the peer gets our last bytes, whatever it still sends itself.
+//! The orderly end of a connection: the peer gets our last bytes, even if it is still sending.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,13 +21,13 @@ const LINGER_TIME: Duration = Duration::from_secs(10);
 
 /// Bytes of unread input that are discarded in that time. A browser or Node sends a message to its
 /// end before it reads our Close: with 256 KiB here, Node's `ws` saw 1006 in 10 to 18 of 20 tries
-/// of a 17 MiB message, where it was sent 1009.
+/// of a 17 MiB message, though it had been sent 1009.
 const LINGER_BYTES: usize = 256 << 20;
 
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 10;
 
-/// Shuts the write side down, and discards what the peer still sends: to drop a socket with unread
+/// Shuts the write side down, and discards what the peer still sends: dropping a socket with unread
 /// input sends a reset, which can destroy our last bytes on their way.
 pub(crate) async fn linger<S: Transport>(mut stream: S) {
     let end = Instant::now() + LINGER_TIME;
@@ -44,10 +44,10 @@ pub(crate) async fn linger<S: Transport>(mut stream: S) {
     }
 }
 
-/// Reads what there is, and says how many bytes: 0 at the end.
+/// Reads the bytes that are there, and says how many: 0 at the end.
 async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
     poll_fn(|cx| {
-        // On the stack, for most peers send nothing more.
+        // On the stack, because most peers send nothing more.
         let mut space = [const { MaybeUninit::uninit() }; PIECE];
         let mut piece = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut *stream).poll_read(cx, &mut piece))?;

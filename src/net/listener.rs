@@ -52,8 +52,8 @@ impl Pause {
 }
 
 impl Listener {
-    /// Binds, which for a host name means the first of its addresses that can be bound.
-    /// What fails later is counted in `errors`.
+    /// Binds. For a host name this takes the first of its addresses that can be bound. Later
+    /// failures are counted in `errors`.
     pub(crate) async fn bind(address: &Address, errors: Counter) -> Result<Self, BindError> {
         let bound = Self::try_bind(address, errors).await;
         bound.map_err(|source| BindError {
@@ -91,13 +91,13 @@ impl Listener {
         })
     }
 
-    /// Where this listens.
+    /// The endpoint that this listens on.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The next connection. Failure to accept, for want of file descriptors say, is logged once
-    /// and tried again, after 5 ms at first and 1 s at most.
+    /// The next connection. A failure to accept, such as a lack of file descriptors, is logged
+    /// once, and accepting is tried again: after 5 ms at first, and after 1 s at most.
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, Peer)> {
         loop {
             if let Some(pause) = &mut self.pause {
@@ -124,7 +124,7 @@ impl Listener {
     }
 }
 
-/// Errors of one connection that went away before it was accepted.
+/// Whether an error is that of one connection, which went away before it was accepted.
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),

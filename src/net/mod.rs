@@ -4,9 +4,9 @@
 //! |---|---|
 //! | [`address`] | addresses to listen on, as users write them |
 //! | [`listener`] | listening sockets, which survive errors of `accept` |
-//! | [`connection_info`] | who connected, and how; the span of a connection's log lines |
+//! | [`connection_info`] | the peer of a connection and its protocols; the span of its log lines |
 //! | [`stream`] | accepted sockets, and what wraps them |
-//! | [`transport`] | what a session needs of a stream beside its bytes |
+//! | [`transport`] | the trait of all streams that a session or a tunnel can use |
 //! | [`linger`] | the orderly end of a connection |
 
 pub(crate) mod address;

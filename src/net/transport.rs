@@ -1,4 +1,5 @@
-//! What a session, or a tunnel, needs of a stream beside its bytes.
+//! The trait of all streams that a session or a tunnel can use, and the end of a stream by its
+//! peer.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,33 +15,34 @@ use tokio::time::sleep;
 pub(crate) enum Hangup {
     /// The peer sends no more, and may still read.
     HalfClosed,
-    /// It is gone.
+    /// The peer is gone.
     Reset,
 }
 
-/// What a session has its bytes from: a socket, with or without TLS, or a stream of HTTP/2.
+/// A stream that a session can use: a socket, with or without TLS, or a stream of HTTP/2.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
-    /// Drops it with a reset, so that no unsent data is kept for a peer that does not take it.
+    /// Drops the stream with a reset, so that no unsent data is kept for a peer that does not take
+    /// it.
     fn reset(self);
 
-    /// Makes a later drop reset the connection, and not end it in order.
+    /// Makes a later drop reset the connection, instead of ending it in order.
     fn reset_on_drop(&self) {}
 
-    /// Limits how long a peer may take nothing of what it was sent, once this is dropped.
+    /// Limits how long a peer may take nothing of what it was sent, once the stream is dropped.
     fn linger_at_most(&self, _limit: Duration) {}
 
-    /// Waits until the peer ends the connection, for as long as it is not read. What the peer sent
-    /// before stays there to be read.
+    /// Waits until the peer ends the connection, for as long as the stream is not read. Bytes that
+    /// the peer sent before can still be read.
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup>;
 
-    /// Whether it is a socket: what is read from one is all that there is, if it is less than there
-    /// was room for.
+    /// Whether a read that does not fill its buffer has taken all bytes that are there, as it has
+    /// from a socket.
     fn drains_by_short_read(&self) -> bool {
         false
     }
 
-    /// Writes what the end of the stream follows at once. It may wait for that, to be one packet
-    /// with it.
+    /// Writes bytes after which the end of the stream follows at once. They may wait for that, so
+    /// that both are one packet.
     fn poll_write_last(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -50,14 +52,14 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     }
 }
 
-/// Longest time for which a peer that has half-closed, and is owed nothing, is kept.
+/// Longest time for which a half-closed peer that is owed nothing is kept.
 pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(5);
 
-/// Time between checks of a peer that has half-closed: it may still reset the connection.
+/// Time between checks of a half-closed peer, which may still reset the connection.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
-/// Waits until the peer of a connection that is not read has left: at once where it resets that, and
-/// some time later where it half-closes.
+/// Waits until the peer of a connection that is not read has left: at once if the peer resets it,
+/// and some time later if the peer half-closes it.
 pub(crate) async fn has_left(
     mut poll_hangup: impl FnMut(&mut Context<'_>) -> Poll<Hangup>,
 ) -> Hangup {

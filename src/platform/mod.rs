@@ -1,5 +1,5 @@
-//! All code that differs between operating systems, behind one face: signals, the open-file
-//! limit, private files, Unix domain sockets, and how TCP connections are begun and ended.
+//! All code that differs between operating systems, behind one interface: signals, the open-file
+//! limit, private files, Unix domain sockets, and the begin and end of TCP connections.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ mod non_linux;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use non_linux::{TcpAcceptor, linger_at_most, try_write_last, usage};
 
-/// What a process takes of the system.
+/// Resources that a process uses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     /// User and system time.

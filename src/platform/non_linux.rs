@@ -1,4 +1,5 @@
-//! What other systems than Linux are not asked, or are asked in tokio's way.
+//! Systems other than Linux: nothing is asked about the process, and sockets are used in tokio's
+//! way.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Usage;
 
-/// What this process takes: this system is not asked.
+/// Resources that this process uses: unknown, because this system is not asked.
 pub(crate) fn usage() -> Option<Usage> {
     None
 }
@@ -38,7 +39,7 @@ impl TcpAcceptor {
     }
 }
 
-/// Writes what the end of the stream follows at once, as if it did not.
+/// Writes bytes after which the end of the stream follows at once, just like any other bytes.
 ///
 /// # Errors
 /// Those of a write, and `WouldBlock`.
@@ -46,5 +47,5 @@ pub(crate) fn try_write_last(stream: &TcpStream, bytes: &[u8]) -> io::Result<usi
     stream.try_write(bytes)
 }
 
-/// Limits how long a peer may take nothing: this system has its own limit.
+/// Does nothing: this system has its own limit for a peer that takes nothing.
 pub(crate) fn linger_at_most(_: &TcpStream, _: Duration) {}

@@ -1,4 +1,4 @@
-//! Where there is no Unix: Ctrl-C, no known limit of open files, no Unix domain sockets.
+//! Systems other than Unix: Ctrl-C, no known limit of open files, no Unix domain sockets.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -35,7 +35,7 @@ impl Signals {
     }
 }
 
-/// The signal that asks for files to be read anew: there is none.
+/// The signal that asks for files to be read anew: this system has none.
 #[derive(Debug)]
 pub struct Hangups(());
 
@@ -62,7 +62,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     File::create_new(path)
 }
 
-/// How many files this process may have open: there is no limit to ask for.
+/// Most files that this process may have open: there is no limit to ask for.
 #[must_use]
 pub fn open_file_limit() -> usize {
     1 << 16

@@ -51,7 +51,7 @@ pub(crate) async fn group_id(name: &str) -> io::Result<u32> {
         return Ok(group.gid.as_raw());
     }
     match name.parse() {
-        // The largest number stands for none.
+        // The largest number means no group.
         Ok(number) if number != u32::MAX => Ok(number),
         _ => {
             let complaint = format!("there is no group {name:?}; its number works too");
@@ -68,7 +68,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts to listen for SIGINT and SIGTERM, in place of what they do by default.
+    /// Starts to listen for SIGINT and SIGTERM, which would end the process by default.
     ///
     /// # Errors
     /// When the operating system does not let the handlers be installed.
@@ -119,7 +119,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// How many files this process may have open, by its soft limit.
+/// Most files that this process may have open, by its soft limit.
 #[must_use]
 pub fn open_file_limit() -> usize {
     rlimit::Resource::NOFILE
@@ -154,7 +154,7 @@ const BACKLOG: i32 = 1024;
 
 impl LocalListener {
     /// Binds to `path`, in place of a socket file that nobody listens on. The file gets this mode
-    /// and group; without them it keeps those that the process gives it.
+    /// and group; if they are `None`, it keeps those that the process gives it.
     pub(crate) fn bind(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<Self> {
         remove_stale(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -185,8 +185,8 @@ impl SocketFile {
         })
     }
 
-    /// Sets the group and the mode of the file: who may write to it may connect. The group comes
-    /// first, because the mode is meant for it.
+    /// Sets the group and the mode of the file: a client that may write to it may connect. The
+    /// group comes first, because the mode is meant for it.
     fn admit(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
         if let Some(group) = group {
             let given = chown(&self.path, None, Some(group));
@@ -219,8 +219,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Removes a socket file that refuses connections. Anything else that is in the way stays: a live
-/// socket, a file of another kind, one that we may not look at.
+/// Removes a socket file that refuses connections. Anything else in the way stays: a live socket, a
+/// file of another kind, or one that we may not look at.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(absent) if absent.kind() == ErrorKind::NotFound => return Ok(()),

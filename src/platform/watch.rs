@@ -1,4 +1,4 @@
-//! Sockets whose end is noticed although nothing is read from them.
+//! Sockets whose end is noticed although they are not read.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -7,17 +7,17 @@ use tokio::io::Ready;
 
 /// A socket that can be watched without reading what has come.
 pub(crate) trait Watch {
-    /// The state of its read side, once there is any.
+    /// The state of its read side, once it is known.
     fn state(&self) -> Option<Ready>;
 
     /// Waits for another state. Bytes that are already there no longer count as readiness: only
     /// [`read_now`](Self::read_now) gets them.
     fn poll_change(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Reads what is there.
+    /// Reads the bytes that are there.
     ///
     /// # Errors
-    /// `WouldBlock` where there is nothing.
+    /// `WouldBlock` if there are none.
     fn read_now(&self, bytes: &mut [u8]) -> io::Result<usize>;
 }
 

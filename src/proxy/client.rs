@@ -26,7 +26,7 @@ use crate::tls::MaybeTls;
 #[derive(Debug)]
 pub(super) struct Requester {
     kept: Client<Connector, Upload>,
-    /// Has a new connection for every request.
+    /// Opens a new connection for every request.
     fresh: Client<Connector, Upload>,
 }
 
@@ -73,7 +73,7 @@ impl Requester {
     }
 }
 
-/// Whether a request failed without any answer on a connection that had answered another.
+/// Whether a request failed without any answer on a connection that had answered an earlier one.
 fn is_stale(error: &legacy::Error) -> bool {
     let mut extras = hyper::http::Extensions::new();
     if let Some(connected) = error.connect_info() {
@@ -116,7 +116,7 @@ struct Trace(Arc<Passed>);
 #[derive(Debug, Default)]
 struct Passed {
     has_answered: AtomicBool,
-    /// Whether something was written after all that was read.
+    /// Whether something was written since the last read.
     is_asked: AtomicBool,
 }
 

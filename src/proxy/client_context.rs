@@ -1,4 +1,4 @@
-//! A client, as its connection or stream is served: its requests are answered, in place of the
+//! The context of a client's connection or stream: its requests are answered, in place of the
 //! upstream if need be, and its tunnels run.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::net::connection_info::ConnectionInfo;
 use crate::net::transport::Transport;
 use crate::runtime::shutdown::Drain;
 
-/// A connection of a client, or one of its streams.
+/// The context of a client's connection, or of one of its streams.
 #[derive(Clone)]
 pub(super) struct ClientContext {
     pub(super) forwarder: Arc<Forwarder>,
@@ -32,7 +32,7 @@ impl ClientContext {
         self.forwarder.config()
     }
 
-    /// The same, on a stream.
+    /// The context of one of the connection's streams.
     pub(super) fn on(&self, info: ConnectionInfo) -> Self {
         Self {
             info,
@@ -40,8 +40,8 @@ impl ClientContext {
         }
     }
 
-    /// Answers a request, with the upstream's answer or in its place. Interim responses go to
-    /// `interims`.
+    /// Answers a request, with the upstream's answer or with one in place of it. Interim responses
+    /// go to `interims`.
     pub(super) async fn answer<B>(
         &self,
         request: Request<B>,
@@ -62,7 +62,7 @@ impl ClientContext {
         (answer.map(|body| self.watched(body, method, path)), switch)
     }
 
-    /// Body of an answer that logs its own failure.
+    /// The body of an answer, which logs its own failure.
     fn watched(&self, body: Forwarded, method: Method, path: String) -> Forwarded {
         let (span, upstream) = (self.info.span(), self.config().upstream.clone());
         body.map_err(move |error| {
@@ -87,7 +87,7 @@ impl ClientContext {
         }
     }
 
-    /// Runs a tunnel to its end, and leaves both connections as that asks for.
+    /// Runs a tunnel to its end, and then ends both connections as that end asks for.
     pub(super) async fn tunnel<S>(self, mut client: S, early: Vec<u8>, switch: Switch)
     where
         S: Transport,

@@ -30,16 +30,16 @@ use crate::runtime::limit::{Limit, Permit};
 use crate::runtime::shutdown::Drain;
 use crate::tls::{MaybeTls, TlsError};
 
-/// Why a request is not answered by the upstream.
+/// Reasons for which a request is not answered by the upstream.
 pub(super) enum Fault {
-    /// It is no good.
+    /// The request is refused.
     Refused(Refusal),
     /// The upstream does not answer it.
     Failed(UpstreamFailure),
 }
 
 impl Fault {
-    /// What the client gets instead.
+    /// The answer that the client gets instead.
     pub(super) fn into_refusal(self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal,
@@ -63,7 +63,7 @@ impl From<UpstreamFailure> for Fault {
     }
 }
 
-/// A body on its way through.
+/// A body on its way through the proxy.
 pub(super) type Forwarded = UnsyncBoxBody<Bytes, BoxError>;
 
 pub(super) type Answer = Response<Forwarded>;
@@ -83,7 +83,7 @@ pub(super) struct Forwarder {
     hop: Arc<Hop>,
     dialer: Dialer,
     requester: Requester,
-    /// For requests and tunnels.
+    /// Limit of requests and tunnels.
     limit: Limit,
 }
 
@@ -108,13 +108,14 @@ impl Forwarder {
         &self.config
     }
 
-    /// Requests and tunnels that are under way.
+    /// Number of requests and tunnels that are under way.
     pub(super) fn under_way(&self) -> usize {
         self.limit.taken()
     }
 
-    /// Forwards a request of `caller`, and returns the upstream's answer; interim responses go to
-    /// `interims`. If the upstream accepts an upgrade, its stream is to become a tunnel.
+    /// Forwards a request of the client in `info`, and returns the upstream's answer. Interim
+    /// responses go to `interims`. If the upstream accepts an upgrade, its stream is to become a
+    /// tunnel.
     pub(super) async fn forward<B>(
         &self,
         mut request: Request<B>,
@@ -183,7 +184,7 @@ impl Forwarder {
         Ok(response.map(|body| held(body, permit)))
     }
 
-    /// Waits until the request's body has made no progress for as long as an answer may take.
+    /// Waits until the request's body has made no progress for the time that an answer may take.
     async fn silence(&self, upload: &Upload) {
         let mut before = None;
         loop {
@@ -214,7 +215,7 @@ impl Forwarder {
         let stream = self.dialer.connect().await?;
         match upstream::ask(stream, request, is_http2, self.config.response_timeout).await? {
             Answered::Other(answer) if is_http2 && answer.status().is_success() => {
-                // The client would take it for an acceptance (RFC 8441, section 5).
+                // The client would take this success for an acceptance (RFC 8441, section 5).
                 Err(UpstreamFailure::broken("a success that is no upgrade").into())
             }
             Answered::Other(mut answer) => {
@@ -243,7 +244,7 @@ impl Forwarder {
         }
     }
 
-    /// Makes a client's request that to the upstream.
+    /// Turns a client's request into that to the upstream.
     fn rewrite<B>(
         &self,
         mut request: Request<B>,
@@ -283,8 +284,8 @@ impl Forwarder {
     }
 }
 
-/// Makes an extended CONNECT the upgrade that it stands for, with a key of its own (RFC 8441, section
-/// 5).
+/// Turns an extended CONNECT into the upgrade that it stands for, with a key of its own (RFC 8441,
+/// section 5).
 fn from_connect<B>(mut request: Request<B>) -> Result<Request<B>, Refusal> {
     handshake::check_connect(&request)?;
     *request.method_mut() = Method::GET;
@@ -294,19 +295,20 @@ fn from_connect<B>(mut request: Request<B>) -> Result<Request<B>, Refusal> {
     Ok(request)
 }
 
-/// Makes a request that was rewritten the only one of a connection of its own.
+/// Makes a rewritten request the only one of a connection of its own.
 fn as_upgrade<B>(request: Request<B>) -> Request<Empty<Bytes>> {
     let mut request = request.map(|_none| Empty::new());
     let headers = request.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    // Its target is a path (RFC 9112, section 3.2.1), which hyper's pool would see to.
+    // The target must be a path (RFC 9112, section 3.2.1). hyper's pool would see to that, but is
+    // not used.
     let target = request.uri().path_and_query().cloned();
     *request.uri_mut() = target.map_or(Uri::from_static("/"), Uri::from);
     request
 }
 
-/// A body that has its place among those under way until it has gone out.
+/// A body that holds its permit until it has gone out.
 fn held<B>(body: B, permit: Permit) -> Forwarded
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
@@ -321,7 +323,7 @@ where
     holding.map_err(Into::into).boxed_unsync()
 }
 
-/// Whether a 101 accepts the handshake of this accept key (RFC 6455, section 4.1).
+/// Whether a 101 accepts the handshake that has this accept key (RFC 6455, section 4.1).
 fn accepts(answer: &Response<()>, accept: &str) -> bool {
     if answer.version() < Version::HTTP_11 {
         // HTTP/1.0 has no interim responses, and no upgrades (RFC 9110, section 15.2).
@@ -335,8 +337,7 @@ fn accepts(answer: &Response<()>, accept: &str) -> bool {
         && keys.next().is_none()
 }
 
-/// Fault for an answer that is late. A client that is expected to wait for a 100 is not late
-/// itself.
+/// The fault of a late answer. A client that may be waiting for a 100 is not late itself.
 fn late(upload: &Upload, may_wait: bool) -> Fault {
     if !upload.is_awaited() || may_wait && upload.frames() == 0 {
         return UpstreamFailure::LateAnswer.into();
@@ -345,7 +346,7 @@ fn late(upload: &Upload, may_wait: bool) -> Fault {
     Refusal::new(StatusCode::REQUEST_TIMEOUT, sentence).into()
 }
 
-/// Tells whose fault an error is: the client's, whose body is broken, or the upstream's.
+/// Finds whose fault an error is: the client's, whose body is broken, or the upstream's.
 fn fault_of(error: legacy::Error) -> Fault {
     if let Some(cause) = upload::broken_upload(&error) {
         let sentence = format!("The request's body is broken: {cause}.");
@@ -357,7 +358,7 @@ fn fault_of(error: legacy::Error) -> Fault {
         .into()
 }
 
-/// No body that we make can fail.
+/// The error of a body that cannot fail, which no body of our own can.
 pub(super) fn never(impossible: Infallible) -> BoxError {
     match impossible {}
 }

@@ -7,8 +7,8 @@ use hyper::{Method, StatusCode};
 use super::upstream::UpstreamFailure;
 use crate::http::Refusal;
 
-/// Checks that the body of a request is coded in no other way than in chunks, and makes its length one
-/// that every upstream reads alike: over HTTP/2 it may come as several lines.
+/// Checks that the body of a request has no coding except chunked, and makes its length one that
+/// every upstream reads alike: over HTTP/2 it may come as several lines.
 pub(super) fn check_request(headers: &mut HeaderMap) -> Result<(), Refusal> {
     check_coding(headers)?;
     unite_lengths(headers).map_err(|NoLength| {
@@ -22,7 +22,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
         [] => Ok(()),
         [only] if is_chunked(only) => Ok(()),
         ref codings if codings.iter().all(|coding| is_chunked(coding)) => {
-            let sentence = "A body is chunked once, and not several times.";
+            let sentence = "A body may be chunked only once.";
             Err(Refusal::new(StatusCode::BAD_REQUEST, sentence))
         }
         _ => {
@@ -64,10 +64,10 @@ pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), UpstreamFail
         .map_err(|NoLength| UpstreamFailure::broken("a Content-Length that is no length"))
 }
 
-/// A `Content-Length` that is no number, or several.
+/// Error for a `Content-Length` that is no number, or that has several values.
 struct NoLength;
 
-/// Makes all lines of `Content-Length`, which must say the same, one line with a number.
+/// Unites all lines of `Content-Length`, which must be equal, in one line with a number.
 fn unite_lengths(headers: &mut HeaderMap) -> Result<(), NoLength> {
     let lengths = elements(headers, &CONTENT_LENGTH);
     let Some(&first) = lengths.first() else {
@@ -82,7 +82,8 @@ fn unite_lengths(headers: &mut HeaderMap) -> Result<(), NoLength> {
     Ok(())
 }
 
-/// The elements of a comma-separated list, over all its lines. One that is not text is empty.
+/// The elements of a comma-separated list, over all its lines. A line that is not text is an empty
+/// element.
 fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let lines = headers.get_all(name).iter();
     lines

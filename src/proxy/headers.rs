@@ -1,4 +1,4 @@
-//! What requests and responses become when they are forwarded: pure functions.
+//! Rewriting the headers of requests and responses that are forwarded: pure functions.
 
 use std::net::IpAddr;
 
@@ -48,17 +48,17 @@ const HEAD_ALONE: [HeaderName; 12] = [
     X_FORWARDED_PROTO,
 ];
 
-/// Who asks, how, and for which host.
+/// The client of a request, and the way in which it asked.
 pub(super) struct Asked<'a> {
     pub(super) peer: Peer,
     pub(super) version: Version,
-    /// Whether it is over TLS.
+    /// Whether the client speaks TLS.
     pub(super) tls: bool,
-    /// The host of an absolute request target, which comes before `Host`.
+    /// The host of an absolute request target, which overrides `Host`.
     pub(super) authority: Option<&'a Authority>,
 }
 
-/// Makes the headers of a client's request those of the request to the upstream.
+/// Turns the headers of a client's request into those of the request to the upstream.
 pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &Hop) {
     // Without user information, which Host may not have (RFC 9110, section 4.2.4).
     let target = asked.authority.map(|authority| authority.as_str());
@@ -80,7 +80,7 @@ pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &
         Peer::Tcp(address) => Some(address.ip()),
         Peer::Local => None,
     };
-    // Those who count from the right must find this hop, be it one without an address.
+    // Readers that count from the right must find an element for this hop, even without an address.
     let named = client.map_or("unknown".to_owned(), |ip| ip.to_string());
     append(headers, X_FORWARDED_FOR, &named);
     drop_unfinished(headers, &FORWARDED);
@@ -96,7 +96,7 @@ pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &
     }
 }
 
-/// Makes the headers of the upstream's response those of the answer to the client.
+/// Turns the headers of the upstream's response into those of the answer to the client.
 pub(super) fn forward_response(
     status: StatusCode,
     version: Version,
@@ -105,8 +105,8 @@ pub(super) fn forward_response(
 ) {
     let upgrade = headers.get(UPGRADE).cloned();
     remove_hop_by_hop(headers);
-    // Where it says what is required, or agreed on, it is the client's to read (RFC 9110, section
-    // 15.5.22).
+    // An Upgrade that says what is required, or agreed on, is meant for the client (RFC 9110,
+    // section 15.5.22).
     let tells = matches!(
         status,
         StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED
@@ -118,8 +118,8 @@ pub(super) fn forward_response(
     append(headers, VIA, &hop.via(version));
 }
 
-/// The path and query behind the upstream's base path, with one slash between them. `OPTIONS *` asks
-/// for no path (RFC 9112, section 3.2.4).
+/// Joins the upstream's base path with a path and query, with one slash between them. `OPTIONS *`
+/// asks for no path (RFC 9112, section 3.2.4).
 pub(super) fn join(
     upstream: &Upstream,
     method: &Method,
@@ -133,8 +133,8 @@ pub(super) fn join(
     }
 }
 
-/// Makes the trailers of a message those of the one that is forwarded: what says how a message is to
-/// be framed, routed or answered is for its head alone (RFC 9110, section 6.5.1).
+/// Turns the trailers of a message into those of the one that is forwarded. Fields that say how a
+/// message is framed, routed or answered are for its head alone (RFC 9110, section 6.5.1).
 pub(super) fn forward_trailers(trailers: &mut HeaderMap) {
     remove_hop_by_hop(trailers);
     for name in &HEAD_ALONE {
@@ -155,7 +155,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Joins the lines of cookies that HTTP/2 may have split them into (RFC 9113, section 8.2.3).
+/// Joins the lines of cookies, because HTTP/2 may have split them (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let lines: Vec<_> = headers.get_all(COOKIE).iter().collect();
     if let [_, _, ..] = lines[..] {
@@ -164,7 +164,8 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Drops a list that ends within a quoted string, which would go on through what is appended.
+/// Drops a list that ends within a quoted string: what is appended would become part of that
+/// string.
 fn drop_unfinished(headers: &mut HeaderMap, name: &HeaderName) {
     let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let quotes = lines.flatten().filter(|byte| **byte == b'"').count();
@@ -173,7 +174,7 @@ fn drop_unfinished(headers: &mut HeaderMap, name: &HeaderName) {
     }
 }
 
-/// Appends an element to a list, which becomes one line.
+/// Appends an element to a list, and makes the list one line.
 fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
     let lines = headers.get_all(&name).iter().map(HeaderValue::as_bytes);
     let list: Vec<_> = lines.chain([element.as_bytes()]).collect();
@@ -181,7 +182,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
     set(headers, name, &list);
 }
 
-/// Makes a header one line, of values that were good.
+/// Makes a header one line, made of values that were valid.
 fn set(headers: &mut HeaderMap, name: HeaderName, line: &[u8]) {
     if let Ok(line) = HeaderValue::from_bytes(line) {
         headers.insert(name, line);
@@ -195,7 +196,7 @@ fn forwarded(client: Option<IpAddr>, host: Option<&HeaderValue>, proto: &str) ->
         Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
         None => "unknown".to_owned(),
     };
-    // In a quoted string no host needs an escape; what does is none.
+    // No host needs an escape in a quoted string: a text that needs one is no host.
     let plain = |host: &&str| !host.contains(['"', '\\']);
     match host.and_then(|host| host.to_str().ok()).filter(plain) {
         Some(host) => format!("for={client};host=\"{host}\";proto={proto}"),

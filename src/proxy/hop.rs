@@ -12,7 +12,7 @@ use crate::http::Refusal;
 pub(super) struct Hop {
     upstream: Upstream,
     upstream_host: UpstreamHost,
-    /// Name in `Via` that no other proxy has: a request that carries it has been here.
+    /// Name in `Via` that no other proxy has: a request that carries it has been here before.
     pseudonym: String,
 }
 
@@ -25,7 +25,7 @@ impl Hop {
         }
     }
 
-    /// Checks that a request has not been here, and that its `Host` can be one.
+    /// Checks that a request has not been here before, and that its `Host` can be one.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let is_host = |host: &HeaderValue| host.is_empty() || is_host(host.as_bytes());
         if !headers.get_all(HOST).iter().all(is_host) {
@@ -45,7 +45,7 @@ impl Hop {
         }
     }
 
-    /// The `Host` for the upstream, where `asked` is what the client has asked for.
+    /// The `Host` for the upstream; `asked` is the one that the client has asked for.
     pub(super) fn host(&self, asked: Option<HeaderValue>) -> Option<HeaderValue> {
         let own = || value(self.upstream.authority().as_str());
         match &self.upstream_host {
@@ -66,7 +66,7 @@ impl Hop {
     }
 }
 
-/// Whether this is a host, with a port or without.
+/// Whether this is a host, with or without a port.
 fn is_host(host: &[u8]) -> bool {
     let Ok(host) = Authority::try_from(host) else {
         return false;
@@ -76,7 +76,7 @@ fn is_host(host: &[u8]) -> bool {
     port.is_some_and(|port| port.len() <= 1 || host.port_u16().is_some())
 }
 
-/// A header's value, if the text can be one.
+/// The value of a header, if the text can be one.
 pub(super) fn value(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(text).ok()
 }

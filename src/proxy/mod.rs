@@ -9,11 +9,11 @@
 //! |---|---|
 //! | [`service`] | one connection of a client, from accept to close |
 //! | [`requests`] | its requests over HTTP/1.1 |
-//! | [`front`] | their answers, in place of the upstream if need be, and the tunnels |
-//! | [`patient`] | a stream whose peer must take what it is sent |
+//! | [`client_context`] | their answers, in place of the upstream if need be, and the tunnels |
+//! | [`write_timeout`] | a stream whose peer must take what it is sent |
 //! | [`forward`] | one request to the upstream, and its answer |
 //! | [`headers`], [`hop`] | what requests and responses become when they are forwarded |
-//! | [`framing`], [`upload`] | the length of bodies, and the progress of a request's |
+//! | [`framing`], [`upload`] | the length of bodies, and the progress of a request's body |
 //! | [`interim`] | the interim responses of the upstream |
 //! | [`client`] | plain requests, over connections that are used again |
 //! | [`upstream`] | connecting, asking for an upgrade, and what may fail on it |
@@ -47,7 +47,7 @@ use crate::tls::{Acceptor, TlsError};
 use forward::Forwarder;
 use service::ProxyService;
 
-/// Time that tunnels have to end and to say so, which they do when the drain is over.
+/// Time that tunnels have to end and to say so, once the drain is over.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A reverse proxy that listens, and is ready to [serve](Self::serve).
@@ -58,12 +58,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Reads or makes the certificate, if there is to be one, and those to trust, and listens on
-    /// every address of `config`. Connections wait until the proxy [serves](Self::serve); that the
-    /// upstream can be reached is not asked before.
+    /// Reads or makes the certificate, if there is to be one, reads those to trust, and listens on
+    /// every address of `config`. Connections wait until the proxy [serves](Self::serve). The
+    /// upstream is not contacted before that.
     ///
     /// # Errors
-    /// When a certificate cannot be had, or an address cannot be listened on; then none is.
+    /// When a certificate cannot be had, or any address cannot be listened on; then none is.
     pub async fn bind(config: ProxyConfig) -> Result<Self, StartError> {
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
         // On a blocking thread, because reading files may take long.
@@ -75,22 +75,25 @@ impl Proxy {
         })
     }
 
-    /// Where the proxy listens, with real ports, in the order of [`ProxyConfig::listen`].
+    /// Addresses that the proxy listens on, with real ports, in the order of
+    /// [`ProxyConfig::listen`].
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.listening.endpoints
     }
 
-    /// What speaks TLS with clients, if this proxy does: with it the certificate can be replaced.
+    /// The acceptor of TLS with clients, if this proxy speaks it: with it the certificate can be
+    /// replaced.
     #[must_use]
     pub fn tls(&self) -> Option<Arc<Acceptor>> {
         self.listening.tls.clone()
     }
 
     /// Serves until `shutdown` is ready, and then drains: new requests are refused with 503, and
-    /// what is under way has [`ProxyConfig::drain`] to end before it is cut.
+    /// those under way have [`ProxyConfig::drain`] to end before they are cut.
     ///
-    /// When this returns, nobody is served any more. Dropping it instead cuts all at once.
+    /// When this returns, no client is served any more. Dropping the future instead cuts all at
+    /// once.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let window = self.forwarder.config().drain;
         let drain = DrainPlan {

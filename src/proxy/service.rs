@@ -1,5 +1,5 @@
 //! One connection of a client, from accept to close: requests that are forwarded, until one of them
-//! becomes a tunnel, or over HTTP/2 several.
+//! becomes a tunnel. Over HTTP/2 several can.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ use crate::runtime::tasks::Stage;
 use crate::serve::negotiate::{Negotiated, Negotiator, PendingConnection};
 use crate::tls::{Acceptor, MaybeTls};
 
-/// How a connection of HTTP/2 is asked whether its client is there: as the server does by default.
+/// Settings of the PINGs to clients over HTTP/2: those of the server by default.
 const PINGS: Pings = Pings {
     interval: Duration::from_secs(25),
     timeout: Duration::from_secs(10),
 };
 
-/// What every connection of one proxy shares.
+/// The service of a proxy: what all its connections share.
 pub(super) struct ProxyService {
     forwarder: Arc<Forwarder>,
     negotiator: Negotiator,
@@ -51,12 +51,12 @@ impl ProxyService {
         }
     }
 
-    /// Requests and tunnels that are under way.
+    /// Number of requests and tunnels that are under way.
     pub(super) fn under_way(&self) -> usize {
         self.forwarder.under_way()
     }
 
-    /// Serves one connection to its end. `opening` is given back once it is a tunnel.
+    /// Serves one connection to its end. Once it is a tunnel, the permit `opening` is released.
     pub(super) fn serve(
         self: Arc<Self>,
         stream: Stream,
@@ -169,7 +169,7 @@ async fn serve_exchange(context: ClientContext, exchange: Exchange, patience: Du
     }
 }
 
-/// Has a request answered, and passes on interim responses unless the stream is reset.
+/// Answers a request, and passes on interim responses unless the stream is reset.
 async fn answer<B>(
     context: &ClientContext,
     request: Request<B>,

@@ -25,7 +25,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-/// UpstreamFailure of a client to send the whole body.
+/// Failure of a client to send the whole body.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body is broken")]
 pub(super) struct Broken(#[source] BoxError);
@@ -46,17 +46,17 @@ impl Upload {
         }))
     }
 
-    /// Number of its frames that have been read.
+    /// Number of frames of the body that have been read.
     pub(super) fn frames(&self) -> u64 {
         self.0.frames.load(Ordering::Relaxed)
     }
 
-    /// Whether more of it is wanted than the client has sent.
+    /// Whether more of the body is wanted than the client has sent.
     pub(super) fn is_awaited(&self) -> bool {
         self.0.is_awaited.load(Ordering::Relaxed)
     }
 
-    /// Whether it has been read to its end.
+    /// Whether the body has been read to its end.
     pub(super) fn is_over(&self) -> bool {
         self.0.is_over.load(Ordering::Relaxed)
     }

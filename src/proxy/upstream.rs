@@ -1,4 +1,4 @@
-//! The way to the upstream: connecting, asking, and what may fail on it.
+//! The way to the upstream: connecting, asking, and the failures of both.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ use crate::tls::{Connector, MaybeTls, TlsError};
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why the upstream's answer cannot be had.
+/// Reasons for which the upstream's answer cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum UpstreamFailure {
     #[error("cannot connect: {0}")]
@@ -66,7 +66,7 @@ impl UpstreamFailure {
         }
     }
 
-    /// UpstreamFailure for an unusable answer, with its causes; or for a late one, if the upstream took
+    /// The failure of an unusable answer, with its causes; or of a late one, if the upstream took
     /// nothing of what it was sent.
     pub(super) fn broken(error: impl Into<BoxError>) -> Self {
         let error = error.into();
@@ -82,7 +82,7 @@ impl UpstreamFailure {
     }
 }
 
-/// An error, and its causes.
+/// An error, and after it its causes.
 pub(super) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -163,16 +163,16 @@ impl Dialer {
     }
 }
 
-/// What comes of a request to upgrade.
+/// Outcome of a request to upgrade.
 pub(super) enum Answered {
     /// A 101, the stream that it was read from, and what was read behind it.
     Switched(Response<()>, MaybeTls, Vec<u8>),
-    /// Anything else.
+    /// Any other answer.
     Other(Response<Rest>),
 }
 
-/// Asks over a connection of its own, and waits `patience` for the head of the answer. Without
-/// names of its client's, as over HTTP/2, the request gets those that RFC 6455 writes.
+/// Sends a request over a connection of its own, and waits `patience` for the head of the answer.
+/// If the client's names of headers are not known, as over HTTP/2, those of RFC 6455 are written.
 pub(super) async fn ask(
     stream: MaybeTls,
     request: Request<Empty<Bytes>>,
@@ -203,7 +203,7 @@ async fn exchange(
     let mut is_over = false;
     let response = poll_fn(|cx| {
         if !is_over {
-            // If it fails, the response says so.
+            // If the connection fails, the response says so.
             is_over = connection.poll_without_shutdown(cx).is_ready();
         }
         response.as_mut().poll(cx)
@@ -227,7 +227,7 @@ async fn exchange(
 
 type UpgradeConnection = Asked<TokioIo<WebSocketNames<MaybeTls>>, Empty<Bytes>>;
 
-/// The body of an answer, with the connection that it comes over, which nothing else drives.
+/// The body of an answer, with its connection, which nothing else drives.
 pub(super) struct Rest {
     body: Incoming,
     connection: Option<Box<UpgradeConnection>>,

@@ -18,7 +18,7 @@ use crate::net::transport::Transport;
 pub(super) struct WriteTimeout<S> {
     stream: S,
     patience: Duration,
-    /// While a write waits.
+    /// Timer of a write that waits.
     late: Option<Pin<Box<Sleep>>>,
 }
 
@@ -41,7 +41,7 @@ impl<S> WriteTimeout<S> {
 }
 
 impl<S: Transport> WriteTimeout<S> {
-    /// Passes on what became of a write, unless it waits for too long.
+    /// Passes on the result of a write, unless the write has waited for too long.
     fn in_time<T>(
         &mut self,
         written: Poll<io::Result<T>>,

@@ -62,7 +62,7 @@ pub(super) fn matches(
     }
 }
 
-/// The same command, for which clap itself looks up no variables.
+/// The command without its variables, so that clap itself looks up none.
 fn without_variables(command: Command) -> Command {
     command
         .mut_args(|arg| arg.env(Resettable::Reset))
@@ -86,8 +86,8 @@ fn given(bare: &Command, command: &Command, args: &[OsString]) -> Result<ArgMatc
     }
 }
 
-/// Arguments of `level` that have a variable, each with the variable's name, which only the whole
-/// `command` still knows.
+/// Arguments of `level` that have a variable, each with the variable's name. Only the whole
+/// `command` still knows the names.
 fn names<'a>(command: &Command, level: &'a Command) -> Vec<(&'a Arg, OsString)> {
     let level_named = command.find_subcommand(level.get_name()).unwrap_or(command);
     let name = |arg: &Arg| {
@@ -138,7 +138,7 @@ impl Sources {
         self.given.iter().any(|given| given == id)
     }
 
-    /// The variable that has the argument's value, or else `flag`.
+    /// The name of the variable that gives the argument its value, or `flag` if none does.
     pub(super) fn name<'a>(&'a self, id: &str, flag: &'a str) -> &'a str {
         let variable = self.variables.iter().find(|variable| variable.id == id);
         variable.map_or(flag, |variable| &variable.name)

@@ -1,6 +1,6 @@
-//! The head of a request of HTTP/1.1 as it comes, before hyper reads it: whether it is whole, what is
-//! wrong with it, and where its body ends. hyper answers a head that it cannot parse with a bare
-//! status, and does not say why.
+//! The head of a request of HTTP/1.1, before hyper reads it: whether it is whole, what is wrong
+//! with it, and where its body ends. hyper answers a head that it cannot parse with a bare status,
+//! and does not say why.
 
 use std::borrow::Cow;
 
@@ -33,10 +33,10 @@ const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
 /// Bytes that some clients leave unencoded in a target, though no URI may have them.
 const UNENCODED: &[u8] = b"\"<>`";
 
-/// A head that came whole.
+/// A whole head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Number of its bytes.
+    /// Number of bytes of the head.
     pub(super) length: usize,
     /// The head with its target encoded, where it has bytes that no URI may have.
     pub(super) encoded: Option<Vec<u8>>,
@@ -48,7 +48,7 @@ pub(super) struct Head {
 pub(super) enum BodyTracker {
     /// The next head.
     Head,
-    /// So many bytes of a body.
+    /// This many bytes of a body.
     Length(u64),
     /// A chunked body.
     Chunks(Chunks),
@@ -84,7 +84,7 @@ impl BodyTracker {
 pub(crate) struct Reject {
     pub(crate) cause: Cause,
     pub(crate) refusal: Refusal,
-    /// Whether the answer has no body.
+    /// Whether it is a HEAD, whose answer has no body.
     pub(super) is_head: bool,
 }
 
@@ -101,7 +101,7 @@ impl Reject {
         Self::new(Cause::BadRequest, StatusCode::BAD_REQUEST, sentence)
     }
 
-    /// Rejects something other than TLS on a port that speaks TLS; `read` is what has come of it.
+    /// Rejects bytes that are not TLS, on a port that speaks TLS; `read` has the first of them.
     pub(crate) fn no_tls(read: &[u8]) -> Self {
         match parse(read) {
             Err(reject) if matches!(reject.cause, Cause::ProxyProtocol | Cause::Http2) => {
@@ -118,7 +118,7 @@ impl Reject {
         }
     }
 
-    /// The answer, as it is sent.
+    /// The bytes of the answer.
     pub(crate) fn answer(&self) -> Vec<u8> {
         match self.cause {
             Cause::Http2 => HTTP_1_1_REQUIRED.to_vec(),
@@ -137,7 +137,7 @@ impl Reject {
     }
 }
 
-/// Whether `read` is enough to tell what it is.
+/// Whether `read` is long enough to tell what it is.
 pub(crate) fn is_clear(read: &[u8]) -> bool {
     !matches!(parse(read), Ok(None))
 }
@@ -186,7 +186,7 @@ fn check_form(method: &str, target: &str) -> Result<(), Reject> {
     }
 }
 
-/// The value of `Host`, in what may be a head.
+/// The value of `Host`, in bytes that may be a head.
 fn host(read: &[u8]) -> Option<&str> {
     let mut lines = [httparse::EMPTY_HEADER; LINES];
     let mut request = httparse::Request::new(&mut lines);
@@ -220,7 +220,7 @@ fn behind(lines: &[Header<'_>], is_old: bool) -> Result<BodyTracker, Reject> {
             "HTTP/1.0 has no Transfer-Encoding: use HTTP/1.1, or Content-Length.",
         )),
         (Some(false), _) => Err(Reject::bad_request(
-            "The last Transfer-Encoding of a request must be chunked: its end is not known otherwise.",
+            "The last Transfer-Encoding of a request must be chunked: otherwise its end is not known.",
         )),
         (Some(true), _) => Ok(BodyTracker::Chunks(Chunks::default())),
         (None, None | Some(0)) => Ok(BodyTracker::Head),
@@ -228,7 +228,7 @@ fn behind(lines: &[Header<'_>], is_old: bool) -> Result<BodyTracker, Reject> {
     }
 }
 
-/// A number in decimal digits alone. hyper refuses the few largest of 64 bits.
+/// A number of decimal digits alone. hyper refuses the few largest numbers of 64 bits.
 fn number(digits: &[u8]) -> Option<u64> {
     let digits = digits.trim_ascii();
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -238,8 +238,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     (number < u64::MAX - 2).then_some(number)
 }
 
-/// The head with its target encoded, if it must be: RFC 9112, section 3.2, allows that. Python's
-/// websockets sends a query as it is given, and curl a path.
+/// The head with its target encoded, if the target needs that: RFC 9112, section 3.2, allows it.
+/// Python's websockets sends a query as it is given, and curl a path.
 fn encoded(head: &[u8], target: &str) -> Result<Option<Vec<u8>>, Reject> {
     if target.parse::<Uri>().is_ok() {
         return Ok(None);
@@ -256,7 +256,7 @@ fn encoded(head: &[u8], target: &str) -> Result<Option<Vec<u8>>, Reject> {
         let sentence = format!("The target of the request is no URI: {error}.");
         return Err(Reject::bad_request(sentence));
     }
-    // The method is a token, and one space is behind it.
+    // The method is a token, with one space after it.
     let start = head.iter().position(|byte| *byte == b' ').unwrap_or(0) + 1;
     let rest = &head[start + target.len()..];
     Ok(Some([&head[..start], better.as_bytes(), rest].concat()))
@@ -311,7 +311,7 @@ const PROTOCOLS: [(&[u8], &str); 12] = [
     (b"\x10", "MQTT"),
 ];
 
-/// Whether this may be the first frame of a WebSocket client, which is masked.
+/// Whether these bytes may be the first frame of a WebSocket client, which is masked.
 fn is_frame(read: &[u8]) -> bool {
     matches!(
         read,
@@ -359,7 +359,7 @@ fn in_first_line(read: &[u8]) -> Reject {
             "This is no version of HTTP that is spoken here: use HTTP/1.1.",
         ),
         [_, _, .., version] if version.starts_with(b"HTTP/") => Reject::bad_request(
-            "There is a space too many in the request line: within a target write %20 for it.",
+            "The request line has a space too many: in a target, a space is written %20.",
         ),
         _ => Reject::bad_request(
             "The request line is not method, target and version, such as GET / HTTP/1.1.",

@@ -1,4 +1,4 @@
-//! Addresses: what a user writes, and where a server then really listens.
+//! Addresses to listen on as a user writes them, and the endpoints that a server really listens on.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -42,7 +42,7 @@ impl Address {
         }
     }
 
-    /// What to try where this cannot be listened on.
+    /// Advice after a failure to listen on this address.
     fn advice(&self, failure: ErrorKind) -> &'static str {
         match (self, failure) {
             (Self::Unix(_), _) => "",
@@ -89,7 +89,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A port in digits: Rust's own numbers may have a plus sign.
+/// Parses a port of digits alone: Rust's own numbers may have a plus sign.
 pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
     match text.parse() {
         Ok(port) if is_number(text) => Ok(port),
@@ -128,7 +128,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why a text is no [`Address`].
+/// Reasons for which a text is no [`Address`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
@@ -138,7 +138,7 @@ pub enum AddressError {
          unix:PATH"
     )]
     NoPort,
-    /// What follows the last colon is no port.
+    /// The text after the last colon is no port.
     #[error("the port must be a number from 0 (any free one) to 65535")]
     BadPort,
     /// Nothing, or a star, stands before the colon.
@@ -173,22 +173,22 @@ pub enum AddressError {
     BadMode,
 }
 
-/// Why a server cannot listen.
+/// Failure to listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}{}", .address.advice(.source.kind()))]
 pub struct BindError {
     /// The address that was asked for.
     pub address: Address,
-    /// What the operating system says.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
-/// Where a server listens, once it does.
+/// An endpoint that a server listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A TCP address, with its real port.
     Tcp(SocketAddr),
-    /// The same, over TLS.
+    /// A TCP address on which TLS is spoken, with its real port.
     Tls(SocketAddr),
     /// The path of a Unix domain socket.
     Unix(PathBuf),
@@ -204,15 +204,15 @@ impl Endpoint {
         }
     }
 
-    /// What to connect a WebSocket client on this machine to, for `path`, which begins with `/`:
+    /// The URL for a WebSocket client on this machine, with `path`, which begins with `/`:
     /// `ws://127.0.0.1:8002/path`, `wss://…`, or `unix:` and the socket's own path.
     #[must_use]
     pub fn websocket_url(&self, path: &str) -> String {
         self.url(["ws", "wss"], path)
     }
 
-    /// What to open in a browser on this machine: `http://127.0.0.1:8002/`, `https://…`, or `unix:`
-    /// and the socket's path.
+    /// The URL for a browser on this machine: `http://127.0.0.1:8002/`, `https://…`, or `unix:` and
+    /// the socket's path.
     #[must_use]
     pub fn http_url(&self) -> String {
         self.url(["http", "https"], "/")
@@ -226,7 +226,7 @@ impl Endpoint {
         }
     }
 
-    /// The same, where TLS is spoken.
+    /// The endpoint, with TLS if it is one of TCP.
     pub(crate) fn over_tls(self) -> Self {
         match self {
             Self::Tcp(address) => Self::Tls(address),
@@ -235,7 +235,7 @@ impl Endpoint {
     }
 }
 
-/// The address as it is listened on, which for all interfaces is `0.0.0.0:8002` or `[::]:8002`.
+/// The address that is listened on, which for all interfaces is `0.0.0.0:8002` or `[::]:8002`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -245,7 +245,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// "All interfaces" is no address to connect to; the loopback interface is one of them.
+/// An address to connect to. "All interfaces" is none, so the loopback interface stands for them.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

@@ -11,8 +11,8 @@ use super::AddressError;
 /// Prefix before the path.
 const PREFIX: &str = "unix:";
 
-/// Characters of a path that are percent-encoded; the comma is one because it separates addresses
-/// in a list.
+/// Characters of a path that are percent-encoded. The comma is among them because it separates
+/// addresses in a list.
 const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b',');
 
 /// A Unix domain socket to listen on: its file, and who may connect to it.
@@ -56,7 +56,7 @@ impl fmt::Display for Written<'_> {
     }
 }
 
-/// The path that [`Written`] shows.
+/// Parses a path as [`Written`] shows it.
 pub(crate) fn parse_path(text: &str) -> Result<PathBuf, AddressError> {
     match percent_decode_str(text).decode_utf8() {
         Ok(path) if path.is_empty() => Err(AddressError::NoPath),

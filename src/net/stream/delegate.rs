@@ -1,4 +1,4 @@
-//! What a wrapper around a stream passes on as it is.
+//! Methods that a wrapper around a stream passes on unchanged.
 
 /// Writes the method of `AsyncRead`, which does the same on the stream that a pattern of the wrapper
 /// binds.
@@ -16,7 +16,7 @@ macro_rules! delegate_read {
     };
 }
 
-/// Writes the methods of `AsyncWrite`, each of which does the same on the stream that a pattern of
+/// Writes the methods of `AsyncWrite`. Each calls the same method of the stream that a pattern of
 /// the wrapper binds.
 macro_rules! delegate_write {
     ($($pattern:pat => $stream:ident),+ $(,)?) => {

@@ -19,7 +19,7 @@ pub(crate) use delegate::{delegate_read, delegate_write};
 pub(crate) use prefixed::Prefixed;
 use watched::Watched;
 
-/// Silence after which TCP's keepalive asks for an answer, every quarter of it.
+/// Silence after which TCP's keepalive asks for an answer, and then asks after every quarter of it.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// An accepted connection.
@@ -52,7 +52,7 @@ impl Stream {
         Ok((length > 0).then_some(byte[0]))
     }
 
-    /// Has the kernel ask a silent peer whether it is there, as it may be silent for long.
+    /// Makes the kernel ask a silent peer whether it is there: a peer may be silent for long.
     pub(crate) fn keep_alive(&self) {
         if let Self::Tcp(stream, _) = self {
             let probes = TcpKeepalive::new()

@@ -1,4 +1,4 @@
-//! Streams of which something was read that is to be read again.
+//! Streams with bytes that were read from them, and are to be read again.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::delegate_write;
 
-/// A stream of which something was read that is to be read again.
+/// A stream with bytes that were read from it, and are to be read again.
 #[derive(Debug)]
 pub(crate) struct Prefixed<S> {
     /// Bytes that are still to be read again.
@@ -22,7 +22,7 @@ impl<S> Prefixed<S> {
         Self { read, stream }
     }
 
-    /// The same in another wrapping, which passes bytes on as they are.
+    /// The stream in another wrapper, which passes bytes on unchanged.
     pub(crate) fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Prefixed<T> {
         Prefixed {
             read: self.read,
@@ -36,7 +36,7 @@ impl<S> Prefixed<S> {
         self
     }
 
-    /// The stream itself, and what of it was read and is not read again yet.
+    /// The stream itself, and the bytes that are still to be read again.
     pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.read)
     }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::net::transport::Hangup;
 use crate::platform::Watch;
 
-/// Whether a socket was watched for its end, and may have more to read than it says.
+/// Whether a socket was watched for its end, and may have more to read than its readiness says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Watched(bool);
 

@@ -1,4 +1,4 @@
-//! Connections, without a call that finds none.
+//! Accepting connections, without a call that finds none.
 
 use std::io::{self, ErrorKind};
 use std::net::{self, SocketAddr};
@@ -14,9 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A listening TCP socket that is asked whether anybody waits before it is told to accept.
 ///
-/// tokio's learns that nobody does from an `accept` that fails, one for each connection that comes
-/// alone. Such a call makes a socket and a file before it looks, and undoes them: in a loop it took
-/// 3.9 µs where `poll` took 0.3 (Linux 6.18, benches/README.md).
+/// tokio's listener learns that nobody waits from an `accept` that fails: one for each connection
+/// that comes alone. Such a call makes a socket and a file before it looks, and then undoes them:
+/// in a loop it took 3.9 µs where `poll` took 0.3 (Linux 6.18, benches/README.md).
 #[derive(Debug)]
 pub(crate) struct TcpAcceptor(AsyncFd<net::TcpListener>);
 
@@ -25,10 +25,10 @@ impl TcpAcceptor {
     /// When the socket has no such option, or the runtime cannot wait for it.
     #[expect(
         deprecated,
-        reason = "what takes its place is unsafe, and asks for what std's listener always does"
+        reason = "its replacement is unsafe, and requires what std's listener always does"
     )]
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
-        // Those that it accepts inherit it.
+        // Accepted connections inherit it.
         SockRef::from(&listener).set_tcp_nodelay(true)?;
         let listener = listener.into_std()?;
         Ok(Self(AsyncFd::with_interest(listener, Interest::READABLE)?))
@@ -43,7 +43,7 @@ impl TcpAcceptor {
             let mut ready = ready!(self.0.poll_read_ready(cx))?;
             let accepted = accept(self.0.get_ref());
             if !is_anybody_waiting(self.0.get_ref()) {
-                // Whoever comes from now on is another event.
+                // A connection that comes from now on is another event.
                 ready.clear_ready();
             }
             match accepted {
@@ -64,7 +64,7 @@ fn accept(listener: &net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 
 fn is_anybody_waiting(listener: &impl AsFd) -> bool {
     let mut listener = [PollFd::new(listener, PollFlags::IN)];
-    // In doubt `accept` is to say.
+    // In doubt `accept` decides.
     poll(&mut listener, Some(&Timespec::default())).map_or(true, |waiting| waiting > 0)
 }
 

@@ -2,8 +2,8 @@
 
 use tikv_jemalloc_ctl::{Access, AsName, Result, background_thread, max_background_threads};
 
-/// tokio aligns tasks and sockets to 128 bytes: glibc leaves some 190 beside each, jemalloc none
-/// (benches/README.md).
+/// The allocator. tokio aligns tasks and sockets to 128 bytes: glibc leaves some 190 bytes unused
+/// beside each of them, jemalloc none (benches/README.md).
 pub use tikv_jemallocator::Jemalloc;
 
 /// Time within which freed memory goes back to the system. jemalloc's default is 10 s, and after a

@@ -1,4 +1,4 @@
-//! The last that is said on a connection.
+//! The last bytes of a connection, and its end.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Writes what the end of the stream follows at once: the kernel keeps it for that packet.
+/// Writes bytes after which the end of the stream follows at once: the kernel keeps them for its
+/// packet.
 ///
 /// # Errors
 /// Those of `send`, and `WouldBlock`.

@@ -1,4 +1,4 @@
-//! What Linux alone says of this process, and how connections are best begun and ended there.
+//! Linux: the resources that this process uses, and the best ways to begin and end connections.
 
 mod accept;
 #[cfg(feature = "jemalloc")]
@@ -13,7 +13,7 @@ use super::Usage;
 pub(crate) use accept::TcpAcceptor;
 pub(crate) use ending::{linger_at_most, try_write_last};
 
-/// What this process takes, if `/proc` is there to say so.
+/// Resources that this process uses, if `/proc` is there to say so.
 pub(crate) fn usage() -> Option<Usage> {
     let process = Process::myself().ok()?;
     let stat = process.stat().ok()?;

@@ -22,7 +22,7 @@ pub(in crate::proxy) struct Interims(Arc<Mutex<State>>);
 struct State {
     /// Bytes to write once hyper has written all that it has.
     bytes: Vec<u8>,
-    /// Whether a task waits for that, which `waker` wakes.
+    /// Whether a task waits until they are written; `waker` wakes it.
     is_awaited: bool,
     waker: Option<Waker>,
     /// Whether hyper's next write is dropped if it is a 100.
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl Interims {
-    /// Writes an interim response after all earlier answers, and before that to the current
+    /// Writes an interim response after all earlier answers, and before the answer to the current
     /// request.
     pub(in crate::proxy) async fn send(&self, interim: &Interim) {
         self.write(encode(interim)).await;
@@ -63,7 +63,7 @@ impl Interims {
     }
 }
 
-/// The stream of a client below hyper.
+/// A client's stream, as hyper reads and writes it.
 #[derive(Debug)]
 pub(in crate::proxy) struct InterimStream<S> {
     stream: S,
@@ -88,8 +88,8 @@ impl<S> InterimStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> InterimStream<S> {
-    /// Writes interim responses between two writes of hyper's, which flushes only when it has no
-    /// more.
+    /// Writes interim responses between two writes of hyper, which flushes only when it has nothing
+    /// more to write.
     fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.interims.state();
         while !state.bytes.is_empty() {

@@ -7,7 +7,7 @@ const CLOSE: u8 = 0x88;
 /// Most bytes of a Close: a header, a mask, and a control frame's payload.
 const LONGEST: usize = 2 + 4 + 125;
 
-/// Whether the last frame of what a side has sent is a Close, as far as one can tell from its end.
+/// Whether the last frame that a side has sent is a Close, as far as the last bytes can tell.
 pub(super) fn ends_in_close(sent: &[u8]) -> bool {
     let tail = &sent[sent.len().saturating_sub(LONGEST)..];
     let is_close = |frame: &[u8]| match *frame {

@@ -68,12 +68,12 @@ impl Flow {
         self.blocked_since.map(|since| now.since(since))
     }
 
-    /// Whether the source is not read, so that a failure of it would go unseen.
+    /// Whether the source is not read at present, so that its failure would go unseen.
     pub(super) fn is_unwatched(&self) -> bool {
         self.has_ended || self.blocked_since.is_some()
     }
 
-    /// Copies as much as the source has and the sink takes, and passes the end on.
+    /// Copies as much as the source has and the sink takes, and then the end of the source.
     pub(super) fn copy<R, W>(
         &mut self,
         source: &mut R,
@@ -95,8 +95,9 @@ impl Flow {
         Ok(())
     }
 
-    /// Copies until one of the two has to be waited for, and says whether it is the sink. Nothing is
-    /// read while something is held, so that a sink that does not take it stops the source.
+    /// Copies until the source or the sink has to be waited for, and says whether it is the sink.
+    /// Nothing is read while bytes are held, so that a sink that does not take them stops the
+    /// source.
     fn copy_until_blocked<R, W>(
         &mut self,
         source: &mut R,
@@ -134,7 +135,7 @@ impl Flow {
         Ok(false)
     }
 
-    /// Writes what is held, and passes on the end that follows it, if it has come.
+    /// Writes the held bytes, and then ends the sink if the source has ended.
     fn poll_settle<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         W: AsyncWrite + Unpin,
@@ -148,7 +149,7 @@ impl Flow {
         }
     }
 
-    /// Writes what is held.
+    /// Writes the held bytes.
     fn poll_release<W>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         W: AsyncWrite + Unpin,
@@ -167,7 +168,7 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what was read, and holds what is not taken.
+    /// Writes the bytes that were read, and holds those that are not taken.
     fn pass<W>(&mut self, read: &[u8], sink: &mut W, cx: &mut Context<'_>) -> io::Result<()>
     where
         W: AsyncWrite + Unpin,
@@ -200,7 +201,7 @@ impl Flow {
     }
 }
 
-/// Reads once to `buffer`, and returns what came, which is nothing at the end.
+/// Reads once into `buffer`, and returns the bytes that came: none at the end.
 fn poll_read<'b, R>(
     source: &mut R,
     buffer: &'b mut [u8],

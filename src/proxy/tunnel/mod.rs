@@ -1,4 +1,4 @@
-//! The tunnel: bytes both ways between two streams, as they come, and nothing is parsed.
+//! The tunnel: passes bytes both ways between two streams as they come, and parses nothing.
 
 mod closing;
 mod flow;
@@ -24,7 +24,7 @@ use standstill::Standstill;
 const READ_AT_ONCE: usize = 32 << 10;
 
 thread_local! {
-    /// What the tunnels of a thread read to, one after another: an idle one has no buffer.
+    /// Buffer that the tunnels of a thread read into, one after another: an idle one has no buffer.
     static SHARED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Side {
     }
 }
 
-/// Why a tunnel ended.
+/// Reasons for which a tunnel ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
     /// Both sides have ended; this one ended first, with a Close or the end of its stream.
@@ -77,7 +77,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// The word for it in the log.
+    /// The word for this end in the log.
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Closed(_) => "closed",
@@ -97,7 +97,7 @@ impl End {
     }
 }
 
-/// What went through a tunnel.
+/// Report on a tunnel: its end, and the bytes that went through it.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) end: End,
@@ -108,15 +108,15 @@ pub(super) struct Report {
     pub(super) lasted: Duration,
 }
 
-/// One end of the tunnel, with what it sent before the tunnel was there.
+/// One end of the tunnel, with the bytes that it sent before the tunnel began.
 #[derive(Debug)]
 pub(super) struct TunnelEnd<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) early: Vec<u8>,
 }
 
-/// Copies until both sides have ended, one of them fails, a timeout of `config` is over, or the drain
-/// is.
+/// Copies until both sides have ended, one of them fails, a timeout of `config` is over, or the
+/// drain is over.
 pub(super) async fn run<C, U>(
     client: TunnelEnd<'_, C>,
     upstream: TunnelEnd<'_, U>,
@@ -154,7 +154,8 @@ where
         let patience = config.send_timeout;
         standstill.poll_end(&both, patience, client.stream, upstream.stream, cx)
     });
-    // First the clock: what copies as long as tokio lets it, leaves no budget for others.
+    // The drain is polled first: copying goes on as long as tokio lets it, and then leaves no
+    // budget.
     let end = tokio::select! {
         biased;
         () = drained(&drain) => End::Drained,
@@ -179,7 +180,8 @@ async fn drained(drain: &Drain) {
 struct Both {
     inward: Flow,
     outward: Flow,
-    /// They take turns at being the first, for one that never pauses takes all of the task's budget.
+    /// Whether `outward` goes first. The two take turns at that, because one that never pauses
+    /// takes all of the task's budget.
     is_outward_first: bool,
 }
 
@@ -188,12 +190,12 @@ impl Both {
         self.inward.bytes + self.outward.bytes
     }
 
-    /// The side that began to close: `before`, if that is still true. A server ends TCP before its
+    /// The side that began to close: `before`, if that still holds. A server ends TCP before its
     /// client does (RFC 6455, section 7.1.1), so a Close counts, and not only the end of TCP.
     fn first_to_close(&self, before: Option<Side>) -> Option<Side> {
         let (client, upstream) = (self.inward.is_closing(), self.outward.is_closing());
         match before {
-            // Only its bytes looked like a Close.
+            // Its bytes only looked like a Close.
             Some(Side::Client) if !client => None,
             Some(Side::Upstream) if !upstream => None,
             before => before,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long nothing has come, and how long that may be.
+/// Timer of the silence of a tunnel, with its limit.
 #[derive(Debug)]
 pub(super) struct Silence {
     limit: Duration,
@@ -24,7 +24,7 @@ impl Silence {
         }
     }
 
-    /// Waits until nothing has been heard for so long.
+    /// Waits until nothing has been heard for as long as the limit.
     pub(super) fn poll_end(&mut self, is_heard: bool, cx: &mut Context<'_>) -> Poll<()> {
         if is_heard {
             self.heard_at = Instant::now();

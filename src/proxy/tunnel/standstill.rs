@@ -12,8 +12,8 @@ use super::{Both, End, Side};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::moment::Moment;
 
-/// Time between two checks of a tunnel without progress. A side that has ended wakes nobody when it
-/// is reset: the other learns of it at the next check.
+/// Time between two checks of a tunnel without progress. When a side that has ended is reset,
+/// nobody is woken: the other side learns of it at the next check.
 const GLANCE: Duration = Duration::from_millis(250);
 
 /// Longest silence of a side once the other has ended.

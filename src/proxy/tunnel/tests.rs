@@ -38,7 +38,7 @@ fn config(idle_timeout: Option<Duration>) -> ProxyConfig {
     }
 }
 
-/// A tunnel between two pipes of `size` bytes, and what is at their other ends.
+/// A tunnel between two pipes of `size` bytes, and the far ends of both.
 fn tunnel(
     size: usize,
     early: [&[u8]; 2],
@@ -259,8 +259,8 @@ async fn a_direction_that_never_pauses_leaves_the_other_its_turn() {
     assert_eq!(&byte, b"x");
 }
 
-/// End of a tunnel whose client sends `sent`, all of which the upstream may not read, and then
-/// ends.
+/// The report of a tunnel whose client sends `sent` and then ends, while the upstream need not read
+/// all of that.
 async fn end_of(client: &mut DuplexStream, sent: &[u8], report: JoinHandle<Report>) -> Report {
     let sending = async {
         let _ = client.write_all(sent).await;
