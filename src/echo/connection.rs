@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use futures_util::future::Either;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 
 use super::fast_path::{self, First};
 use super::pending::PendingSession;
@@ -17,16 +15,16 @@ use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
 use crate::http::response::head_bytes;
-use crate::net::connection_info::{ConnectionInfo, Peer};
+use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
-use crate::net::stream::Stream;
-use crate::runtime::deadline::{GRACE, timeout_at};
+use crate::runtime::deadline::timeout;
 use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::tasks::Stage;
 use crate::scenario::Occurrences;
-use crate::serve::negotiate::{Negotiated, Negotiator, PendingConnection};
+use crate::serve::negotiate::{Negotiator, PendingConnection};
+use crate::serve::service::Service;
 use crate::session::SessionContext;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{Acceptor, MaybeTls};
@@ -58,35 +56,15 @@ impl EchoService {
             occurrences: Arc::default(),
         }
     }
+}
 
-    /// Number of sessions that run.
-    pub(crate) fn sessions(&self) -> usize {
+impl Service for EchoService {
+    fn negotiator(&self) -> &Negotiator {
+        &self.negotiator
+    }
+
+    fn under_way(&self) -> usize {
         self.limit.taken()
-    }
-
-    /// Serves one connection to its end. Once it is a session, the permit `opening` is released.
-    pub(crate) fn serve(
-        self: Arc<Self>,
-        stream: Stream,
-        peer: Peer,
-        opening: OwnedSemaphorePermit,
-        drain: Drain,
-    ) -> Stage {
-        let connection = self.negotiator.connection(peer, opening, drain);
-        Stage::new(self.open(stream, connection))
-    }
-
-    async fn open(
-        self: Arc<Self>,
-        stream: Stream,
-        mut connection: PendingConnection,
-    ) -> Option<Stage> {
-        match self.negotiator.enter(stream, &mut connection).await {
-            Negotiated::Http1(stream) => self.open_http1(stream, connection).await,
-            Negotiated::Http2(stream) => Some(self.open_http2(stream, connection)),
-            Negotiated::Refused(stream) => Some(Stage::last(linger(stream))),
-            Negotiated::Over => None,
-        }
     }
 
     async fn open_http1(
@@ -120,35 +98,6 @@ impl EchoService {
             Ended::Upgraded(upgrade) => self.session(stream, early, upgrade, connection).await,
             Ended::Late => None,
             Ended::Answered | Ended::Failed => Some(Stage::last(linger(stream))),
-        }
-    }
-
-    /// Accepts an upgrade and begins its session. A session that misbehaves sends the answer
-    /// itself.
-    async fn session(
-        &self,
-        mut stream: MaybeTls,
-        early: Vec<u8>,
-        upgrade: Box<Upgrade>,
-        connection: PendingConnection,
-    ) -> Option<Stage> {
-        let pending = PendingSession {
-            upgrade,
-            begun_at: connection.accepted_at,
-            context: self.context(connection.drain, connection.info),
-        };
-        if pending.is_faulty() {
-            return Some(Stage::last(pending.misbehave_over_http1(stream, early)));
-        }
-        let head = head_bytes(&pending.response());
-        let sent = async {
-            stream.write_all(&head).await?;
-            stream.flush().await
-        };
-        let limit = connection.deadline.max(Instant::now() + GRACE);
-        match timeout_at(limit, sent).await {
-            Ok(Ok(())) => Some(Stage::last(pending.converse(stream, early))),
-            _ => None,
         }
     }
 
@@ -196,6 +145,36 @@ impl EchoService {
             connection.drain,
             handle,
         ))
+    }
+}
+
+impl EchoService {
+    /// Accepts an upgrade and begins its session. A session that misbehaves sends the answer
+    /// itself.
+    async fn session(
+        &self,
+        mut stream: MaybeTls,
+        early: Vec<u8>,
+        upgrade: Box<Upgrade>,
+        connection: PendingConnection,
+    ) -> Option<Stage> {
+        let pending = PendingSession {
+            upgrade,
+            begun_at: connection.accepted_at,
+            context: self.context(connection.drain, connection.info),
+        };
+        if pending.is_faulty() {
+            return Some(Stage::last(pending.misbehave_over_http1(stream, early)));
+        }
+        let head = head_bytes(&pending.response());
+        let sent = async {
+            stream.write_all(&head).await?;
+            stream.flush().await
+        };
+        match timeout(self.config.handshake_timeout, sent).await {
+            Ok(Ok(())) => Some(Stage::last(pending.converse(stream, early))),
+            _ => None,
+        }
     }
 
     /// Surroundings of the sessions of a connection.

@@ -108,13 +108,10 @@ impl Server {
             ..
         } = self.listening;
         let metrics = Metrics::new(errors);
-        let service = Arc::new(EchoService::new(self.config, tls, metrics));
-        let handler =
-            |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
-        let connections = Connections::new(listeners, handler);
+        let service = EchoService::new(self.config, tls, metrics);
         let drain = DrainPlan { limit, window };
-        connections
-            .serve(shutdown, drain, || service.sessions())
+        Connections::new(listeners, service)
+            .serve(shutdown, drain)
             .await;
     }
 }

@@ -101,11 +101,9 @@ impl Proxy {
             window,
         };
         let Listening { listeners, tls, .. } = self.listening;
-        let service = Arc::new(ProxyService::new(self.forwarder, tls));
-        let handler =
-            |stream, peer, opening, drain| Arc::clone(&service).serve(stream, peer, opening, drain);
-        Connections::new(listeners, handler)
-            .serve(shutdown, drain, || service.under_way())
+        let service = ProxyService::new(self.forwarder, tls);
+        Connections::new(listeners, service)
+            .serve(shutdown, drain)
             .await;
     }
 }

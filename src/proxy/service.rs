@@ -8,7 +8,6 @@ use std::time::Duration;
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::body::{Body, Bytes};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::client_context::ClientContext;
 use super::forward::{Answer, Forwarder, Switch};
@@ -21,13 +20,12 @@ use crate::http::HttpContext;
 use crate::http::exchange::{Exchange, Http2Body, Respond};
 use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
-use crate::net::connection_info::Peer;
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
 use crate::net::stream::Stream;
-use crate::runtime::shutdown::Drain;
 use crate::runtime::tasks::Stage;
-use crate::serve::negotiate::{Negotiated, Negotiator, PendingConnection};
+use crate::serve::negotiate::{Negotiator, PendingConnection};
+use crate::serve::service::Service;
 use crate::tls::{Acceptor, MaybeTls};
 
 /// Settings of the PINGs to clients over HTTP/2: those of the server by default.
@@ -50,36 +48,19 @@ impl ProxyService {
             forwarder: Arc::new(forwarder),
         }
     }
+}
 
-    /// Number of requests and tunnels that are under way.
-    pub(super) fn under_way(&self) -> usize {
+impl Service for ProxyService {
+    fn negotiator(&self) -> &Negotiator {
+        &self.negotiator
+    }
+
+    fn under_way(&self) -> usize {
         self.forwarder.under_way()
     }
 
-    /// Serves one connection to its end. Once it is a tunnel, the permit `opening` is released.
-    pub(super) fn serve(
-        self: Arc<Self>,
-        stream: Stream,
-        peer: Peer,
-        opening: OwnedSemaphorePermit,
-        drain: Drain,
-    ) -> Stage {
+    fn prepare(&self, stream: &Stream) {
         stream.keep_alive();
-        let connection = self.negotiator.connection(peer, opening, drain);
-        Stage::new(self.open(stream, connection))
-    }
-
-    async fn open(
-        self: Arc<Self>,
-        stream: Stream,
-        mut connection: PendingConnection,
-    ) -> Option<Stage> {
-        match self.negotiator.enter(stream, &mut connection).await {
-            Negotiated::Http1(stream) => self.open_http1(stream, connection).await,
-            Negotiated::Http2(stream) => Some(self.open_http2(stream, connection)),
-            Negotiated::Refused(stream) => Some(Stage::last(linger(stream))),
-            Negotiated::Over => None,
-        }
     }
 
     async fn open_http1(
@@ -133,7 +114,9 @@ impl ProxyService {
             handle,
         ))
     }
+}
 
+impl ProxyService {
     fn front(&self, connection: &PendingConnection) -> ClientContext {
         ClientContext {
             forwarder: Arc::clone(&self.forwarder),

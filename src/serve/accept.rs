@@ -1,5 +1,4 @@
-//! Listeners, the accept loop, and the drain that ends it. Only the handler of a connection knows
-//! what the connection is for: so the echo server and the proxy share one loop.
+//! Listeners, the accept loop, and the drain that ends it.
 
 use std::fmt::Display;
 use std::future::{pending, poll_fn};
@@ -14,12 +13,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::service::{self, Service};
 use crate::config::CertificateSource;
 use crate::net::address::{Address, BindError, Endpoint};
 use crate::net::connection_info::Peer;
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
-use crate::runtime::shutdown::{Drain, Shutdown};
+use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::tls::{Acceptor, TlsError};
 
@@ -119,39 +119,31 @@ pub(crate) struct DrainPlan {
     pub(crate) window: Duration,
 }
 
-/// The accept loop, and the tasks of the connections that it accepted. The handler is a function
-/// from a connection to the future that serves it.
-pub(crate) struct Connections<H> {
+/// The accept loop, and the tasks of the connections that it accepted.
+pub(crate) struct Connections<S> {
     listeners: Vec<Listener>,
-    handler: H,
+    service: Arc<S>,
     signal: Shutdown,
     opening: Arc<Semaphore>,
     tasks: Tasks,
 }
 
-impl<H, F> Connections<H>
-where
-    H: Fn(Stream, Peer, OwnedSemaphorePermit, Drain) -> F,
-    F: Future<Output = ()> + Send + 'static,
-{
-    pub(crate) fn new(listeners: Vec<Listener>, handler: H) -> Self {
+impl<S: Service> Connections<S> {
+    pub(crate) fn new(listeners: Vec<Listener>, service: S) -> Self {
         Self {
             listeners,
-            handler,
+            service: Arc::new(service),
             signal: Shutdown::new(),
             opening: Arc::new(Semaphore::new(MAX_OPENING)),
             tasks: Tasks::default(),
         }
     }
 
-    /// Serves until `shutdown` is ready. Then it drains until `sessions` counts none, or the time
-    /// is up.
-    pub(crate) async fn serve(
-        mut self,
-        shutdown: impl Future<Output = ()>,
-        drain: DrainPlan,
-        sessions: impl Fn() -> usize,
-    ) {
+    /// Serves until `shutdown` is ready. Then it drains until the service has nothing under way, or
+    /// the time is up.
+    pub(crate) async fn serve(mut self, shutdown: impl Future<Output = ()>, drain: DrainPlan) {
+        let service = Arc::clone(&self.service);
+        let sessions = || service.under_way();
         tokio::select! {
             () = shutdown => {}
             () = self.accept() => {}
@@ -180,8 +172,9 @@ where
         loop {
             let (stream, peer, opening) = accept(&mut self.listeners, &self.opening).await;
             let drain = self.signal.subscribe();
+            let service = Arc::clone(&self.service);
             self.tasks
-                .spawn((self.handler)(stream, peer, opening, drain));
+                .spawn(service::serve(service, stream, peer, opening, drain));
         }
     }
 

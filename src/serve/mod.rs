@@ -1,5 +1,12 @@
 //! Serving, as the echo server and the proxy share it: accepted connections, their TLS, and the
 //! version of HTTP that each speaks.
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`accept`] | listening, the accept loop, and the drain |
+//! | [`service`] | the way of a connection to the service that answers it |
+//! | [`negotiate`] | TLS, and the version of HTTP |
 
 pub(crate) mod accept;
 pub(crate) mod negotiate;
+pub(crate) mod service;
