@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::info;
 
-use super::pending::{PendingSession, part};
+use super::pending::{PendingSession, tear_down};
 use crate::http::exchange::Exchange;
 use crate::http::response::head_bytes;
 use crate::http::stream::Receiver;
@@ -75,6 +75,6 @@ impl PendingSession {
         let session = faulty::run(stream, early, script, context);
         let (report, stream) = session.await;
         drop(guard);
-        part(stream, report, upgrade.permit).await;
+        tear_down(stream, report, upgrade.permit).await;
     }
 }

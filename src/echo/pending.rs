@@ -55,13 +55,13 @@ impl PendingSession {
         // Not an async block, which would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);
-            part(stream, report, permit)
+            tear_down(stream, report, permit)
         })
     }
 }
 
 /// Ends the stream of a session in the way that the report asks for.
-pub(super) async fn part<S: Transport>(stream: S, report: Report, _until_the_end: Permit) {
+pub(super) async fn tear_down<S: Transport>(stream: S, report: Report, _until_the_end: Permit) {
     match report.teardown {
         Teardown::Linger => Box::pin(linger(stream)).await,
         Teardown::Drop => {}

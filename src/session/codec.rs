@@ -22,7 +22,7 @@ use crate::ws::frames::{self, Opcode};
 /// State of reading messages.
 pub(super) struct Codec {
     read_buffer: ReadBuffer,
-    plain: SingleFrame,
+    single_frame: SingleFrame,
     /// Range in the read buffer of the last message's payload, if it was a single-frame message.
     payload_range: Range<usize>,
     /// tungstenite's state, present while it has something left to do.
@@ -35,7 +35,7 @@ impl Codec {
     pub(super) fn new(early: &[u8], max_message_size: usize) -> Self {
         Self {
             read_buffer: ReadBuffer::new(early),
-            plain: SingleFrame::default(),
+            single_frame: SingleFrame::default(),
             payload_range: 0..0,
             protocol: None,
             max_message_size,
@@ -82,7 +82,7 @@ impl Codec {
                 }
             }
             let wanted = match self
-                .plain
+                .single_frame
                 .next(&mut self.read_buffer, self.max_message_size)?
             {
                 Start::Message(opcode, payload) => {

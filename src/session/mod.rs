@@ -66,7 +66,7 @@ use codec::Codec;
 use flood::ControlBudget;
 use protocol::Received;
 pub(crate) use report::Report;
-use schedule::{Due, Line, Schedule};
+use schedule::{Activity, Due, Schedule};
 use stats::SessionStats;
 use writer::Writer;
 
@@ -178,8 +178,8 @@ where
     /// Does everything that is due.
     async fn keep_time(&mut self) -> Result<(), End> {
         loop {
-            let line = self.line();
-            let Some(due) = self.schedule.due(Instant::now(), line, &self.config) else {
+            let activity = self.activity();
+            let Some(due) = self.schedule.due(Instant::now(), activity, &self.config) else {
                 return Ok(());
             };
             match due {
@@ -219,8 +219,8 @@ where
         Ok(self.io.alive_at() > before)
     }
 
-    fn line(&mut self) -> Line {
-        Line {
+    fn activity(&mut self) -> Activity {
+        Activity {
             heard_at: self.io.alive_at().into(),
             is_mid_message: self.codec.is_mid_message(),
         }

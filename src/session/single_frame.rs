@@ -176,7 +176,7 @@ mod tests {
         let header = whole.len() - 12;
         for first in 0..whole.len() {
             for second in first..whole.len() {
-                let mut plain = SingleFrame::default();
+                let mut single_frame = SingleFrame::default();
                 let mut bytes = Vec::new();
                 for come in [first, second] {
                     bytes.extend_from_slice(&whole[bytes.len()..come]);
@@ -185,13 +185,14 @@ mod tests {
                     } else {
                         whole.len()
                     };
-                    match plain.next(&mut bytes, LIMIT) {
+                    match single_frame.next(&mut bytes, LIMIT) {
                         Ok(Start::Partial(size)) => assert_eq!(size, wanted),
                         _ => panic!("{come} bytes"),
                     }
                 }
                 bytes.extend_from_slice(&whole[second..]);
-                let Ok(Start::Message(Opcode::Text, place)) = plain.next(&mut bytes, LIMIT) else {
+                let Ok(Start::Message(Opcode::Text, place)) = single_frame.next(&mut bytes, LIMIT)
+                else {
                     panic!("no message in {first}, {second}, and the rest");
                 };
                 assert_eq!(&bytes[place], b"twelve bytes");
@@ -219,15 +220,15 @@ mod tests {
         let whole = frame(TEXT, text.as_bytes());
         for first in 0..whole.len() {
             for second in first..whole.len() {
-                let mut plain = SingleFrame::default();
+                let mut single_frame = SingleFrame::default();
                 let mut bytes = Vec::new();
                 for come in [first, second] {
                     bytes.extend_from_slice(&whole[bytes.len()..come]);
-                    let start = plain.next(&mut bytes, LIMIT);
+                    let start = single_frame.next(&mut bytes, LIMIT);
                     assert!(matches!(start, Ok(Start::Partial(_))), "{first}, {second}");
                 }
                 bytes.extend_from_slice(&whole[second..]);
-                let Ok(Start::Message(_, place)) = plain.next(&mut bytes, LIMIT) else {
+                let Ok(Start::Message(_, place)) = single_frame.next(&mut bytes, LIMIT) else {
                     panic!("no text in {first}, {second}, and the rest");
                 };
                 assert_eq!(bytes[place], *text.as_bytes());
@@ -239,11 +240,17 @@ mod tests {
     fn text_that_is_not_utf8_ends_before_all_of_it_has_come() {
         let whole = frame(TEXT, b"a\xed\xa0\x80 and more");
         let header = whole.len() - b"a\xed\xa0\x80 and more".len();
-        let mut plain = SingleFrame::default();
+        let mut single_frame = SingleFrame::default();
         let mut bytes = whole[..header + 2].to_vec();
-        assert!(plain.next(&mut bytes, LIMIT).is_ok(), "it may be UTF-8 yet");
+        assert!(
+            single_frame.next(&mut bytes, LIMIT).is_ok(),
+            "it may be UTF-8 yet"
+        );
         bytes.extend_from_slice(&whole[header + 2..header + 3]);
-        assert!(matches!(plain.next(&mut bytes, LIMIT), Err(Error::Utf8(_))));
+        assert!(matches!(
+            single_frame.next(&mut bytes, LIMIT),
+            Err(Error::Utf8(_))
+        ));
         let mut bytes = frame(TEXT, b"cut \xe2\x82");
         let end = SingleFrame::default().next(&mut bytes, LIMIT);
         assert!(

@@ -230,12 +230,12 @@ where
                 false => Poll::Pending,
             });
         }
-        if let Some(act) = self.triggers.timed(now) {
+        if let Some(action) = self.triggers.timed(now) {
             // The Close does not wait for the send queue.
-            if matches!(act, Action::Close(_)) {
+            if matches!(action, Action::Close(_)) {
                 self.send_queue.clear();
             }
-            return self.act(act, now).map(Poll::Ready);
+            return self.perform(action, now).map(Poll::Ready);
         }
         if self.leave.is_some_and(|at| at <= now) {
             return Err(End::Drained.into());
@@ -257,8 +257,8 @@ where
         {
             return Err(finish);
         }
-        if let Some(act) = self.triggers.counted(self.send_queue.answered()) {
-            return self.act(act, now).map(Poll::Ready);
+        if let Some(action) = self.triggers.counted(self.send_queue.answered()) {
+            return self.perform(action, now).map(Poll::Ready);
         }
         // Read first: the silence of a peer counts from the last byte that it has sent.
         let received = self.poll_receive(now, cx)?;
@@ -300,8 +300,8 @@ where
     }
 
     /// Does an action of the scenario.
-    fn act(&mut self, act: Action, now: Instant) -> Result<(), Finish> {
-        match act {
+    fn perform(&mut self, action: Action, now: Instant) -> Result<(), Finish> {
+        match action {
             Action::Close(closing) => {
                 self.send_queue.clear();
                 self.send_queue.frame(frames::close(&closing));

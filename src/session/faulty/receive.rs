@@ -10,7 +10,7 @@ use crate::net::transport::Transport;
 use crate::runtime::deadline::GRACE;
 use crate::session::Session;
 use crate::session::protocol::Received;
-use crate::session::schedule::{Due, Line};
+use crate::session::schedule::{Activity, Due};
 use crate::ws::close::End;
 use crate::ws::frames::Opcode;
 
@@ -28,11 +28,11 @@ where
     /// Does what is due by the schedule, and returns whether anything was. `is_all` says whether
     /// everything that the peer has sent was read.
     pub(super) fn keep_time(&mut self, now: Instant, is_all: bool) -> Result<bool, Finish> {
-        let line = self.line(now, is_all);
+        let activity = self.activity(now, is_all);
         let Session {
             schedule, config, ..
         } = &mut self.session;
-        let due = schedule.due(now, line, config);
+        let due = schedule.due(now, activity, config);
         if !matches!(due, Some(Due::Dead | Due::Stuck)) {
             self.suspicion = None;
         }
@@ -79,12 +79,12 @@ where
         self.send_queue.frame(frames::ping());
     }
 
-    fn line(&mut self, now: Instant, is_all: bool) -> Line {
+    fn activity(&mut self, now: Instant, is_all: bool) -> Activity {
         let is_attentive = is_all && self.is_attentive();
         if !is_attentive {
             self.inattentive_at = now;
         }
-        Line {
+        Activity {
             heard_at: Instant::from(self.session.io.alive_at()).max(self.inattentive_at),
             is_mid_message: is_attentive && self.session.codec.is_mid_message(),
         }

@@ -24,13 +24,13 @@ pub(super) enum Action {
 #[derive(Debug)]
 pub(super) struct Triggers {
     start: Instant,
-    acts: Vec<(When, Action)>,
+    actions: Vec<(When, Action)>,
 }
 
 impl Triggers {
     /// The triggers of a session that began at `start`.
     pub(super) fn new(scenario: &Scenario, start: Instant) -> Self {
-        let acts = scenario.steps().filter_map(|step| {
+        let actions = scenario.steps().filter_map(|step| {
             Some(match step {
                 // Without a time, `say` is the text of the heart beat.
                 Step::Say(text, when) if *when != When::Start => (*when, Action::Say(text.clone())),
@@ -44,17 +44,17 @@ impl Triggers {
                 _ => return None,
             })
         });
-        let acts = acts.collect();
-        Self { start, acts }
+        let actions = actions.collect();
+        Self { start, actions }
     }
 
     /// Takes the next action whose time has come by `now`.
     pub(super) fn timed(&mut self, now: Instant) -> Option<Action> {
         let passed = now - self.start;
-        let acts = self.acts.iter().enumerate();
-        let due = acts.filter_map(|(n, (when, _))| Some((after(*when)?, n)));
+        let actions = self.actions.iter().enumerate();
+        let due = actions.filter_map(|(n, (when, _))| Some((after(*when)?, n)));
         let (time, first) = due.min()?;
-        (time <= passed).then(|| self.acts.remove(first).1)
+        (time <= passed).then(|| self.actions.remove(first).1)
     }
 
     /// Takes the next action that is due once this many `messages` were received and answered.
@@ -64,20 +64,20 @@ impl Triggers {
             When::After(_) => false,
             When::Messages(count) => *count <= messages,
         };
-        let first = self.acts.iter().position(|(when, _)| is_due(when))?;
-        Some(self.acts.remove(first).1)
+        let first = self.actions.iter().position(|(when, _)| is_due(when))?;
+        Some(self.actions.remove(first).1)
     }
 
     /// Moment at which the next [timed](Self::timed) action is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        let times = self.acts.iter().filter_map(|(when, _)| after(*when));
+        let times = self.actions.iter().filter_map(|(when, _)| after(*when));
         times.min().map(|time| self.start + time)
     }
 
     /// Moment and kind of the next end of TCP that is due at a time: it needs no frames.
     pub(super) fn cut(&self) -> Option<(Instant, Teardown)> {
-        let cuts = self.acts.iter().filter_map(|(when, act)| {
-            let teardown = match act {
+        let cuts = self.actions.iter().filter_map(|(when, action)| {
+            let teardown = match action {
                 Action::Fin => Teardown::Linger,
                 Action::Rst => Teardown::Reset,
                 _ => return None,

@@ -35,7 +35,7 @@ pub(super) enum Due {
 
 /// State of the connection at the time when the timer fires.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
+pub(super) struct Activity {
     /// The peer's last sign of life.
     pub(super) heard_at: Instant,
     /// Whether part of a message has arrived.
@@ -91,22 +91,27 @@ impl Schedule {
     }
 
     /// The next thing that is due by `now`, if any. To be called until nothing is due.
-    pub(super) fn due(&mut self, now: Instant, line: Line, config: &ServerConfig) -> Option<Due> {
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        activity: Activity,
+        config: &ServerConfig,
+    ) -> Option<Due> {
         if self.leave.is_some_and(|at| at <= now.into()) {
             return Some(Due::Leave);
         }
         if self.progress_check <= now.into() {
-            let patience = line.heard_at + PROGRESS_TIMEOUT;
-            match line.is_mid_message {
+            let patience = activity.heard_at + PROGRESS_TIMEOUT;
+            match activity.is_mid_message {
                 true if patience <= now => return Some(Due::Stuck),
                 true => self.progress_check = patience.into(),
                 false => self.progress_check = (now + PROGRESS_TIMEOUT).into(),
             }
         }
         if let Some(keepalive) = &mut self.keepalive {
-            if line.is_mid_message {
+            if activity.is_mid_message {
                 keepalive.put_off(now, config);
-            } else if let Some(due) = keepalive.due(now, line.heard_at, config) {
+            } else if let Some(due) = keepalive.due(now, activity.heard_at, config) {
                 return Some(due);
             }
         }

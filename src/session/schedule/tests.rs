@@ -11,8 +11,8 @@ fn schedule(start: Instant, phase: f64) -> Schedule {
     Schedule::new(&ServerConfig::default(), start, phase)
 }
 
-fn quiet_since(heard_at: Instant) -> Line {
-    Line {
+fn quiet_since(heard_at: Instant) -> Activity {
+    Activity {
         heard_at,
         is_mid_message: false,
     }
@@ -24,13 +24,13 @@ fn run(
     schedule: &mut Schedule,
     start: Instant,
     end: Duration,
-    line: impl Fn(Duration) -> Line,
+    activity: impl Fn(Duration) -> Activity,
 ) -> Vec<(Due, f64)> {
     let config = ServerConfig::default();
     let mut happened = Vec::new();
     while schedule.next() <= start + end {
         let now = schedule.next();
-        while let Some(due) = schedule.due(now, line(now - start), &config) {
+        while let Some(due) = schedule.due(now, activity(now - start), &config) {
             happened.push((due, (now - start).as_secs_f64()));
             match due {
                 Due::Beat => schedule.beat_sent(now, &config),
@@ -127,11 +127,14 @@ fn half_a_message_has_thirty_seconds_from_its_last_byte() {
     let mut schedule = schedule(start, 0.0);
     schedule.beat = None;
     // No Ping is sent: in the middle of a frame none can be answered.
-    let line = |now| Line {
+    let activity = |now| Activity {
         heard_at: start + secs(10.0).min(now),
         is_mid_message: now >= secs(10.0),
     };
-    assert_eq!(run(&mut schedule, start, HOUR, line), [(Due::Stuck, 40.0)]);
+    assert_eq!(
+        run(&mut schedule, start, HOUR, activity),
+        [(Due::Stuck, 40.0)]
+    );
 }
 
 #[test]
@@ -140,11 +143,11 @@ fn a_message_that_is_half_there_when_a_ping_is_due_puts_it_off_by_one_interval()
     let mut schedule = schedule(start, 0.0);
     schedule.beat = None;
     // The rest of the message comes a second later, and then nothing more.
-    let line = |now: Duration| Line {
+    let activity = |now: Duration| Activity {
         heard_at: start + secs(12.0) + secs(f64::from(now >= secs(13.0))),
         is_mid_message: now < secs(13.0),
     };
-    let happened = run(&mut schedule, start, HOUR, line);
+    let happened = run(&mut schedule, start, HOUR, activity);
     assert_eq!(happened, [(Due::Ping, 25.5), (Due::Dead, 35.5)]);
 }
 
