@@ -48,7 +48,7 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "ECHOBEAT_UPSTREAM_CA", value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
 
-    /// Host that the upstream is sent
+    /// Host sent to the upstream
     ///
     /// It is client for the client's own, upstream for that of --upstream, or any other name.
     #[arg(long, env = "ECHOBEAT_UPSTREAM_HOST", value_name = "HOST")]
@@ -79,7 +79,7 @@ pub(super) struct ProxyArgs {
     #[arg(value_parser = duration)]
     response_timeout: Duration,
 
-    /// Silence that ends a WebSocket, or off
+    /// Silence that ends a tunnel
     ///
     /// A WebSocket ends once nothing has come from either side for that long.
     #[arg(

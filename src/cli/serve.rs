@@ -38,7 +38,7 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "ECHOBEAT_PATH", value_delimiter = ',')]
     path: Vec<UpgradePath>,
 
-    /// Interval of the heart beat, or off
+    /// Heart beat interval, or off
     ///
     /// The first is sent one interval after the upgrade.
     #[arg(

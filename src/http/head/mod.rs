@@ -359,7 +359,7 @@ fn in_first_line(read: &[u8]) -> Reject {
             "This is no version of HTTP that is spoken here: use HTTP/1.1.",
         ),
         [_, _, .., version] if version.starts_with(b"HTTP/") => Reject::bad_request(
-            "The request line has a space too many: in a target, a space is written %20.",
+            "The request line has a space too many: in a target, write %20 for it.",
         ),
         _ => Reject::bad_request(
             "The request line is not method, target and version, such as GET / HTTP/1.1.",
