@@ -7,7 +7,6 @@ use std::sync::Arc;
 use futures_util::future::Either;
 use tokio::io::AsyncWriteExt;
 
-use super::fast_path::{self, First};
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
 use crate::config::ServerConfig;
@@ -73,27 +72,13 @@ impl Service for EchoService {
         connection: PendingConnection,
     ) -> Option<Stage> {
         let routes = self.routes(&connection);
-        let first = fast_path::read(stream, &routes, connection.deadline, &connection.drain);
-        let stream = match first.await {
-            First::Upgrade(stream, early, upgrade) => {
-                return self.session(stream, early, upgrade, connection).await;
-            }
-            First::Other(stream) => stream,
-        };
         let (context, info) = (self.negotiator.http_context(&connection), connection.info);
         let handler = move |request| ready(routes.reply(&request, info).into());
-        // Boxed, because most upgrades do not need it.
-        let served = Box::pin(http1::serve(
-            stream,
-            handler,
-            context,
-            connection.drain.clone(),
-        ));
         let Served {
             stream,
             early,
             ended,
-        } = served.await;
+        } = http1::serve(stream, handler, context, connection.drain.clone()).await;
         match ended {
             Ended::Upgraded(upgrade) => self.session(stream, early, upgrade, connection).await,
             Ended::Late => None,

@@ -3,7 +3,6 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`connection`] | one connection from accept to close |
-//! | [`fast_path`] | its first request, if that is an upgrade whose head came whole |
 //! | [`routes`] | the answer to every request |
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 //! | [`verdict`] | the answer that an upgrade would get, for the page |
@@ -13,7 +12,6 @@
 //! | [`faulty`] | the same for a session that misbehaves |
 
 mod connection;
-mod fast_path;
 mod faulty;
 mod page;
 mod pending;

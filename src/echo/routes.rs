@@ -137,12 +137,12 @@ impl Routes {
 
     /// Answers a request that [asks for a session](handshake::is_asked_for), as far as the request
     /// alone decides it.
-    pub(super) fn negotiate<B>(&self, request: &Request<B>) -> Result<Handshake, Refusal> {
+    fn negotiate<B>(&self, request: &Request<B>) -> Result<Handshake, Refusal> {
         handshake::answer(request, &self.config)
     }
 
     /// Accepts such a request, with the steps that `choose` leaves, or refuses it.
-    pub(super) fn accept<B>(
+    fn accept<B>(
         &self,
         mut handshake: Handshake,
         request: &Request<B>,

@@ -1,7 +1,7 @@
 //! Faults of a [scenario](Scenario) in the handshake.
 
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, HeaderValue, LOCATION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Acceptance, Handshake, Refusal, bad_request};
@@ -60,9 +60,13 @@ fn refusal(refuse: &Refuse) -> Refusal {
     let status = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let sentence = format!("This is what the step refuse:{refuse} asks for.");
     let mut refusal = Refusal::new(status, sentence);
-    if status == StatusCode::UNAUTHORIZED {
-        refusal = refusal.with(WWW_AUTHENTICATE, "Basic realm=\"echobeat\"");
-    }
+    // Headers that these statuses must have (RFC 9110, sections 15.5.2, 15.5.6 and 15.5.22).
+    refusal = match status {
+        StatusCode::UNAUTHORIZED => refusal.with(WWW_AUTHENTICATE, "Basic realm=\"echobeat\""),
+        StatusCode::METHOD_NOT_ALLOWED => refusal.with(ALLOW, "GET"),
+        StatusCode::UPGRADE_REQUIRED => refusal.with(UPGRADE, "websocket"),
+        _ => refusal,
+    };
     match &refuse.advice {
         // Its characters were checked when the step was parsed.
         Some(Advice::Location(place)) => {

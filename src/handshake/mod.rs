@@ -12,6 +12,7 @@ use hyper::header::{
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -128,14 +129,31 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
     if request.version() == Version::HTTP_2 {
         check_authority(request)?;
     }
-    match headers.get_all(HOST).iter().count() {
-        1 => Ok(()),
-        // HTTP/2 has the host in :authority (RFC 9113, section 8.3.1).
-        0 if request.version() == Version::HTTP_2 && request.uri().authority().is_some() => Ok(()),
-        0 if request.version() < Version::HTTP_11 => Ok(()),
-        0 => Err(bad_request("The Host header is missing.")),
-        _ => Err(bad_request("There must be one Host header, not several.")),
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host) => Ok(()),
+        (Some(_), None) => Err(bad_request("The Host header is not a host, or host:port.")),
+        (Some(_), Some(_)) => Err(bad_request("There must be one Host header, not several.")),
+        // HTTP/2 has it in :authority (RFC 9113, section 8.3.1).
+        _ if request.version() == Version::HTTP_2 && request.uri().authority().is_some() => Ok(()),
+        _ if request.version() < Version::HTTP_11 => Ok(()),
+        _ => Err(bad_request("The Host header is missing.")),
     }
+}
+
+/// Whether a value of `Host` is one (RFC 9112, section 3.2): it may be empty.
+fn is_host(value: &HeaderValue) -> bool {
+    if value.is_empty() {
+        return true;
+    }
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    let port = text.strip_prefix(authority.host());
+    port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// Checks the authority of a request of HTTP/2, which takes the place of `Host` (RFC 9113, section
@@ -184,6 +202,14 @@ pub(crate) fn check_connect<B>(request: &Request<B>) -> Result<(), Refusal> {
         // RFC 9220, section 3, which says it for HTTP/3.
         let sentence = "The only :protocol that is spoken here is websocket.";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, sentence));
+    }
+    let uri = request.uri();
+    let is_path = uri
+        .path_and_query()
+        .is_some_and(|path| path.as_str().starts_with('/'));
+    if !is_path || !matches!(uri.scheme_str(), Some("http" | "https")) {
+        let sentence = "The :path must begin with /, and the :scheme must be http or https.";
+        return Err(bad_request(sentence));
     }
     check_no_body(request.headers())
 }

@@ -94,6 +94,12 @@ fn what_is_wrong_is_refused_with_its_status() {
     for (status, changes) in [
         (400, &[("Host", "-")][..]),
         (400, &[("Host", "a"), ("Host", "a")]),
+        (400, &[("Host", "a b")]),
+        (400, &[("Host", "a/b")]),
+        (400, &[("Host", "user@a")]),
+        (400, &[("Host", "a:x")]),
+        (400, &[("Host", "a:99999")]),
+        (400, &[("Host", "[::1")]),
         (400, &[("Connection", "-")]),
         (400, &[("Connection", "keep-alive")]),
         (400, &[("Connection", "upgraded")]),
@@ -399,7 +405,7 @@ fn there_is_no_accept_to_distort_over_http2() {
 }
 
 #[test]
-fn an_authority_has_no_user_and_is_what_host_says() {
+fn the_target_of_an_extended_connect_is_checked() {
     let version = ("Sec-WebSocket-Version", "13");
     let refused = |request: Request<()>| {
         let answered = answer(&request, &ServerConfig::default());
@@ -409,7 +415,30 @@ fn an_authority_has_no_user_and_is_what_host_says() {
     assert_eq!(refused(same), None);
     let other = connect("websocket", &[version, ("Host", "other")]);
     assert_eq!(refused(other), Some(400));
-    let mut user = connect("websocket", &[version]);
-    *user.uri_mut() = "https://user@localhost/wshandler".parse().unwrap();
-    assert_eq!(refused(user), Some(400));
+    for uri in [
+        "https://user@localhost/ws",
+        "ftp://localhost/ws",
+        "https://localhost?x",
+    ] {
+        let mut request = connect("websocket", &[version]);
+        *request.uri_mut() = uri.parse().unwrap();
+        assert_eq!(refused(request), Some(400), "{uri}");
+    }
+}
+
+#[test]
+fn a_host_may_have_a_port_or_be_an_address() {
+    for host in [
+        "",
+        "a",
+        "a:",
+        "a:80",
+        "[::1]",
+        "[::1]:8002",
+        "192.0.2.1:1",
+        "x_y.test",
+    ] {
+        let good = request(&[("Host", host)]);
+        assert!(answer(&good, &ServerConfig::default()).is_ok(), "{host}");
+    }
 }

@@ -151,7 +151,8 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
             // TCP ended without a TLS close: no harm, because a head shows whether it is complete.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-            result => result?,
+            // A client that resets the connection has left as well.
+            result => result.inspect_err(|_| self.has_ended = true)?,
         }
         let read = read.filled();
         self.has_ended = read.is_empty();

@@ -18,7 +18,11 @@ pub(crate) type Answer = Response<Bytes>;
 pub(crate) fn refuse(refusal: &Refusal) -> Answer {
     let advice = refusal.advice.iter().map(String::as_str);
     let lines: Vec<_> = iter::once(&*refusal.sentence).chain(advice).collect();
-    let mut answer = text(refusal.status, &lines.join("\n"));
+    let mut answer = match refusal.status {
+        // It has no content (RFC 9110, section 15.4.5).
+        StatusCode::NOT_MODIFIED => bare(refusal.status),
+        status => text(status, &lines.join("\n")),
+    };
     for (name, value) in &refusal.headers {
         answer.headers_mut().insert(name, value.clone());
     }
@@ -75,6 +79,13 @@ fn put_name(bytes: &mut Vec<u8>, name: &HeaderName) {
         begins_word = byte == b'-';
         letter
     }));
+}
+
+/// A response without content.
+fn bare(status: StatusCode) -> Answer {
+    let mut answer = Answer::default();
+    *answer.status_mut() = status;
+    answer
 }
 
 pub(crate) fn text(status: StatusCode, line: &str) -> Answer {

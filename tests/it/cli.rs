@@ -2,11 +2,9 @@
 
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
-use tokio::time::sleep;
 
 use crate::support::{Raw, soon};
 
@@ -56,6 +54,12 @@ impl Running {
         wait_for(&mut self.log, text).await
     }
 
+    /// The next log line.
+    pub async fn next_line(&mut self) -> String {
+        let line = soon(self.log.next_line()).await.expect("the log is UTF-8");
+        line.expect("the program runs")
+    }
+
     /// The value of a metric, by its name and labels.
     pub async fn metric(&self, name: &str) -> u64 {
         let mut raw = Raw::connect(self.address()).await;
@@ -64,12 +68,8 @@ impl Running {
 
     /// Waits until a metric has at least this value.
     pub async fn counts(&self, name: &str, least: u64) {
-        let counted = async {
-            while self.metric(name).await < least {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        soon(counted).await;
+        let mut raw = Raw::connect(self.address()).await;
+        raw.counts(name, least).await;
     }
 
     /// The TCP address of the URL.

@@ -179,7 +179,7 @@ fn is_foreign(link: &str) -> bool {
         .any(|scheme| link.starts_with(scheme))
 }
 
-/// What is wrong with a link of `document`, if something is.
+/// The fault of a link of `document`, if it has one.
 fn fault(document: &Document, link: &str) -> Option<&'static str> {
     let (file, anchor) = match link.split_once('#') {
         Some((file, anchor)) => (file, Some(anchor)),

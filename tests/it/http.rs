@@ -72,10 +72,8 @@ async fn headers_are_named_as_the_rfcs_write_them() {
     let server = TestServer::start().await;
     let offer = "Sec-WebSocket-Protocol: chat\r\nHost";
     let whole = upgrade_request("/").replace("Host", offer);
-    // Too long to be accepted without hyper.
-    let long = whole.replace("Host", &format!("X-Long: {}\r\nHost", "x".repeat(3 << 10)));
     let faulty = upgrade_request("/?do=echo:off").replace("Host", offer);
-    for request in [whole, long, faulty] {
+    for request in [whole, faulty] {
         let mut raw = server.raw().await;
         raw.send(request).await;
         let head = raw.head().await.head;

@@ -335,6 +335,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         value.expect("it is counted").parse().expect("a number")
     }
 
+    /// Waits until a metric has at least this value. No event tells of it, so it is asked for.
+    pub async fn counts(&mut self, name: &str, least: u64) {
+        let counted = async {
+            while self.metric(name).await < least {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(counted).await;
+    }
+
     /// Reads a response whose length is given.
     pub async fn response(&mut self) -> Response {
         let mut response = self.head().await;

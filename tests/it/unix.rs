@@ -13,7 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::cli::{Running, echobeat};
@@ -308,12 +308,7 @@ async fn a_server_without_files_warns_once_and_recovers() {
     let warning = running.logs("WARN").await;
     assert!(warning.contains("cannot accept"), "{warning}");
     // A few more tries, each of which might log.
-    let tried = async {
-        while asking.metric(ERRORS).await < 5 {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon(tried).await;
+    asking.counts(ERRORS, 5).await;
     drop(crowd);
     let next = running.logs("accept").await;
     assert!(next.contains("accepting again"), "one warning, then {next}");

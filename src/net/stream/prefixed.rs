@@ -30,12 +30,6 @@ impl<S> Prefixed<S> {
         }
     }
 
-    /// The stream as it was before `read` was read from it.
-    pub(crate) fn unread(mut self, read: &[u8]) -> Self {
-        self.read.splice(..0, read.iter().copied());
-        self
-    }
-
     /// The stream itself, and the bytes that are still to be read again.
     pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.read)

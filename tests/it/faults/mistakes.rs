@@ -114,7 +114,7 @@ async fn every_mistake_is_logged_and_a_flood_of_them_in_few_lines() {
         let mut raw = Raw::connect(address).await;
         raw.send(head).await;
         raw.rest().await;
-        let line = running.log.next_line().await.unwrap().unwrap();
+        let line = running.next_line().await;
         assert!(line.contains("INFO") && line.contains("rejected"), "{line}");
         assert!(line.contains(said) && line.contains("peer=127."), "{line}");
     }
@@ -126,7 +126,7 @@ async fn every_mistake_is_logged_and_a_flood_of_them_in_few_lines() {
     let mut session = Raw::session(address).await;
     let mut lines = 0;
     loop {
-        let line = soon(running.log.next_line()).await.unwrap().unwrap();
+        let line = running.next_line().await;
         if line.contains("open path=") {
             break;
         }

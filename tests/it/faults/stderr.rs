@@ -19,7 +19,7 @@ use crate::unix::{kill, kill_child, listen_on, socket_path};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// How many log lines were dropped.
+/// The metric that counts dropped log lines.
 const DROPPED: &str = "echobeat_log_lines_dropped_total";
 
 /// More sessions than those whose lines fill a pipe.
@@ -98,7 +98,7 @@ async fn lines_that_are_dropped_are_counted_and_reported_once_there_is_room() {
     soon(dropping).await;
     let reading = async {
         loop {
-            let line = running.log.next_line().await.unwrap().expect("it goes on");
+            let line = running.next_line().await;
             let line: Value = serde_json::from_str(&line).expect("whole lines of JSON");
             let message = line["message"].as_str().unwrap_or_default();
             if message.starts_with("log lines were dropped") {

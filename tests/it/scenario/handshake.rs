@@ -28,6 +28,7 @@ async fn refusals_are_what_was_asked_for() {
             401,
             Some(("WWW-Authenticate", "Basic realm=\"echobeat\"")),
         ),
+        ("refuse:405", 405, Some(("Allow", "GET"))),
         ("nonsense", 400, None),
     ] {
         for address in [server.address, proxy.address] {
@@ -54,6 +55,21 @@ async fn refusals_are_what_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_refusal_with_426_names_the_protocol_and_one_with_304_has_no_content() {
+    let server = TestServer::start().await;
+    let response = server.ask(upgrade_request(&path("refuse:426"))).await;
+    assert_eq!(response.status, 426);
+    assert_eq!(response.header("Upgrade"), Some("websocket"));
+    assert_eq!(response.header("Connection"), Some("Upgrade, close"));
+    let mut raw = server.raw().await;
+    raw.send(upgrade_request(&path("refuse:304"))).await;
+    let response = raw.head().await;
+    assert_eq!(response.status, 304);
+    assert_eq!(response.header("Content-Length"), None);
+    assert!(raw.rest().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_refusal_may_be_for_the_first_connections_of_a_url() {
     let server = TestServer::start_with(ServerConfig {
         h2c: true,
@@ -62,7 +78,7 @@ async fn a_refusal_may_be_for_the_first_connections_of_a_url() {
     .await;
     let proxy = TestProxy::before(server.address).await;
     let mut http2 = connect(server.address).await;
-    // Each is another URL. A head may come whole or in two reads.
+    // Each is another URL.
     for (n, address) in [server.address, proxy.address].into_iter().enumerate() {
         let path = path(&format!("refuse:503:5s@2x&run={n}"));
         for expected in [503, 503, 101, 101] {

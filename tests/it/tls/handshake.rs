@@ -83,7 +83,7 @@ async fn bytes_that_are_no_tls_are_answered_if_possible_and_logged_in_a_line() {
         raw.send(sent).await;
         let answer = String::from_utf8_lossy(&raw.rest().await).into_owned();
         assert!(answer.contains(said), "{answer}");
-        let line = running.log.next_line().await.unwrap().unwrap();
+        let line = running.next_line().await;
         assert!(line.contains(cause) && line.contains(said), "{line}");
     }
     // The starts of records: one that claims to be a handshake and is none, and application data.
@@ -98,7 +98,7 @@ async fn bytes_that_are_no_tls_are_answered_if_possible_and_logged_in_a_line() {
             matches!(alert[..], [] | [21, 3, _, 0, 2, 2, _]),
             "{alert:?}"
         );
-        let line = running.log.next_line().await.unwrap().unwrap();
+        let line = running.next_line().await;
         assert!(line.contains("This is not TLS"), "{line}");
     }
     control.finish("no TLS").await;
@@ -114,14 +114,14 @@ async fn a_client_that_does_not_trust_the_certificate_is_logged_as_such() {
         .try_connect_with(&BOTH_VERSIONS, &[], running.address())
         .await;
     assert!(refused.is_err());
-    let line = running.log.next_line().await.unwrap().unwrap();
+    let line = running.next_line().await;
     assert!(line.contains("does not trust the certificate"), "{line}");
     assert!(line.contains("--tls-self-signed-dir"), "{line}");
     // Some clients check the certificate after the handshake, and leave without a request.
     let tcp = Raw::connect(running.address()).await.stream;
     let trusting = issued.trusted();
     drop(trusting.handshake(&BOTH_VERSIONS, &[], tcp).await.unwrap());
-    let line = running.log.next_line().await.unwrap().unwrap();
+    let line = running.next_line().await;
     assert!(line.contains("does it trust the certificate?"), "{line}");
 }
 
@@ -138,7 +138,7 @@ async fn a_flood_of_failed_handshakes_is_counted_and_logged_in_few_lines() {
     let mut secure = issued.trusted().session(running.address()).await;
     let mut lines = 0;
     loop {
-        let line = running.log.next_line().await.unwrap().unwrap();
+        let line = running.next_line().await;
         if line.contains("open path=") {
             break;
         }
