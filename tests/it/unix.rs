@@ -100,6 +100,29 @@ async fn sessions_that_the_drain_drops_are_counted_in_one_warning() {
 }
 
 #[tokio::test]
+async fn a_filter_of_the_log_leaves_out_single_connections() {
+    // As docs/flags.md has it.
+    let filter = "info,echobeat::echo=warn,echobeat::session=warn,echobeat::proxy=warn";
+    let start = async |args: &[&str]| {
+        let mut command = echobeat(args);
+        command.env("RUST_LOG", filter);
+        Running::start(command).await
+    };
+    let mut server = start(&["0"]).await;
+    let upstream = server.address().port().to_string();
+    let mut proxy = start(&["proxy", "0", "--upstream", &upstream]).await;
+    let session = Raw::session(proxy.address()).await;
+    drop(session);
+    server.counts("echobeat_sessions_ended_total", 1).await;
+    for running in [&mut proxy, &mut server] {
+        kill("-TERM", running).await;
+        let next = running.next_line().await;
+        assert!(next.contains("SIGTERM"), "{next}");
+        assert_eq!(soon(running.child.wait()).await.unwrap().code(), Some(0));
+    }
+}
+
+#[tokio::test]
 async fn a_unix_socket_is_served_and_removed_at_the_end() {
     let path = socket_path("served.sock");
     let mut running = Running::start(echobeat(&[&listen_on(&path)])).await;

@@ -22,7 +22,7 @@ pub async fn serve_many(args: &[&str]) -> Running {
 pub async fn start_many(mut command: Command) -> Running {
     command.env(
         "RUST_LOG",
-        "echobeat::connection=warn,echobeat::session=warn,info",
+        "info,echobeat::echo=warn,echobeat::session=warn",
     );
     Running::start(command).await
 }

@@ -17,6 +17,10 @@ const MOST_WAITING: usize = 1 << 20;
 /// not once for each line.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Most bytes of several lines in one write. What Linux promises to write to a pipe in one piece
+/// (`PIPE_BUF`), so that lines of other programs come between ours and not into them.
+const BATCH: usize = 4096;
+
 /// Lines that this process has dropped.
 pub(super) static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
@@ -32,8 +36,7 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct State {
-    waiting: Vec<Box<[u8]>>,
-    bytes: usize,
+    waiting: Lines,
     /// Whether the lines that were taken last are still being written.
     is_writing: bool,
     /// Whether the thread waits for a line in the queue.
@@ -45,9 +48,9 @@ struct State {
 }
 
 impl State {
-    fn drop_line(&mut self) {
-        self.dropped += 1;
-        DROPPED.inc();
+    fn drop_lines(&mut self, lines: u64) {
+        self.dropped += lines;
+        DROPPED.inc_by(lines);
     }
 
     /// Whether there is nothing to write, not even a report of dropped lines.
@@ -60,8 +63,7 @@ impl Queue {
     pub(super) const fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                waiting: Vec::new(),
-                bytes: 0,
+                waiting: Lines::new(),
                 is_writing: false,
                 is_idle: false,
                 dropped: 0,
@@ -79,11 +81,10 @@ impl Queue {
     /// Puts a line into the queue, or drops it if the queue is full.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.state();
-        if state.bytes + line.len() > MOST_WAITING {
-            return state.drop_line();
+        if state.waiting.bytes.len() + line.len() > MOST_WAITING {
+            return state.drop_lines(1);
         }
-        state.bytes += line.len();
-        state.waiting.push(line.into());
+        state.waiting.push(line);
         if mem::take(&mut state.is_idle) {
             drop(state);
             self.filled.notify_one();
@@ -102,17 +103,14 @@ impl Queue {
                     "log lines were dropped: stderr did not take them in time"
                 );
             }
-            for line in lines {
-                self.note(sink.write(&line));
-            }
-            self.state().is_writing = false;
+            self.note(sink.write(&lines));
             self.written.notify_all();
             thread::sleep(PAUSE);
         }
     }
 
     /// Waits for lines to write, or for dropped ones to report, and takes both.
-    fn take(&self) -> (Vec<Box<[u8]>>, u64) {
+    fn take(&self) -> (Lines, u64) {
         let mut state = self.state();
         while state.is_empty() {
             state.is_idle = true;
@@ -121,20 +119,20 @@ impl Queue {
         }
         state.is_idle = false;
         state.is_writing = true;
-        state.bytes = 0;
         let dropped = match state.is_failing {
             true => 0,
             false => mem::take(&mut state.dropped),
         };
-        (mem::take(&mut state.waiting), dropped)
+        (mem::replace(&mut state.waiting, Lines::new()), dropped)
     }
 
-    /// Records the outcome of writing a line.
-    fn note(&self, fate: Fate) {
+    /// Records the outcome of writing the lines that were taken.
+    fn note(&self, outcome: Outcome) {
         let mut state = self.state();
-        state.is_failing = fate != Fate::Written;
-        if fate == Fate::Failed {
-            state.drop_line();
+        state.is_writing = false;
+        state.is_failing = outcome.is_failing;
+        if outcome.failed > 0 {
+            state.drop_lines(outcome.failed);
         }
     }
 
@@ -153,13 +151,39 @@ impl Queue {
     }
 }
 
-/// Outcome of writing a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Written,
-    /// Only its beginning was written.
-    Torn,
-    Failed,
+/// Lines one behind the other.
+#[derive(Debug)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// Where each line ends in `bytes`.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// Outcome of writing lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    /// Lines of which nothing was written.
+    failed: u64,
+    /// Whether the last line was not written, or not to its end.
+    is_failing: bool,
 }
 
 /// A sink for whole lines.
@@ -178,21 +202,40 @@ impl<W: Write> Sink<W> {
         }
     }
 
-    fn write(&mut self, line: &[u8]) -> Fate {
+    /// Writes lines, as many at once as fit into a batch. A line that cannot be written is passed
+    /// over, and those behind it are tried.
+    fn write(&mut self, lines: &Lines) -> Outcome {
+        let mut outcome = Outcome::default();
+        let (mut start, mut ends) = (0, &lines.ends[..]);
+        while !ends.is_empty() {
+            let batch = ends.partition_point(|end| end - start <= BATCH).max(1);
+            let begun = self.write_batch(&lines.bytes, start, &ends[..batch]);
+            outcome.is_failing = begun < batch || !self.rest.is_empty();
+            outcome.failed += u64::from(begun == 0);
+            let done = begun.max(1);
+            start = ends[done - 1];
+            ends = &ends[done..];
+        }
+        outcome
+    }
+
+    /// Writes the lines of `bytes` that begin at `start` and end at `ends`, and returns the number
+    /// of those that were written, at least their beginning.
+    fn write_batch(&mut self, bytes: &[u8], start: usize, ends: &[usize]) -> usize {
         let rest = mem::take(&mut self.rest);
         let written = self.put(&rest);
         if written < rest.len() {
             self.rest = rest[written..].to_vec();
-            return Fate::Failed;
+            return 0;
         }
-        match self.put(line) {
-            0 if !line.is_empty() => Fate::Failed,
-            written if written == line.len() => Fate::Written,
-            written => {
-                self.rest = line[written..].to_vec();
-                Fate::Torn
-            }
+        let written = start + self.put(&bytes[start..ends[ends.len() - 1]]);
+        let whole = ends.partition_point(|end| *end <= written);
+        let reached = ends[..whole].last().copied().unwrap_or(start);
+        if written == reached {
+            return whole;
         }
+        self.rest = bytes[written..ends[whole]].to_vec();
+        whole + 1
     }
 
     /// Writes until all is written or a write fails, and returns the number of bytes written.

@@ -37,10 +37,16 @@ fn lines_come_out_in_order_and_all_of_them() {
     for line in &lines {
         queue.push(line.as_bytes());
     }
-    for line in &lines {
+    let all = lines.concat();
+    let mut come = String::new();
+    while come.len() < all.len() {
         let written = reader.recv_timeout(PATIENCE).expect("it is written");
-        assert_eq!(written, line.as_bytes());
+        assert!(written.len() <= BATCH, "{}", written.len());
+        let written = String::from_utf8(written).expect("lines of text");
+        assert!(written.ends_with('\n'), "a line is cut: {written}");
+        come += &written;
     }
+    assert!(come == all, "lines are missing, or out of order");
     queue.flush(PATIENCE);
 }
 
@@ -52,7 +58,7 @@ fn lines_that_nobody_reads_are_bounded_and_block_nobody() {
     for _ in 0..10_000 {
         queue.push(&line);
     }
-    assert!(queue.state().bytes <= MOST_WAITING);
+    assert!(queue.state().waiting.bytes.len() <= MOST_WAITING);
     let begun = Instant::now();
     queue.flush(Duration::from_millis(50));
     assert!(begun.elapsed() < PATIENCE);
@@ -93,14 +99,49 @@ impl Write for Disk {
 fn a_full_disk_leaves_lines_whole() {
     let written = Vec::new();
     let mut sink = Sink::new(Disk { room: 10, written });
-    assert_eq!(sink.write(b"first\n"), Fate::Written);
-    assert_eq!(sink.write(b"second\n"), Fate::Torn);
-    assert_eq!(sink.write(b"third\n"), Fate::Failed);
+    assert_eq!(write(&mut sink, &["first\n"]), (0, false));
+    assert_eq!(write(&mut sink, &["second\n"]), (0, true));
+    assert_eq!(write(&mut sink, &["third\n"]), (1, true));
     sink.sink.room = 1;
-    assert_eq!(sink.write(b"fourth\n"), Fate::Failed);
+    assert_eq!(write(&mut sink, &["fourth\n"]), (1, true));
     sink.sink.room = 100;
-    assert_eq!(sink.write(b"fifth\n"), Fate::Written);
+    assert_eq!(write(&mut sink, &["fifth\n"]), (0, false));
     assert_eq!(sink.sink.written, b"first\nsecond\nfifth\n");
+}
+
+#[test]
+fn a_full_disk_leaves_lines_whole_that_are_written_together() {
+    for room in 0..20 {
+        let written = Vec::new();
+        let mut sink = Sink::new(Disk { room, written });
+        let failed = match room {
+            0 => 3,
+            1..=6 => 2,
+            7..=13 => 1,
+            _ => 0,
+        };
+        let outcome = write(&mut sink, &["first\n", "second\n", "third\n"]);
+        assert_eq!(outcome, (failed, room < 19), "with room for {room} bytes");
+        sink.sink.room = 100;
+        assert_eq!(write(&mut sink, &["fourth\n"]), (0, false));
+        let expected =
+            ["first\n", "second\n", "third\n"][..3 - failed as usize].concat() + "fourth\n";
+        assert_eq!(
+            sink.sink.written,
+            expected.as_bytes(),
+            "with room for {room} bytes"
+        );
+    }
+}
+
+/// Writes lines together, and returns how many failed, and whether the last one did.
+fn write(sink: &mut Sink<impl Write>, lines: &[&str]) -> (u64, bool) {
+    let mut all = Lines::new();
+    for line in lines {
+        all.push(line.as_bytes());
+    }
+    let Outcome { failed, is_failing } = sink.write(&all);
+    (failed, is_failing)
 }
 
 #[test]
@@ -120,6 +161,6 @@ fn a_sink_that_is_not_ready_yet_is_written_to_again() {
     }
     let not_yet = vec![ErrorKind::WouldBlock, ErrorKind::Interrupted];
     let mut sink = Sink::new(Reluctant(not_yet, Vec::new()));
-    assert_eq!(sink.write(b"line\n"), Fate::Written);
+    assert_eq!(write(&mut sink, &["line\n"]), (0, false));
     assert_eq!(sink.sink.1, b"line\n");
 }
