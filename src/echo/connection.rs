@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
 use crate::config::ServerConfig;
+use crate::handshake;
 use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
@@ -73,12 +74,22 @@ impl Service for EchoService {
     ) -> Option<Stage> {
         let routes = self.routes(&connection);
         let (context, info) = (self.negotiator.http_context(&connection), connection.info);
-        let handler = move |request| ready(routes.reply(&request, info).into());
+        let mut http = http1::Connection::new(stream, context, connection.drain.clone());
+        let upgrade = http.first_upgrade().await.filter(handshake::is_asked_for);
         let Served {
             stream,
             early,
             ended,
-        } = http1::serve(stream, handler, context, connection.drain.clone()).await;
+        } = match upgrade {
+            Some(request) => {
+                let decision = routes.upgrade(&request, info);
+                http.leave(&request, decision).await
+            }
+            None => {
+                let handler = move |request| ready(routes.reply(&request, info).into());
+                http.serve(handler).await
+            }
+        };
         match ended {
             Ended::Upgraded(upgrade) => self.session(stream, early, upgrade, connection).await,
             Ended::Late => None,

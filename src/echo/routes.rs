@@ -91,7 +91,7 @@ impl Routes {
     pub(crate) fn reply<B>(&self, request: &Request<B>, info: ConnectionInfo) -> Reply {
         let mut reply = self.route(request, info);
         if self.drain.has_begun()
-            && let Reply::Answer(answer) | Reply::Refusal(answer) = &mut reply
+            && let Reply::Answer(answer) = &mut reply
         {
             close_after(answer);
         }
@@ -99,29 +99,39 @@ impl Routes {
     }
 
     fn route<B>(&self, request: &Request<B>, info: ConnectionInfo) -> Reply {
-        let (method, path) = (request.method(), request.uri().path());
         if !handshake::is_asked_for(request) {
             let answer = self
                 .plain(request)
                 .unwrap_or_else(|refusal| refuse(&refusal));
+            let (method, path) = (request.method(), request.uri().path());
             let status = answer.status().as_u16();
             debug!(parent: &info.span(), %method, path, status, "answered");
             return Reply::Answer(answer);
         }
         match self.upgrade(request, info) {
             Ok(upgrade) => Reply::Session(upgrade),
-            Err(refusal) => {
-                let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
-                info!(parent: &info.span(), %method, path, status, reason, "refused");
-                self.metrics.refuse(refusal.status);
-                let mut answer = refuse(&refusal);
-                close_after(&mut answer);
-                Reply::Refusal(answer)
-            }
+            Err(answer) => Reply::Refusal(*answer),
         }
     }
 
-    fn upgrade<B>(
+    /// Answers a request that [asks for a session](handshake::is_asked_for).
+    pub(crate) fn upgrade<B>(
+        &self,
+        request: &Request<B>,
+        info: ConnectionInfo,
+    ) -> Result<Box<Upgrade>, Box<Answer>> {
+        self.try_upgrade(request, info).map_err(|refusal| {
+            let (method, path) = (request.method(), request.uri().path());
+            let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
+            info!(parent: &info.span(), %method, path, status, reason, "refused");
+            self.metrics.refuse(refusal.status);
+            let mut answer = Box::new(refuse(&refusal));
+            close_after(&mut answer);
+            answer
+        })
+    }
+
+    fn try_upgrade<B>(
         &self,
         request: &Request<B>,
         info: ConnectionInfo,

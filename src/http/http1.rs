@@ -1,15 +1,15 @@
-//! HTTP/1.1: hyper reads the heads of requests, until a request leaves HTTP.
+//! HTTP/1.1: requests are read and answered by hyper, until one of them leaves HTTP. An upgrade that
+//! is the first request needs no hyper.
 
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{pending, poll_fn};
 use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Method, Request, Response};
@@ -20,6 +20,7 @@ use tracing::debug;
 
 use super::head::{READ_LIMIT, Reject};
 use super::inbound::{Inbound, Left};
+use super::progress::{Progress, UnderWay};
 use super::response::{Answer, last_bytes};
 use super::{DRAIN_GRACE, HttpContext};
 use crate::net::stream::Prefixed;
@@ -38,7 +39,7 @@ pub(crate) enum Outcome<B, U> {
     Upgrade(U),
 }
 
-/// Parts of a connection that remain once [`serve`] is done with it.
+/// Parts of a connection that remain once HTTP is over on it.
 pub(crate) struct Served<S, U> {
     pub(crate) stream: S,
     /// Bytes that were read behind the last head.
@@ -59,61 +60,135 @@ pub(crate) enum Ended<U> {
     Late,
 }
 
-/// Answers the requests on `stream` with `handler` until one of them leaves HTTP, or the stream
-/// ends. It also ends on a late head, on a bad head, which is answered with its fault, and on an
-/// answer that the client does not take.
-pub(crate) async fn serve<S, H, F, B, U>(
-    stream: Prefixed<S>,
-    handler: H,
+/// A connection of HTTP/1.1, whose requests are to be answered.
+pub(crate) struct Connection<S> {
+    inbound: Inbound<Prefixed<S>>,
+    progress: Progress,
     context: HttpContext,
     drain: Drain,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(crate) fn new(stream: Prefixed<S>, context: HttpContext, drain: Drain) -> Self {
+        let progress = Progress::default();
+        Self {
+            inbound: Inbound::new(stream, progress.clone()),
+            progress,
+            context,
+            drain,
+        }
+    }
+
+    /// Waits for the first head, and returns it if it has an `Upgrade` and no body. It may be
+    /// answered by [`leave`](Self::leave), and is otherwise still to be answered by
+    /// [`serve`](Self::serve), which also takes care of a late head and of the drain.
+    pub(crate) async fn first_upgrade(&mut self) -> Option<Request<()>> {
+        tokio::select! {
+            biased;
+            head = poll_fn(|cx| self.inbound.poll_head(cx)) => head.ok()?,
+            () = sleep_until(self.context.first_by) => {}
+            _ = self.drain.begun() => {}
+        }
+        self.inbound.upgrade()
+    }
+
+    /// Answers the [first upgrade](Self::first_upgrade) as the last request of the connection: the
+    /// new owner of the stream sends the answer that accepts it, and this the one that does not.
+    pub(crate) async fn leave<U>(
+        mut self,
+        request: &Request<()>,
+        decision: Result<U, Box<Answer>>,
+    ) -> Served<S, U> {
+        self.inbound.take_head();
+        let exit = match decision {
+            Ok(upgrade) => Exit::Upgrade(upgrade),
+            Err(answer) => Exit::Last(last_bytes(*answer, request.method() == Method::HEAD)),
+        };
+        end(
+            self.inbound,
+            Bytes::new(),
+            Some(Ok(())),
+            Some(exit),
+            &self.context,
+        )
+        .await
+    }
+
+    /// Answers requests with `handler` until one of them leaves HTTP, or the stream ends. It also
+    /// ends on a late head, on a bad head, which is answered with its fault, and on an answer that
+    /// the client does not take.
+    pub(crate) async fn serve<H, F, B, U>(self, handler: H) -> Served<S, U>
+    where
+        H: Fn(Request<Incoming>) -> F + Unpin,
+        F: Future<Output = Outcome<B, U>> + Send + 'static,
+        B: Body + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        U: Send + Sync + 'static,
+    {
+        let Self {
+            inbound,
+            progress,
+            context,
+            drain,
+        } = self;
+        let exit = Arc::default();
+        let requests = Requests {
+            handler,
+            progress: progress.clone(),
+            exit: Arc::clone(&exit),
+        };
+        let mut connection = http1::Builder::new()
+            .max_header_size(READ_LIMIT)
+            .max_buf_size(READ_LIMIT)
+            .title_case_headers(true)
+            .preserve_header_case(context.preserves_case)
+            .serve_connection(TokioIo::new(inbound), requests);
+        let result = run(&mut connection, &exit, &progress, &context, drain).await;
+        let parts = connection.into_parts();
+        drop(parts.service);
+        let exit = Arc::into_inner(exit).and_then(OnceLock::into_inner);
+        end(
+            parts.io.into_inner(),
+            parts.read_buf,
+            result,
+            exit,
+            &context,
+        )
+        .await
+    }
+}
+
+/// Ends HTTP on a connection, with the last answer if that is still to be sent. `read` are bytes
+/// behind the last head that hyper has read, `result` is what became of the requests (`None`: none
+/// came in time).
+async fn end<S, U>(
+    inbound: Inbound<Prefixed<S>>,
+    read: Bytes,
+    result: Option<hyper::Result<()>>,
+    exit: Option<Exit<U>>,
+    context: &HttpContext,
 ) -> Served<S, U>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    H: Fn(Request<Incoming>) -> F + Unpin,
-    F: Future<Output = Outcome<B, U>> + Send + 'static,
-    B: Body + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-    U: Send + Sync + 'static,
 {
-    let progress = Progress::default();
-    let exit = Arc::default();
-    let requests = Requests {
-        handler,
-        progress: progress.clone(),
-        exit: Arc::clone(&exit),
-    };
-    let mut connection = http1::Builder::new()
-        .max_header_size(READ_LIMIT)
-        .max_buf_size(READ_LIMIT)
-        .title_case_headers(true)
-        .preserve_header_case(context.preserves_case)
-        .serve_connection(
-            TokioIo::new(Inbound::new(stream, progress.clone())),
-            requests,
-        );
-    let result = run(&mut connection, &exit, &progress, &context, drain).await;
-    let parts = connection.into_parts();
-    drop(parts.service);
-    let exit = Arc::into_inner(exit).and_then(OnceLock::into_inner);
     let Left {
         stream,
         unread,
         reject,
         is_mute,
-    } = parts.io.into_inner().into_left();
+    } = inbound.into_left();
     let (mut stream, rewound) = stream.into_parts();
     if is_mute {
         context.note_silence();
     }
-    let last = last_answer(reject.as_deref(), exit.as_ref(), &context);
+    let last = last_answer(reject.as_deref(), exit.as_ref(), context);
     if let Some(last) = &last {
-        send(&mut stream, last, &context).await;
+        send(&mut stream, last, context).await;
     }
     Served {
         stream,
         // Copied, because a slice would keep hyper's whole buffer alive.
-        early: [&parts.read_buf[..], &unread, &rewound].concat(),
+        early: [&read[..], &unread, &rewound].concat(),
         ended: match (result, exit) {
             (Some(Ok(())), Some(Exit::Switch(upgrade) | Exit::Upgrade(upgrade))) => {
                 Ended::Upgraded(upgrade)
@@ -291,50 +366,5 @@ impl<B: Body + Unpin> Body for Counted<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// Progress of a connection's requests, shared by its deadline and its stream.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Progress(Arc<Steps>);
-
-#[derive(Debug, Default)]
-struct Steps {
-    steps: AtomicU64,
-    under_way: AtomicU64,
-}
-
-impl Progress {
-    /// Notes that a request is under way, which has deadlines of its own.
-    pub(super) fn begin(&self) {
-        self.0.under_way.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that a request has been answered.
-    fn end(&self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.0.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn steps(&self) -> u64 {
-        self.0.steps.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_under_way(&self) -> bool {
-        self.0.under_way.load(Ordering::Relaxed) > 0
-    }
-
-    /// Whether no request has come yet.
-    pub(super) fn is_new(&self) -> bool {
-        self.steps() == 0 && !self.is_under_way()
-    }
-}
-
-/// A request that is under way until this is dropped.
-struct UnderWay(Progress);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }

@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use hyper::Request;
 use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::head::{self, BodyTracker, READ_LIMIT, Reject};
-use super::http1::Progress;
+use super::progress::Progress;
 use crate::runtime::budget;
 
 /// Bytes that are read at once.
@@ -36,6 +37,8 @@ pub(super) struct Inbound<S> {
     /// Checked bytes, which hyper gets before anything else.
     cleared: Bytes,
     behind: BodyTracker,
+    /// Whether the head in `cleared` has an `Upgrade`.
+    is_upgrade: bool,
     /// Whether new bytes may have made the head complete or bad.
     is_news: bool,
     has_ended: bool,
@@ -68,6 +71,7 @@ impl<S> Inbound<S> {
             input: Vec::new(),
             cleared: Bytes::new(),
             behind: BodyTracker::Head,
+            is_upgrade: false,
             is_news: false,
             has_ended: false,
             is_unflushed: false,
@@ -85,6 +89,19 @@ impl<S> Inbound<S> {
             unread,
             reject: self.reject,
         }
+    }
+
+    /// The head that was read last, as a request, if it has an `Upgrade` and no body follows.
+    pub(super) fn upgrade(&self) -> Option<Request<()>> {
+        match self.is_upgrade && self.behind == BodyTracker::Head {
+            true => head::request(&self.cleared),
+            false => None,
+        }
+    }
+
+    /// Takes the head that was read last, so that it is not handed on.
+    pub(super) fn take_head(&mut self) {
+        self.cleared = Bytes::new();
     }
 
     fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
@@ -121,6 +138,7 @@ impl<S> Inbound<S> {
                     self.cleared = encoded.into();
                 }
                 self.behind = head.behind;
+                self.is_upgrade = head.is_upgrade;
                 self.progress.begin();
                 self.is_unflushed = true;
             }
@@ -188,7 +206,7 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
     }
 
     /// Clears the next head, or comes to the end without one.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.owes() {
             return self.poll_ahead(cx);
         }

@@ -2,9 +2,10 @@
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`http1`] | HTTP/1.1, by hyper |
+//! | [`http1`] | HTTP/1.1, by hyper from the first request that is no upgrade |
 //! | [`inbound`] | the stream that hyper reads, request by request |
 //! | [`head`] | what is wrong with a request that hyper could not parse, and where one ends |
+//! | [`progress`] | whether requests come and are answered |
 //! | [`chunks`] | where a chunked body ends |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`exchange`] | one request of HTTP/2, and the way to answer it |
@@ -22,6 +23,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 mod inbound;
 pub(crate) mod preface;
+mod progress;
 mod refusal;
 pub(crate) mod response;
 pub(crate) mod stream;

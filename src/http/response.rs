@@ -1,5 +1,6 @@
 //! Answers of our own, and their bytes in HTTP/1.1.
 
+use std::io::Write;
 use std::iter;
 use std::time::SystemTime;
 
@@ -12,6 +13,9 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 use super::Refusal;
+
+/// Bytes that the head of a 101 takes, and most others.
+const HEAD: usize = 256;
 
 pub(crate) type Answer = Response<Bytes>;
 
@@ -43,7 +47,10 @@ pub(crate) fn last_bytes(mut answer: Answer, is_head: bool) -> Vec<u8> {
 pub(crate) fn head_bytes<B>(response: &Response<B>) -> Vec<u8> {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or_default();
-    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    let mut bytes = Vec::with_capacity(HEAD);
+    for piece in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        bytes.extend_from_slice(piece.as_bytes());
+    }
     for (name, value) in response.headers() {
         put_name(&mut bytes, name);
         bytes.extend_from_slice(b": ");
@@ -51,7 +58,8 @@ pub(crate) fn head_bytes<B>(response: &Response<B>) -> Vec<u8> {
         bytes.extend_from_slice(b"\r\n");
     }
     let date = HttpDate::from(SystemTime::now());
-    bytes.extend_from_slice(format!("Date: {date}\r\n\r\n").as_bytes());
+    // Writing to a vector does not fail.
+    let _ = write!(bytes, "Date: {date}\r\n\r\n");
     bytes
 }
 
@@ -59,26 +67,21 @@ pub(crate) fn head_bytes<B>(response: &Response<B>) -> Vec<u8> {
 /// its case has no meaning (RFC 9110, section 5.1).
 fn put_name(bytes: &mut Vec<u8>, name: &HeaderName) {
     const WEBSOCKET: &str = "sec-websocket-";
-    let rest = match name.as_str().strip_prefix(WEBSOCKET) {
-        Some(rest) => {
-            bytes.extend_from_slice(b"Sec-WebSocket-");
-            rest
-        }
-        None if *name == WWW_AUTHENTICATE => {
-            bytes.extend_from_slice(b"WWW-");
-            "authenticate"
-        }
-        None => name.as_str(),
+    let (known, rest) = match name.as_str().strip_prefix(WEBSOCKET) {
+        Some(rest) => ("Sec-WebSocket-", rest),
+        None if *name == WWW_AUTHENTICATE => ("WWW-", "authenticate"),
+        None => ("", name.as_str()),
     };
+    bytes.extend_from_slice(known.as_bytes());
+    let start = bytes.len();
+    bytes.extend_from_slice(rest.as_bytes());
     let mut begins_word = true;
-    bytes.extend(rest.bytes().map(|byte| {
-        let letter = match begins_word {
-            true => byte.to_ascii_uppercase(),
-            false => byte,
-        };
-        begins_word = byte == b'-';
-        letter
-    }));
+    for byte in &mut bytes[start..] {
+        if begins_word {
+            byte.make_ascii_uppercase();
+        }
+        begins_word = *byte == b'-';
+    }
 }
 
 /// A response without content.

@@ -132,8 +132,9 @@ impl Forwarder {
         let permit = self.permit(drain)?;
         interims.attach(&mut request, &self.hop);
         let answered = async {
+            // Boxed, because a connection of hyper would else be moved with each layer around it.
             if handshake::is_asked_for(&request) {
-                return self.upgrade(request, info, permit).await;
+                return Box::pin(self.upgrade(request, info, permit)).await;
             }
             if request.method() == Method::CONNECT {
                 let sentence = "This proxy opens no tunnels by CONNECT.";
@@ -141,7 +142,7 @@ impl Forwarder {
             }
             framing::check_request(request.headers_mut())?;
             let request = request.map(Upload::new);
-            Ok((self.pass(request, info, permit).await?, None))
+            Ok((Box::pin(self.pass(request, info, permit)).await?, None))
         };
         tokio::select! {
             answered = answered => answered,

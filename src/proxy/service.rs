@@ -87,7 +87,9 @@ impl Service for ProxyService {
             stream,
             early,
             ended,
-        } = http1::serve(stream, handler, http_context, connection.drain).await;
+        } = http1::Connection::new(stream, http_context, connection.drain)
+            .serve(handler)
+            .await;
         let stream = stream.into_inner().into_inner();
         match ended {
             Ended::Upgraded(switch) => Some(Stage::last(context.tunnel(stream, early, switch))),

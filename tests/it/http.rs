@@ -1,4 +1,5 @@
 use echobeat::{Server, ServerConfig};
+use echobeat_frames::{text_echo, text_frame};
 
 use crate::support::{Raw, TestServer, config, upgrade_request};
 
@@ -45,6 +46,62 @@ async fn a_connection_may_send_plain_requests_before_it_upgrades() {
     }
     raw.send(upgrade_request("/")).await;
     assert_eq!(raw.head().await.status, 101);
+}
+
+#[tokio::test]
+async fn an_upgrade_is_answered_alike_as_the_first_request_and_as_a_later_one() {
+    let server = TestServer::start().await;
+    let upgrade = upgrade_request("/");
+    let host = "Host: localhost";
+    for request in [
+        upgrade.clone(),
+        upgrade_request("/?q={\"a\":\u{fc}}&do=who"),
+        upgrade_request("http://localhost/?do=who"),
+        upgrade_request("/?do=refuse:503:5s"),
+        upgrade_request("/?do=nothing"),
+        upgrade.replace("GET", "POST"),
+        upgrade.replace("GET", "HEAD"),
+        upgrade.replace("GET /", "CONNECT localhost:80"),
+        upgrade.replace("GET /", "OPTIONS *"),
+        upgrade.replace("HTTP/1.1", "HTTP/1.0"),
+        upgrade.replace(host, "Host: a b"),
+        upgrade.replace(host, "X-No: host"),
+        upgrade.replace(host, &format!("{host}\r\n{host}")),
+        upgrade.replace(host, &format!("{host}\r\nContent-Length: 0")),
+        upgrade.replace(host, &format!("{host}\r\nContent-Length: 1")),
+        upgrade.replace(
+            host,
+            &format!("{host}\r\n{}", "X: y\r\n".repeat(70)).trim_end(),
+        ),
+        upgrade.replace("Upgrade: websocket", "Upgrade: h2c"),
+        upgrade.replace("Upgrade: websocket", "Upgrade: h2c, WebSocket"),
+        upgrade.replace("Connection: Upgrade", "Connection: close"),
+        upgrade.replace("Version: 13", "Version: 8"),
+    ] {
+        let mut first = server.raw().await;
+        let mut later = server.raw().await;
+        later.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(later.response().await.status, 200);
+        let mut answers = Vec::new();
+        for raw in [&mut first, &mut later] {
+            raw.send(&request).await;
+            let head = raw.head().await;
+            let lines = head.head.lines().filter(|line| !line.starts_with("Date: "));
+            answers.push(lines.map(str::to_owned).collect::<Vec<_>>());
+        }
+        assert_eq!(answers[0], answers[1], "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_in_the_same_packet_as_the_upgrade_is_echoed() {
+    let server = TestServer::start().await;
+    let mut raw = server.raw().await;
+    let mut request = upgrade_request("/").into_bytes();
+    request.extend(text_frame("early"));
+    raw.send(request).await;
+    assert_eq!(raw.head().await.status, 101);
+    assert_eq!(raw.read(7).await, text_echo("early"));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use echobeat_frames::{text_echo, text_frame};
+use echobeat_frames::{close_frame, text_echo, text_frame};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -111,9 +111,11 @@ async fn a_filter_of_the_log_leaves_out_single_connections() {
     let mut server = start(&["0"]).await;
     let upstream = server.address().port().to_string();
     let mut proxy = start(&["proxy", "0", "--upstream", &upstream]).await;
-    let session = Raw::session(proxy.address()).await;
-    drop(session);
-    server.counts("echobeat_sessions_ended_total", 1).await;
+    let mut session = Raw::session(proxy.address()).await;
+    session.send(close_frame(1000, b"")).await;
+    session.expect_close(1000).await;
+    let ended = "echobeat_sessions_ended_total{why=\"closed\"}";
+    server.counts(ended, 1).await;
     for running in [&mut proxy, &mut server] {
         kill("-TERM", running).await;
         let next = running.next_line().await;

@@ -1,5 +1,5 @@
 //! The head of a request of HTTP/1.1, before hyper reads it: whether it is whole, what is wrong
-//! with it, and where its body ends. hyper answers a head that it cannot parse with a bare status,
+//! with it, where its body ends, and the request itself if hyper is not to read it. hyper answers a head that it cannot parse with a bare status,
 //! and does not say why.
 
 mod diagnose;
@@ -7,8 +7,10 @@ mod diagnose;
 use std::borrow::Cow;
 
 use httparse::{Error, Header, Status};
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
-use hyper::{StatusCode, Uri};
+use hyper::{Request, StatusCode, Uri, Version};
 
 use super::Refusal;
 use super::chunks::Chunks;
@@ -38,6 +40,8 @@ pub(super) struct Head {
     /// The head with its target encoded, where it has bytes that no URI may have.
     pub(super) encoded: Option<Vec<u8>>,
     pub(super) behind: BodyTracker,
+    /// Whether there is an `Upgrade`.
+    pub(super) is_upgrade: bool,
 }
 
 /// Data that comes next on the stream.
@@ -159,12 +163,42 @@ fn check(read: &[u8]) -> Result<Option<Head>, Reject> {
                 length,
                 encoded: encoded(&read[..length], target)?,
                 behind,
+                is_upgrade: has(request.headers, "upgrade"),
             }))
         }
         Ok(Status::Partial) if read.len() < READ_LIMIT => Ok(None),
         Ok(Status::Partial) | Err(Error::TooManyHeaders) => Err(Reject::too_large()),
         Err(error) => Err(diagnose(read, error)),
     }
+}
+
+/// The request that a [parsed](parse) head is, with its parts made as hyper makes them.
+pub(super) fn request(head: &Bytes) -> Option<Request<()>> {
+    let mut lines = [httparse::EMPTY_HEADER; LINES];
+    let mut parsed = httparse::Request::new(&mut lines);
+    parsed.parse(head).ok()?;
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    for line in parsed.headers {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).ok()?;
+        headers.append(name, value);
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = parsed.method?.parse().ok()?;
+    *request.uri_mut() = Uri::from_maybe_shared(head.slice_ref(parsed.path?.as_bytes())).ok()?;
+    *request.version_mut() = match parsed.version? {
+        0 => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    *request.headers_mut() = headers;
+    Some(request)
+}
+
+/// Whether one of the lines has this name.
+fn has(lines: &[Header<'_>], name: &str) -> bool {
+    lines
+        .iter()
+        .any(|line| line.name.eq_ignore_ascii_case(name))
 }
 
 /// Checks that a target has one of the forms that its method may have (RFC 9112, section 3.2).
