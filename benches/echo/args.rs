@@ -108,6 +108,11 @@ impl Args {
         if self.quick { (1000, 1) } else { (10_000, 3) }
     }
 
+    /// Heart beats that each session is to get.
+    pub fn beats(&self) -> u32 {
+        if self.quick { 2 } else { 5 }
+    }
+
     /// Whether the case is among those asked for.
     pub fn wants(&self, case: &str) -> bool {
         let only = self.only.as_deref().unwrap_or_default();

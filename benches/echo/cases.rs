@@ -6,7 +6,12 @@ pub const OPENING: &str = "open, upgrade, close";
 /// The name of the case of connections that say nothing.
 pub const IDLE: &str = "idle";
 
-/// The same two through a proxy.
+/// The name of the case of so many sessions that get heart beats.
+pub fn beats(sessions: usize) -> String {
+    format!("beats: {sessions}")
+}
+
+/// Two of these through a proxy.
 pub const PROXY_OPENING: &str = "proxy: open, upgrade, close";
 pub const PROXY_IDLE: &str = "proxy: idle";
 

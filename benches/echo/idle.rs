@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::client;
 use crate::echoes::{Aside, SmallFrame};
 use crate::process;
-use crate::results;
+use crate::results::{self, Latencies};
 use crate::servers::{Role, Running};
 use crate::traffic::Wire;
 
@@ -39,7 +39,7 @@ pub fn measure(server: &Running, connections: usize, periods: u32) -> Result<Idl
     let empty = process::resident(server.pid);
     let mut watch = Watch::open(server, connections)?;
     watch.run_for(SETTLE)?;
-    watch.heart_beats = 0;
+    watch.count_anew();
     let before = process::cpu_time(server.pid);
     let is_echobeat = matches!(server.role, Role::Echobeat | Role::Other);
     if is_echobeat && server.wire == Wire::WebSocket {
@@ -78,78 +78,139 @@ fn open_files() -> usize {
 }
 
 /// Connections that are only read from.
-struct Watch {
+pub struct Watch {
     poll: Poll,
     events: Events,
-    connections: Vec<(TcpStream, SmallFrame)>,
+    clients: Vec<Client>,
     heart_beats: u64,
+    deviation: Latencies,
 }
 
 impl Watch {
-    fn open(server: &Running, count: usize) -> Result<Self, Failure> {
+    /// Opens so many connections.
+    pub fn open(server: &Running, count: usize) -> Result<Self, Failure> {
         let poll = Poll::new()?;
-        let mut connections = Vec::with_capacity(count);
+        let mut clients = Vec::with_capacity(count);
         for number in 0..count {
             let stream = client::connect(server.address, server.wire)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             let registry = poll.registry();
             registry.register(&mut stream, Token(number), Interest::READABLE)?;
-            connections.push((stream, SmallFrame::default()));
+            clients.push(Client {
+                stream,
+                frame: SmallFrame::default(),
+                first: None,
+                beats: 0,
+            });
         }
         Ok(Self {
             poll,
             events: Events::with_capacity(1024),
-            connections,
+            clients,
             heart_beats: 0,
+            deviation: results::latencies(),
         })
     }
 
-    fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
+    /// Reads what comes.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + time;
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             match self.poll.poll(&mut self.events, Some(left)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
+            let now = Instant::now();
             for event in &self.events {
-                let (stream, frame) = &mut self.connections[event.token().0];
-                self.heart_beats += read(stream, frame)?;
+                let client = &mut self.clients[event.token().0];
+                for _ in 0..client.read()? {
+                    self.heart_beats += 1;
+                    if let Some(deviation) = client.beat(now) {
+                        self.deviation
+                            .saturating_record(deviation.as_nanos() as u64);
+                    }
+                }
             }
         }
         Ok(())
     }
 
+    /// Heart beats that came since they were counted anew.
+    pub fn heart_beats(&self) -> u64 {
+        self.heart_beats
+    }
+
+    /// Counts from here on. The next heart beat of each connection sets its rhythm.
+    pub fn count_anew(&mut self) {
+        self.heart_beats = 0;
+        self.deviation.reset();
+        for client in &mut self.clients {
+            (client.first, client.beats) = (None, 0);
+        }
+    }
+
     /// A heart beat may be late by a little, so one of each connection's may be out of the window.
-    fn expect_heart_beats(&self, periods: u32) -> Result<(), Failure> {
-        let owed = self.connections.len() as u64 * u64::from(periods - 1);
+    pub fn expect_heart_beats(&self, periods: u32) -> Result<(), Failure> {
+        let owed = self.clients.len() as u64 * u64::from(periods - 1);
         match self.heart_beats >= owed {
             true => Ok(()),
             false => Err(format!("{} heart beats of {owed} came", self.heart_beats).into()),
         }
     }
+
+    /// How far the heart beats were from the rhythm that the first of their connection set.
+    pub fn into_deviation(self) -> Latencies {
+        self.deviation
+    }
 }
 
-/// Reads what has come, answers Pings, and returns the number of heart beats.
-fn read(stream: &mut TcpStream, frame: &mut SmallFrame) -> Result<u64, Failure> {
-    let mut buffer = [0; 1024];
-    let mut heart_beats = 0;
-    loop {
-        let read = match stream.read(&mut buffer) {
-            Ok(0) => return Err("the server ends an idle connection".into()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(heart_beats),
-            Err(error) => return Err(error.into()),
-        };
-        for byte in &buffer[..read] {
-            frame.push(*byte);
-            match frame.take()? {
-                Some(Aside::HeartBeat) => heart_beats += 1,
-                Some(Aside::Ping(data)) => {
-                    stream.write_all(&echobeat_frames::frame(PONG, &data))?
+struct Client {
+    stream: TcpStream,
+    frame: SmallFrame,
+    /// When the first heart beat came.
+    first: Option<Instant>,
+    /// Heart beats after that.
+    beats: u32,
+}
+
+impl Client {
+    /// Notes a heart beat, and returns how far it is from the rhythm.
+    fn beat(&mut self, now: Instant) -> Option<Duration> {
+        let first = *self.first.get_or_insert(now);
+        if first == now {
+            return None;
+        }
+        self.beats += 1;
+        let expected = first + PERIOD * self.beats;
+        Some(match now.checked_duration_since(expected) {
+            Some(late) => late,
+            None => expected - now,
+        })
+    }
+
+    /// Reads what has come, answers Pings, and returns the number of heart beats.
+    fn read(&mut self) -> Result<u64, Failure> {
+        let mut buffer = [0; 1024];
+        let mut heart_beats = 0;
+        loop {
+            let read = match self.stream.read(&mut buffer) {
+                Ok(0) => return Err("the server ends an idle connection".into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(heart_beats),
+                Err(error) => return Err(error.into()),
+            };
+            for byte in &buffer[..read] {
+                self.frame.push(*byte);
+                match self.frame.take()? {
+                    Some(Aside::HeartBeat) => heart_beats += 1,
+                    Some(Aside::Ping(data)) => {
+                        let pong = echobeat_frames::frame(PONG, &data);
+                        self.stream.write_all(&pong)?;
+                    }
+                    Some(Aside::Close) => return Err("the server closes an idle connection".into()),
+                    Some(Aside::Pong) | None => {}
                 }
-                Some(Aside::Close) => return Err("the server closes an idle connection".into()),
-                Some(Aside::Pong) | None => {}
             }
         }
     }

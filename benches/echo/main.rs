@@ -25,7 +25,7 @@
 //! - `bridge`: from plain TCP to TLS and HTTP/2
 //! - `client`: connecting and upgrading
 //! - `proxy`: the reverse proxy, beside nginx and HAProxy
-//! - `load`, `opening`, `idle`: one measurement of one server each
+//! - `load`, `opening`, `idle`, `beats`: one measurement of one server each
 //! - `rounds`: which server is measured when
 //! - `results`: medians and ratios of the rounds
 //! - `table`, `markdown`, `chart`: the report
@@ -33,6 +33,7 @@
 #![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
 
 mod args;
+mod beats;
 mod bridge;
 mod build;
 mod cases;
@@ -104,6 +105,7 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     let links = bench.links(cases::links())?;
     print!("{}", table::links(&links));
     print!("{}", table::idle(&bench.idle()?));
+    print!("{}", table::beats(&bench.beats()?));
     print!("{}", proxy::report(&bench)?);
     let threads = cases::threads(bench.machine.cores());
     print!("{}", table::threads(&bench.loads(threads)?));

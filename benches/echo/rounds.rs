@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::Failure;
 use crate::args::Args;
+use crate::beats::{self, Beats};
 use crate::bridge::{self, Link};
 use crate::cases::{self, Load};
 use crate::idle::{self, Idle};
@@ -81,6 +82,26 @@ impl Bench {
             measured.map_err(|failure| blame(server, cases::IDLE, &failure))
         };
         upgrading.map(measure).collect()
+    }
+
+    /// Heart beats, of the servers that send some.
+    pub fn beats(&self) -> Result<Vec<Beats>, Failure> {
+        let mut measured = Vec::new();
+        for wanted in beats::SESSIONS {
+            let case = cases::beats(wanted);
+            let sessions = idle::allowed(wanted);
+            if !self.args.wants(&case) || self.args.quick && wanted > 1_000 {
+                continue;
+            }
+            let servers = self.start(&self.args.contenders(&self.built), 1)?;
+            for server in servers.iter().filter(|server| server.role != Role::Floor) {
+                eprintln!("{case}: {}", server.name);
+                let work = || beats::measure(server, sessions, self.args.beats());
+                let beats = self.machine.on_generator_core(1, work);
+                measured.extend(beats.map_err(|failure| blame(server, &case, &failure))?);
+            }
+        }
+        Ok(measured)
     }
 
     fn load(&self, load: &Load, contenders: &[Contender]) -> Result<CaseResults, Failure> {

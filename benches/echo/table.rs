@@ -1,5 +1,6 @@
 //! The report: tables in Markdown, with columns aligned to be read as they are.
 
+use crate::beats::Beats;
 use crate::idle::Idle;
 use crate::markdown::{NOTHING, Table, grouped, number, share};
 use crate::results::{CaseResults, Row};
@@ -107,6 +108,33 @@ pub fn idle(rows: &[Idle]) -> String {
         ]);
     }
     table.render("Idle connections")
+}
+
+/// Heart beats.
+pub fn beats(rows: &[Beats]) -> String {
+    let mut table = Table::new(
+        1,
+        &[
+            "server",
+            "sessions",
+            "heart beats",
+            "CPU µs/heart beat",
+            "off by, p50 µs",
+            "p99 µs",
+        ],
+    );
+    for row in rows {
+        let off_by = |quantile| row.deviation.value_at_quantile(quantile) as f64 / 1e3;
+        table.add(vec![
+            row.server.clone(),
+            grouped(row.sessions as u64),
+            grouped(row.count),
+            number(row.cpu),
+            number(Some(off_by(0.5))),
+            number(Some(off_by(0.99))),
+        ]);
+    }
+    table.render("Heart beats")
 }
 
 /// The same echobeat over TLS and HTTP/2.

@@ -31,6 +31,27 @@ impl Moment {
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
+
+    /// The first moment, not before this one, of those that are a multiple of `length` nanoseconds
+    /// from the start of the process's count.
+    pub(crate) fn round_up(self, length: NonZeroU64) -> Self {
+        let beyond = self.0.get() % length;
+        match beyond {
+            0 => self,
+            beyond => Self(self.0.saturating_add(length.get() - beyond)),
+        }
+    }
+
+    /// The first moment after `now` of those that follow this one in steps of `every`.
+    pub(crate) fn next_after(self, now: Self, every: Duration) -> Self {
+        let next = self + every;
+        if next > now {
+            return next;
+        }
+        let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let passed = (now.0.get() - self.0.get()) / every;
+        Self(self.0.saturating_add((passed + 1).saturating_mul(every)))
+    }
 }
 
 impl Add<Duration> for Moment {

@@ -173,7 +173,7 @@ fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
 }
 
 /// Splits off the time and the share after a value, each at most once. In a text, an at sign that
-/// begins neither belongs to the value.
+/// begins neither belongs to the value, unless it seems to begin one that is out of bounds.
 fn behind(text: &str, is_text: bool) -> Option<(&str, Option<When>, Option<Share>)> {
     let (mut value, mut when, mut share) = (text, None, None);
     loop {
@@ -185,11 +185,21 @@ fn behind(text: &str, is_text: bool) -> Option<(&str, Option<When>, Option<Share
         match (self::when(written), self::share(written)) {
             (Some(at), _) if when.is_none() => when = Some(at),
             (_, Some(some)) if share.is_none() => share = Some(some),
-            (None, None) if is_text => return Some((value, when, share)),
+            (None, None) if is_text && !is_count(written) => return Some((value, when, share)),
             _ => return None,
         }
         value = &value[..value.len() - last.len() - "@".len()];
     }
+}
+
+/// Whether a text is a number with the unit of a time or of a share, whatever its value.
+fn is_count(text: &str) -> bool {
+    let number = ["msg", "%", "x"]
+        .into_iter()
+        .find_map(|unit| text.strip_suffix(unit));
+    number.is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 fn when(text: &str) -> Option<When> {

@@ -233,19 +233,19 @@ fn what_is_no_step_is_named() {
         ("who,:1", r#"There is no step ""."#),
         (
             "fin@",
-            r#"What is behind the @ of "fin@" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
+            r#"What is behind the @ of "fin@" is wrong: write once @5s, up to 1 day, or @3msg, and once @2x or @20%, from 1 to 100."#,
         ),
         (
             "fin@soon",
-            r#"What is behind the @ of "fin@soon" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
+            r#"What is behind the @ of "fin@soon" is wrong: write once @5s, up to 1 day, or @3msg, and once @2x or @20%, from 1 to 100."#,
         ),
         (
             "fin@0msg",
-            r#"What is behind the @ of "fin@0msg" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
+            r#"What is behind the @ of "fin@0msg" is wrong: write once @5s, up to 1 day, or @3msg, and once @2x or @20%, from 1 to 100."#,
         ),
         (
             "fin@2days",
-            r#"What is behind the @ of "fin@2days" is wrong: write @5s, up to 1 day, or @3msg, and @2x or @20%."#,
+            r#"What is behind the @ of "fin@2days" is wrong: write once @5s, up to 1 day, or @3msg, and once @2x or @20%, from 1 to 100."#,
         ),
         (
             "echo:off@3msg",
@@ -309,6 +309,10 @@ fn a_share_may_be_behind_every_step_and_a_time_before_it_or_behind() {
         "fin@1s@2s",
         "fin@2X",
         "who@x",
+        "say:a@0msg",
+        "greet:a@0%",
+        "reply:a=b@101%",
+        "say:a@0x",
     ] {
         let complaint = complaint(text);
         assert!(

@@ -66,7 +66,7 @@ use codec::Codec;
 use flood::ControlBudget;
 use protocol::Received;
 pub(crate) use report::Report;
-use schedule::{Activity, Due, Schedule};
+use schedule::{Activity, Due, Schedule, Slots};
 use stats::SessionStats;
 use writer::Writer;
 
@@ -90,7 +90,8 @@ where
     S: Transport,
 {
     let start = Instant::now();
-    let mut session = Session::new(stream, early, context, start);
+    let slots = Slots::of(&context.config);
+    let mut session = Session::new(stream, early, context, slots, start);
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse().await;
@@ -113,7 +114,7 @@ struct Session<S> {
 
 impl<S> Session<S> {
     /// A session that begins at `start`.
-    fn new(stream: S, early: &[u8], context: SessionContext, start: Instant) -> Self {
+    fn new(stream: S, early: &[u8], context: SessionContext, slots: Slots, start: Instant) -> Self {
         let SessionContext {
             config,
             metrics,
@@ -124,7 +125,7 @@ impl<S> Session<S> {
             io: TrackedIo::new(stream),
             codec: Codec::new(early, config.max_message_size),
             writer: Writer::default(),
-            schedule: Schedule::new(&config, start, rand::random()),
+            schedule: Schedule::new(&config, slots, start, rand::random()),
             alarm: Alarm::new(&drain),
             controls: ControlBudget::new(start.into()),
             stats: SessionStats::new(metrics, info, start.into()),

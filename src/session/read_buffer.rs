@@ -169,6 +169,7 @@ impl Buf for ReadBuffer {
     }
 
     /// Removes bytes from the front. If none are left, all of the buffer can be used again at once.
+    #[inline]
     fn advance(&mut self, count: usize) {
         match &mut self.0 {
             Some(buffer) if count == buffer.bytes.len() => buffer.bytes.clear(),

@@ -80,13 +80,16 @@ impl SingleFrame {
 /// Checks that the part of a text that has come is UTF-8 (RFC 6455, section 8.1). All but the first
 /// `before` bytes are new: a long message is checked piece by piece, while it is in the cache.
 fn check_utf8(text: &[u8], before: usize, is_whole: bool) -> Result<()> {
-    let start = before - unfinished(&text[..before]);
+    let start = match before {
+        0 => 0,
+        _ => before - unfinished(&text[..before]),
+    };
     let end = match is_whole {
         true => text.len(),
         false => text.len() - unfinished(text),
     };
     let is_utf8 = simdutf8::basic::from_utf8(&text[start..end]).is_ok();
-    match is_utf8 && may_become_utf8(&text[end..]) {
+    match is_utf8 && (is_whole || may_become_utf8(&text[end..])) {
         true => Ok(()),
         false => Err(Error::Utf8(String::new())),
     }

@@ -62,6 +62,7 @@ impl WriteBuffer {
     }
 
     /// Puts in a frame with a copy of this payload.
+    #[inline]
     pub(super) fn put(&mut self, opcode: Opcode, payload: &[u8]) {
         let buffer = self.replies();
         frames::put_header(opcode, payload.len(), buffer);

@@ -41,6 +41,7 @@ impl Writer {
     }
 
     /// Takes a text or binary message, to be sent at the next flush.
+    #[inline]
     pub(super) fn feed(&mut self, opcode: Opcode, payload: &[u8]) {
         self.write_buffer.put(opcode, payload);
     }

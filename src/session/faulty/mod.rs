@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::schedule::Slots;
 use super::{Report, Session, SessionContext};
 use crate::config::ServerConfig;
 use crate::net::transport::{HALF_CLOSED, Hangup, LOOK, Transport};
@@ -68,7 +69,7 @@ where
     let start = Instant::now();
     context.config = Arc::new(changed((*context.config).clone(), script.scenario));
     let drain = context.drain.clone();
-    let session = Session::new(Paced::new(stream), early, context, start);
+    let session = Session::new(Paced::new(stream), early, context, Slots::exact(), start);
     let mut play = FaultySession::new(session, script.scenario, start);
     play.open(script);
     let finish = poll_fn(|cx| play.poll(cx)).await;

@@ -3,6 +3,11 @@
 //!
 //! The timer is not reset when a message arrives. When it fires, the schedule is told how long ago
 //! the last byte came.
+//!
+//! The timers of all sessions fire in common [slots], so that what is due within one slot wakes a
+//! thread once.
+
+mod slots;
 
 use std::time::Duration;
 
@@ -11,12 +16,10 @@ use tokio::time::Instant;
 use crate::config::ServerConfig;
 use crate::runtime::moment::Moment;
 use crate::runtime::shutdown::Window;
+pub(super) use slots::Slots;
 
 /// Time for which an unfinished frame or message may make no progress.
 pub(super) const PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Delay beyond which a tick counts as missed, the same as for `tokio::time::Interval`.
-const PUNCTUAL: Duration = Duration::from_millis(5);
 
 /// Something that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,7 @@ pub(super) struct Schedule {
     keepalive: Option<Keepalive>,
     progress_check: Moment,
     leave: Option<Moment>,
+    slots: Slots,
 }
 
 #[derive(Debug)]
@@ -63,10 +67,11 @@ struct Keepalive {
 
 impl Schedule {
     /// A schedule that begins at `now`. `phase`, from 0 to 1, moves the first Ping into the second
-    /// half of its interval, so that connections that came together do not ping together.
-    pub(super) fn new(config: &ServerConfig, now: Instant, phase: f64) -> Self {
+    /// half of its interval, so that connections that came together do not ping together. The first
+    /// heart beat is due in the first slot after its interval.
+    pub(super) fn new(config: &ServerConfig, slots: Slots, now: Instant, phase: f64) -> Self {
         Self {
-            beat: config.heartbeat.map(|every| (now + every).into()),
+            beat: (config.heartbeat).map(|every| slots.next(Moment::from(now) + every)),
             keepalive: config.ping_interval.map(|interval| {
                 let share = (0.5 + phase / 2.0) as f32;
                 Keepalive {
@@ -77,17 +82,23 @@ impl Schedule {
             }),
             progress_check: (now + PROGRESS_TIMEOUT).into(),
             leave: None,
+            slots,
         }
     }
 
     /// Moment of the next call of [`due`](Self::due).
     pub(super) fn next(&self) -> Instant {
-        let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.check);
-        [self.beat, keepalive, self.leave]
-            .into_iter()
-            .flatten()
-            .fold(self.progress_check, Moment::min)
-            .into()
+        let checks = match &self.keepalive {
+            Some(keepalive) => keepalive.check.min(self.progress_check),
+            None => self.progress_check,
+        };
+        let exact = [self.beat, self.leave].into_iter().flatten().min();
+        match exact {
+            // Neither is later for the slot of a check that comes behind it.
+            Some(exact) if exact <= checks => exact.into(),
+            Some(exact) => exact.min(self.slots.next(checks)).into(),
+            None => self.slots.next(checks).into(),
+        }
     }
 
     /// The next thing that is due by `now`, if any. To be called until nothing is due.
@@ -118,13 +129,11 @@ impl Schedule {
         (self.beat? <= now.into()).then_some(Due::Beat)
     }
 
-    /// Notes that a heart beat was sent. After a punctual one the rhythm stays; after a late one it
-    /// begins anew, and missed heart beats are not sent later.
+    /// Notes that a heart beat was sent. Those that are due already are skipped: the session keeps
+    /// its slot, so that sessions that were late together do not beat together from then on.
     pub(super) fn beat_sent(&mut self, now: Instant, config: &ServerConfig) {
         if let (Some(at), Some(every)) = (&mut self.beat, config.heartbeat) {
-            let due = Instant::from(*at);
-            let pace_from = if now - due <= PUNCTUAL { due } else { now };
-            *at = (pace_from + every).into();
+            *at = at.next_after(now.into(), every);
         }
     }
 

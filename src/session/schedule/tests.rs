@@ -6,9 +6,9 @@ fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// A schedule that began at `start`.
+/// A schedule that began at `start`, and waits for no slot.
 fn schedule(start: Instant, phase: f64) -> Schedule {
-    Schedule::new(&ServerConfig::default(), start, phase)
+    Schedule::new(&ServerConfig::default(), Slots::exact(), start, phase)
 }
 
 fn quiet_since(heard_at: Instant) -> Activity {
@@ -54,14 +54,85 @@ fn beats_keep_their_pace() {
 }
 
 #[test]
-fn a_late_beat_sets_a_new_pace_and_a_punctual_one_does_not() {
+fn beats_that_are_due_after_a_late_one_are_skipped() {
     let start = Instant::now();
     let config = ServerConfig::default();
     let mut schedule = schedule(start, 0.0);
-    schedule.beat_sent(start + secs(3.004), &config);
-    assert_eq!(schedule.next(), start + secs(6.0));
-    schedule.beat_sent(start + secs(14.0), &config);
-    assert_eq!(schedule.beat, Some((start + secs(17.0)).into()));
+    for (sent, next) in [(3.004, 6.0), (8.9, 9.0), (20.5, 21.0), (30.0, 33.0)] {
+        schedule.beat_sent(start + secs(sent), &config);
+        let at = schedule.beat.map(Instant::from);
+        assert_eq!(at, Some(start + secs(next)), "sent at {sent} s");
+    }
+}
+
+#[test]
+fn sessions_that_begin_within_a_slot_beat_together_for_ever() {
+    let config = ServerConfig {
+        ping_interval: None,
+        ..ServerConfig::default()
+    };
+    let slots = Slots::of(&config);
+    let slot = secs(3.0) / 64;
+    // The moment behind a slot.
+    let origin = Instant::from(slots.next(Instant::now().into())) + Duration::from_nanos(1);
+    let mut schedules: Vec<_> = (0..10)
+        .map(|part| Schedule::new(&config, slots, origin + slot * part / 10, 0.0))
+        .collect();
+    let first = origin + slot - Duration::from_nanos(1) + secs(3.0);
+    for beat in 0..1_000 {
+        let due = first + secs(3.0) * beat;
+        for schedule in &mut schedules {
+            let at = schedule.beat.map(Instant::from);
+            assert_eq!(at, Some(due));
+            // Late by less than one interval, and each by another time.
+            schedule.beat_sent(due + slot * (beat % 64), &config);
+        }
+    }
+}
+
+#[test]
+fn the_slots_are_a_sixty_fourth_of_an_interval_and_at_most_50_ms() {
+    let ms = |ms| Some(Duration::from_millis(ms));
+    for (heartbeat, ping_interval, expected) in [
+        (ms(3_000), ms(25_000), 46_875),
+        (ms(3_000), ms(640), 10_000),
+        (ms(64), None, 1_000),
+        (ms(10_000), ms(25_000), 50_000),
+        (ms(3_600_000), None, 50_000),
+        (None, ms(1_280), 20_000),
+        (None, None, 50_000),
+    ] {
+        let config = ServerConfig {
+            heartbeat,
+            ping_interval,
+            ..ServerConfig::default()
+        };
+        let slots = Slots::of(&config);
+        let slot = slots.next(Instant::now().into());
+        let next = slots.next(slot + Duration::from_nanos(1));
+        let length = next.since(slot).as_micros();
+        assert_eq!(length, expected, "{heartbeat:?}, {ping_interval:?}");
+    }
+}
+
+#[test]
+fn checks_wait_for_a_slot_and_a_drain_does_not() {
+    let start = Instant::now();
+    let config = ServerConfig {
+        heartbeat: None,
+        ..ServerConfig::default()
+    };
+    let slots = Slots::of(&config);
+    let mut schedule = Schedule::new(&config, slots, start, 0.0);
+    let check = Instant::from(slots.next((start + secs(12.5)).into()));
+    assert_eq!(schedule.next(), check);
+    let window = Window {
+        start,
+        length: secs(20.0),
+        spread: secs(12.5001),
+    };
+    schedule.leave(window, 0.5);
+    assert_eq!(schedule.next(), start + secs(6.25005));
 }
 
 #[test]
@@ -97,7 +168,7 @@ fn an_interval_may_be_shorter_than_the_time_for_an_answer() {
         heartbeat: None,
         ..ServerConfig::default()
     };
-    let mut schedule = Schedule::new(&config, start, 1.0);
+    let mut schedule = Schedule::new(&config, Slots::exact(), start, 1.0);
     // The peer answers at once, except the fourth time.
     let mut heard_at = start;
     let mut happened = Vec::new();

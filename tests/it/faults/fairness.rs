@@ -27,7 +27,7 @@ const WATCH: Duration = Duration::from_secs(2);
 /// Time within which 99 of 100 echoes of others must come, as a rule.
 const QUICK: Duration = Duration::from_millis(20);
 
-/// The same beside messages as large as they may be: the UTF-8 of one is checked in one go.
+/// The same beside messages as large as they may be.
 const QUICK_BESIDE_LARGE: Duration = Duration::from_millis(500);
 
 /// Traffic of the peers that make work.
