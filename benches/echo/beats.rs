@@ -14,7 +14,7 @@ pub const SESSIONS: [usize; 3] = [1_000, 8_000, 18_000];
 /// Time within which each session has had its first heart beat, and more.
 const FIRST: Duration = Duration::from_millis(3_500);
 
-/// What heart beats cost.
+/// Cost of heart beats.
 #[derive(Debug)]
 pub struct Beats {
     pub server: String,
@@ -23,7 +23,7 @@ pub struct Beats {
     pub count: u64,
     /// CPU time of a heart beat in microseconds.
     pub cpu: Option<f64>,
-    /// How far heart beats are from the rhythm that the first of their session sets.
+    /// Distances of heart beats from the rhythm that the first of their session sets.
     pub deviation: Latencies,
 }
 

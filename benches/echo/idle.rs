@@ -159,7 +159,7 @@ impl Watch {
         }
     }
 
-    /// How far the heart beats were from the rhythm that the first of their connection set.
+    /// Distances of the heart beats from the rhythm that the first of their connection set.
     pub fn into_deviation(self) -> Latencies {
         self.deviation
     }
@@ -168,7 +168,7 @@ impl Watch {
 struct Client {
     stream: TcpStream,
     frame: SmallFrame,
-    /// When the first heart beat came.
+    /// Moment at which the first heart beat came.
     first: Option<Instant>,
     /// Heart beats after that.
     beats: u32,

@@ -1,5 +1,5 @@
-//! HTTP/1.1: requests are read and answered by hyper, until one of them leaves HTTP. An upgrade that
-//! is the first request needs no hyper.
+//! HTTP/1.1: requests are read and answered by hyper, until one of them leaves HTTP. An upgrade
+//! that is the first request needs no hyper.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -66,6 +66,8 @@ pub(crate) struct Connection<S> {
     progress: Progress,
     context: HttpContext,
     drain: Drain,
+    /// Whether the drain had begun before the connection. Then its answers are the last anyway.
+    is_late: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -75,25 +77,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             inbound: Inbound::new(stream, progress.clone()),
             progress,
             context,
+            is_late: drain.has_begun(),
             drain,
         }
     }
 
-    /// Waits for the first head, and returns it if it has an `Upgrade` and no body. It may be
-    /// answered by [`leave`](Self::leave), and is otherwise still to be answered by
-    /// [`serve`](Self::serve), which also takes care of a late head and of the drain.
+    /// Waits for the first head, and returns it if it has an `Upgrade` and no body. It is still to
+    /// be answered, by [`leave`](Self::leave) or by [`serve`](Self::serve). Everything else is left
+    /// to `serve`: other requests, errors, a late head, and the drain.
     pub(crate) async fn first_upgrade(&mut self) -> Option<Request<()>> {
         tokio::select! {
             biased;
-            head = poll_fn(|cx| self.inbound.poll_head(cx)) => head.ok()?,
+            () = poll_fn(|cx| self.inbound.poll_first(cx)) => {}
             () = sleep_until(self.context.first_by) => {}
             _ = self.drain.begun() => {}
         }
         self.inbound.upgrade()
     }
 
-    /// Answers the [first upgrade](Self::first_upgrade) as the last request of the connection: the
-    /// new owner of the stream sends the answer that accepts it, and this the one that does not.
+    /// Ends HTTP with the [first upgrade](Self::first_upgrade). A refusal is sent here, and an
+    /// acceptance by the new owner of the stream.
     pub(crate) async fn leave<U>(
         mut self,
         request: &Request<()>,
@@ -130,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             progress,
             context,
             drain,
+            is_late,
         } = self;
         let exit = Arc::default();
         let requests = Requests {
@@ -143,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .title_case_headers(true)
             .preserve_header_case(context.preserves_case)
             .serve_connection(TokioIo::new(inbound), requests);
-        let result = run(&mut connection, &exit, &progress, &context, drain).await;
+        let result = run(&mut connection, &exit, &progress, &context, drain, is_late).await;
         let parts = connection.into_parts();
         drop(parts.service);
         let exit = Arc::into_inner(exit).and_then(OnceLock::into_inner);
@@ -219,13 +223,15 @@ fn last_answer<U>(
     }
 }
 
-/// Runs a connection until it is over or leaves HTTP, or (`None`) no request comes in time.
+/// Runs a connection until it is over or leaves HTTP, or (`None`) no request comes in time. It has
+/// only a short time from the beginning of the drain, unless it is known to be `draining`.
 async fn run<S, H, F, B, U>(
     connection: &mut http1::Connection<TokioIo<Inbound<Prefixed<S>>>, Requests<H, U>>,
     exit: &OnceLock<Exit<U>>,
     progress: &Progress,
     context: &HttpContext,
     drain: Drain,
+    mut draining: bool,
 ) -> Option<hyper::Result<()>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -238,7 +244,6 @@ where
     let mut deadline = pin!(sleep_until(context.first_by));
     let mut steps = 0;
     let mut is_late = false;
-    let mut draining = drain.has_begun();
     let mut drain_begun = pin!(drain.begun());
     loop {
         tokio::select! {

@@ -42,6 +42,8 @@ pub(super) struct Inbound<S> {
     /// Whether new bytes may have made the head complete or bad.
     is_news: bool,
     has_ended: bool,
+    /// Error that hyper has still to see.
+    error: Option<io::Error>,
     /// Whether hyper may still have to write an answer, or some of it.
     is_unflushed: bool,
     /// Whether bytes were read ahead, which are handed on after the answer.
@@ -74,6 +76,7 @@ impl<S> Inbound<S> {
             is_upgrade: false,
             is_news: false,
             has_ended: false,
+            error: None,
             is_unflushed: false,
             is_waiting: false,
             reject: None,
@@ -205,8 +208,17 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
+    /// Clears the first head before hyper asks for it. An error is kept for hyper.
+    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.error = ready!(self.poll_head(cx)).err();
+        Poll::Ready(())
+    }
+
     /// Clears the next head, or comes to the end without one.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Err(error));
+        }
         if self.owes() {
             return self.poll_ahead(cx);
         }
@@ -296,6 +308,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::{advance, timeout};
 
@@ -318,5 +332,31 @@ mod tests {
         advance(HALF_CLOSED).await;
         let given_up = inbound.read_u8().await.unwrap_err();
         assert_eq!(given_up.kind(), ErrorKind::TimedOut);
+    }
+
+    /// A peer that sends the beginning of a head, and then resets.
+    struct Resetting(&'static [u8]);
+
+    impl AsyncRead for Resetting {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.0.is_empty() {
+                return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+            }
+            buf.put_slice(mem::take(&mut self.0));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_within_the_first_head_is_left_for_hyper_to_see() {
+        let mut inbound = Inbound::new(Resetting(b"GET / HT"), Progress::default());
+        poll_fn(|cx| inbound.poll_first(cx)).await;
+        let error = inbound.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(inbound.into_left().reject.is_none());
     }
 }

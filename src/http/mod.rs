@@ -2,7 +2,7 @@
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`http1`] | HTTP/1.1, by hyper from the first request that is no upgrade |
+//! | [`http1`] | HTTP/1.1, by hyper but for an upgrade that comes first |
 //! | [`inbound`] | the stream that hyper reads, request by request |
 //! | [`head`] | what is wrong with a request that hyper could not parse, and where one ends |
 //! | [`progress`] | whether requests come and are answered |

@@ -132,7 +132,7 @@ impl Forwarder {
         let permit = self.permit(drain)?;
         interims.attach(&mut request, &self.hop);
         let answered = async {
-            // Boxed, because a connection of hyper would else be moved with each layer around it.
+            // Boxed: each layer around these futures moves them, with a connection of hyper inside.
             if handshake::is_asked_for(&request) {
                 return Box::pin(self.upgrade(request, info, permit)).await;
             }

@@ -172,8 +172,8 @@ fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
     })
 }
 
-/// Splits off the time and the share after a value, each at most once. In a text, an at sign that
-/// begins neither belongs to the value, unless it seems to begin one that is out of bounds.
+/// Splits off the time and the share after a value, each at most once. In a text, an at sign before
+/// anything else belongs to the value. A time or a share that is out of bounds is an error there too.
 fn behind(text: &str, is_text: bool) -> Option<(&str, Option<When>, Option<Share>)> {
     let (mut value, mut when, mut share) = (text, None, None);
     loop {
@@ -185,15 +185,18 @@ fn behind(text: &str, is_text: bool) -> Option<(&str, Option<When>, Option<Share
         match (self::when(written), self::share(written)) {
             (Some(at), _) if when.is_none() => when = Some(at),
             (_, Some(some)) if share.is_none() => share = Some(some),
-            (None, None) if is_text && !is_count(written) => return Some((value, when, share)),
+            (None, None) if is_text && !is_quantity(written) => return Some((value, when, share)),
             _ => return None,
         }
         value = &value[..value.len() - last.len() - "@".len()];
     }
 }
 
-/// Whether a text is a number with the unit of a time or of a share, whatever its value.
-fn is_count(text: &str) -> bool {
+/// Whether a text has the form of a time or of a share, whatever its value.
+fn is_quantity(text: &str) -> bool {
+    if humantime::parse_duration(text).is_ok() {
+        return true;
+    }
     let number = ["msg", "%", "x"]
         .into_iter()
         .find_map(|unit| text.strip_suffix(unit));

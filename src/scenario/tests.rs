@@ -313,6 +313,7 @@ fn a_share_may_be_behind_every_step_and_a_time_before_it_or_behind() {
         "greet:a@0%",
         "reply:a=b@101%",
         "say:a@0x",
+        "say:a@25h",
     ] {
         let complaint = complaint(text);
         assert!(

@@ -71,6 +71,10 @@ async fn an_upgrade_is_answered_alike_as_the_first_request_and_as_a_later_one() 
         upgrade.replace(host, &format!("{host}\r\nContent-Length: 1")),
         upgrade.replace(
             host,
+            &format!("{host}\r\nContent-Length: 0\r\nContent-Length: 00"),
+        ),
+        upgrade.replace(
+            host,
             format!("{host}\r\n{}", "X: y\r\n".repeat(70)).trim_end(),
         ),
         upgrade.replace("Upgrade: websocket", "Upgrade: h2c"),

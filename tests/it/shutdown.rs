@@ -40,6 +40,28 @@ async fn every_session_is_closed_with_1001_and_then_serving_ends() {
 }
 
 #[tokio::test]
+async fn a_connection_that_has_asked_for_nothing_does_not_outlive_the_drains_beginning() {
+    let server = TestServer::start_with(ServerConfig {
+        close_timeout: Duration::from_secs(60),
+        handshake_timeout: Duration::from_secs(60),
+        drain: Duration::from_secs(60),
+        ..config()
+    })
+    .await;
+    // It answers no Close, so that the drain goes on.
+    let _stubborn = server.raw_session().await;
+    let silent = server.raw().await;
+    let mut halfway = server.raw().await;
+    halfway.send("GET / HTTP/1.1\r\nHost: ").await;
+    // An answer shows that the server has come to know of both.
+    let healthz = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(server.ask(healthz).await.status, 200);
+    server.stop();
+    assert!(silent.rest().await.is_empty());
+    halfway.rest().await;
+}
+
+#[tokio::test]
 async fn few_sessions_are_closed_at_once() {
     let server = TestServer::start_with(ServerConfig {
         drain: Duration::from_secs(3600),

@@ -1,6 +1,6 @@
 //! The head of a request of HTTP/1.1, before hyper reads it: whether it is whole, what is wrong
-//! with it, where its body ends, and the request itself if hyper is not to read it. hyper answers a head that it cannot parse with a bare status,
-//! and does not say why.
+//! with it, where its body ends, and the request itself if hyper is not to read it. hyper answers a
+//! head that it cannot parse with a bare status, and does not say why.
 
 mod diagnose;
 
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use httparse::{Error, Header, Status};
 use hyper::body::Bytes;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, StatusCode, Uri, Version};
 
@@ -181,6 +181,10 @@ pub(super) fn request(head: &Bytes) -> Option<Request<()>> {
     for line in parsed.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).ok()?;
+        if name == CONTENT_LENGTH && headers.contains_key(CONTENT_LENGTH) {
+            // They are the same, and hyper keeps the first.
+            continue;
+        }
         headers.append(name, value);
     }
     let mut request = Request::new(());

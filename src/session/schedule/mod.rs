@@ -92,13 +92,11 @@ impl Schedule {
             Some(keepalive) => keepalive.check.min(self.progress_check),
             None => self.progress_check,
         };
-        let exact = [self.beat, self.leave].into_iter().flatten().min();
-        match exact {
-            // Neither is later for the slot of a check that comes behind it.
-            Some(exact) if exact <= checks => exact.into(),
-            Some(exact) => exact.min(self.slots.next(checks)).into(),
-            None => self.slots.next(checks).into(),
-        }
+        [self.beat, self.leave]
+            .into_iter()
+            .flatten()
+            .fold(self.slots.next(checks), Moment::min)
+            .into()
     }
 
     /// The next thing that is due by `now`, if any. To be called until nothing is due.

@@ -155,7 +155,7 @@ impl Queue {
 #[derive(Debug)]
 struct Lines {
     bytes: Vec<u8>,
-    /// Where each line ends in `bytes`.
+    /// End of each line in `bytes`.
     ends: Vec<usize>,
 }
 
