@@ -67,7 +67,7 @@ pub(crate) struct Connection<S> {
     context: HttpContext,
     drain: Drain,
     /// Whether the drain had begun before the connection. Then its answers are the last anyway.
-    is_late: bool,
+    was_draining: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             inbound: Inbound::new(stream, progress.clone()),
             progress,
             context,
-            is_late: drain.has_begun(),
+            was_draining: drain.has_begun(),
             drain,
         }
     }
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             progress,
             context,
             drain,
-            is_late,
+            was_draining,
         } = self;
         let exit = Arc::default();
         let requests = Requests {
@@ -147,7 +147,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .title_case_headers(true)
             .preserve_header_case(context.preserves_case)
             .serve_connection(TokioIo::new(inbound), requests);
-        let result = run(&mut connection, &exit, &progress, &context, drain, is_late).await;
+        let result = run(
+            &mut connection,
+            &exit,
+            &progress,
+            &context,
+            drain,
+            was_draining,
+        )
+        .await;
         let parts = connection.into_parts();
         drop(parts.service);
         let exit = Arc::into_inner(exit).and_then(OnceLock::into_inner);
@@ -223,8 +231,8 @@ fn last_answer<U>(
     }
 }
 
-/// Runs a connection until it is over or leaves HTTP, or (`None`) no request comes in time. It has
-/// only a short time from the beginning of the drain, unless it is known to be `draining`.
+/// Runs a connection until it is over or leaves HTTP, or (`None`) no request comes in time. Once the
+/// drain begins it has only a short time; `draining` says that the drain had begun before.
 async fn run<S, H, F, B, U>(
     connection: &mut http1::Connection<TokioIo<Inbound<Prefixed<S>>>, Requests<H, U>>,
     exit: &OnceLock<Exit<U>>,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`http1`] | HTTP/1.1, by hyper but for an upgrade that comes first |
 //! | [`inbound`] | the stream that hyper reads, request by request |
-//! | [`head`] | what is wrong with a request that hyper could not parse, and where one ends |
+//! | [`head`] | the head of a request: what is wrong with it, where its body ends, the request itself |
 //! | [`progress`] | whether requests come and are answered |
 //! | [`chunks`] | where a chunked body ends |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |

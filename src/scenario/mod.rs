@@ -349,7 +349,7 @@ pub enum ScenarioError {
     },
     /// A malformed time or share.
     #[error(
-        "What is behind the @ of {0:?} is wrong: write once @5s, up to 1 day, or @3msg, and once @2x or @20%, from 1 to 100."
+        "What is behind the @ of {0:?} is wrong: write at most one time, as @5s up to @1day or @3msg, and at most one share, as @2x up to @1000000x or @20% up to @100%."
     )]
     When(String),
     /// A time at a step that has none.

@@ -9,7 +9,7 @@ use crate::runtime::moment::Moment;
 /// Slots in an interval, at least.
 const IN_AN_INTERVAL: u32 = 64;
 
-/// The longest time between two slots, and that between those of sessions without an interval.
+/// The longest time between two slots. Sessions without an interval have it.
 const LONGEST: Duration = Duration::from_millis(50);
 
 /// Moments at which sessions wake. An interval of heart beats is a whole number of slots, to a few
