@@ -15,6 +15,7 @@ use crate::handshake::{self, Handshake};
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::timers::Timers;
 use crate::session::{self, Report, SessionContext};
 use crate::ws::close::Teardown;
 
@@ -84,10 +85,12 @@ where
         }
         pending().await
     };
+    let timers = Timers::default();
     let (reader, writer) = split(stream);
     let context = SessionContext {
         config: Arc::new(config.clone()),
         metrics: Arc::default(),
+        timers: timers.clone(),
         drain: shutdown.subscribe(),
         info: ConnectionInfo::new(1, Peer::Local),
     };
@@ -97,6 +100,7 @@ where
         biased;
         (report, _) = session => report,
         report = drain => report,
+        never = timers.run(shutdown.subscribe()) => match never {},
     };
     let Report { end, teardown, .. } = &report;
     Ending {

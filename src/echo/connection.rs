@@ -22,6 +22,7 @@ use crate::runtime::deadline::timeout;
 use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::tasks::Stage;
+use crate::runtime::timers::Timers;
 use crate::scenario::Occurrences;
 use crate::serve::negotiate::{Negotiator, PendingConnection};
 use crate::serve::service::Service;
@@ -37,6 +38,7 @@ pub(crate) struct EchoService {
     /// Limit of the sessions.
     limit: Limit,
     metrics: Arc<Metrics>,
+    timers: Timers,
     occurrences: Arc<Occurrences>,
 }
 
@@ -44,6 +46,7 @@ impl EchoService {
     pub(crate) fn new(
         config: ServerConfig,
         tls: Option<Arc<Acceptor>>,
+        timers: Timers,
         mut metrics: Metrics,
     ) -> Self {
         let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
@@ -53,6 +56,7 @@ impl EchoService {
             limit: Limit::new(config.max_connections),
             config: Arc::new(config),
             metrics: Arc::new(metrics),
+            timers,
             occurrences: Arc::default(),
         }
     }
@@ -178,6 +182,7 @@ impl EchoService {
         SessionContext {
             config: Arc::clone(&self.config),
             metrics: Arc::clone(&self.metrics),
+            timers: self.timers.clone(),
             drain,
             info,
         }

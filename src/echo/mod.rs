@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::config::ServerConfig;
 use crate::net::address::Endpoint;
+use crate::runtime::timers::Timers;
 use crate::serve::accept::{Connections, DrainPlan, Listening, StartError};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Acceptor;
@@ -106,10 +107,14 @@ impl Server {
             ..
         } = self.listening;
         let metrics = Metrics::new(errors);
-        let service = EchoService::new(self.config, tls, metrics);
-        let drain = DrainPlan { limit, window };
-        Connections::new(listeners, service)
-            .serve(shutdown, drain)
-            .await;
+        let timers = Timers::default();
+        let service = EchoService::new(self.config, tls, timers.clone(), metrics);
+        let connections = Connections::new(listeners, service);
+        let drain = connections.drain();
+        let plan = DrainPlan { limit, window };
+        tokio::select! {
+            () = connections.serve(shutdown, plan) => {}
+            never = timers.run(drain) => match never {},
+        }
     }
 }

@@ -7,3 +7,4 @@ pub(crate) mod limit;
 pub(crate) mod moment;
 pub(crate) mod shutdown;
 pub(crate) mod tasks;
+pub(crate) mod timers;

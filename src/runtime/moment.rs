@@ -27,6 +27,11 @@ impl Moment {
         Instant::now().into()
     }
 
+    /// Nanoseconds since the start of the process's count, which is no moment itself.
+    pub(crate) fn as_nanos(self) -> u64 {
+        self.0.get()
+    }
+
     /// The time since `earlier`, or zero if that moment is a later one.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))

@@ -113,19 +113,14 @@ pub(crate) struct Begun {
     drain: Drain,
     /// Key of its waker in the signal's slab.
     key: usize,
-    /// A copy of that waker, unless it was [forgotten](Self::forget).
+    /// A copy of that waker.
     waker: Waker,
 }
 
 impl Begun {
     /// Whether a task with this waker needs no further poll before it is woken.
-    pub(crate) fn is_waiting(&self, waker: &Waker) -> bool {
+    fn is_waiting(&self, waker: &Waker) -> bool {
         self.waker.will_wake(waker) && !self.drain.has_begun()
-    }
-
-    /// Forgets which task it wakes: the next poll sets the waker anew.
-    pub(crate) fn forget(&mut self) {
-        self.waker = Waker::noop().clone();
     }
 
     fn wait(&mut self, waker: &Waker) -> Poll<Window> {

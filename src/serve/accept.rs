@@ -19,7 +19,7 @@ use crate::net::address::{Address, BindError, Endpoint};
 use crate::net::connection_info::Peer;
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
-use crate::runtime::shutdown::Shutdown;
+use crate::runtime::shutdown::{Drain, Shutdown};
 use crate::runtime::tasks::Tasks;
 use crate::tls::{Acceptor, TlsError};
 
@@ -139,6 +139,11 @@ impl<S: Service> Connections<S> {
         }
     }
 
+    /// A connection's side of the signal that the drain begins.
+    pub(crate) fn drain(&self) -> Drain {
+        self.signal.subscribe()
+    }
+
     /// Serves until `shutdown` is ready. Then it drains until the service has nothing under way, or
     /// the time is up.
     pub(crate) async fn serve(mut self, shutdown: impl Future<Output = ()>, drain: DrainPlan) {
@@ -171,7 +176,7 @@ impl<S: Service> Connections<S> {
     async fn accept(&mut self) {
         loop {
             let (stream, peer, opening) = accept(&mut self.listeners, &self.opening).await;
-            let drain = self.signal.subscribe();
+            let drain = self.drain();
             let service = Arc::clone(&self.service);
             self.tasks
                 .spawn(service::serve(service, stream, peer, opening, drain));

@@ -16,14 +16,12 @@
 //! | [`write_buffer`] | frames that are to be written |
 //! | [`writer`] | feeding, flushing, and the end of a session whose writes make no progress |
 //! | [`schedule`] | the clock |
-//! | [`alarm`] | the timer and the drain, which wake a session besides its peer |
 //! | [`stats`] | counts of messages, for the report and the metrics |
 //! | [`report`] | the report at the end |
 //! | [`close_handshake`] | the close handshake |
 //! | [`flood`] | the limit on control frames |
 //! | [`faulty`] | sessions that misbehave as they are asked to |
 
-mod alarm;
 mod close_handshake;
 mod codec;
 mod echo;
@@ -42,12 +40,11 @@ mod writer;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::mem;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_tungstenite::tungstenite;
 use tracing::trace;
 
@@ -56,12 +53,13 @@ use crate::net::connection_info::ConnectionInfo;
 use crate::net::transport::Transport;
 use crate::runtime::budget::Budget;
 use crate::runtime::deadline::GRACE;
+use crate::runtime::moment::Moment;
 use crate::runtime::shutdown::Drain;
+use crate::runtime::timers::{Alert, Timer, Timers};
 use crate::session::tracked_io::TrackedIo;
 use crate::telemetry::metrics::Metrics;
 use crate::ws::close::End;
 use crate::ws::frames::Opcode;
-use alarm::{Alarm, Alert};
 use codec::Codec;
 use flood::ControlBudget;
 use protocol::Received;
@@ -75,6 +73,7 @@ use writer::Writer;
 pub(crate) struct SessionContext {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) timers: Timers,
     pub(crate) drain: Drain,
     pub(crate) info: ConnectionInfo,
 }
@@ -89,12 +88,13 @@ pub(crate) fn run<S>(
 where
     S: Transport,
 {
-    let start = Instant::now();
     let slots = Slots::of(&context.config);
-    let mut session = Session::new(stream, early, context, slots, start);
+    let timers = context.timers.clone();
+    let mut session = Session::new(stream, early, context, slots, Moment::now());
+    let mut timer = timers.timer(session.schedule.next());
     // No async fn: its future would hold each argument twice.
     async move {
-        let Err(end) = session.converse().await;
+        let Err(end) = session.converse(&mut timer).await;
         // Boxed, so that a session does not hold memory all the time for its end.
         let report = Box::pin(session.leave(end)).await;
         (report, session.io.into_inner())
@@ -106,7 +106,6 @@ struct Session<S> {
     codec: Codec,
     writer: Writer,
     schedule: Schedule,
-    alarm: Alarm,
     controls: ControlBudget,
     stats: SessionStats,
     config: Arc<ServerConfig>,
@@ -114,21 +113,20 @@ struct Session<S> {
 
 impl<S> Session<S> {
     /// A session that begins at `start`.
-    fn new(stream: S, early: &[u8], context: SessionContext, slots: Slots, start: Instant) -> Self {
+    fn new(stream: S, early: &[u8], context: SessionContext, slots: Slots, start: Moment) -> Self {
         let SessionContext {
             config,
             metrics,
-            drain,
             info,
+            ..
         } = context;
         Self {
             io: TrackedIo::new(stream),
             codec: Codec::new(early, config.max_message_size),
             writer: Writer::default(),
             schedule: Schedule::new(&config, slots, start, rand::random()),
-            alarm: Alarm::new(&drain),
-            controls: ControlBudget::new(start.into()),
-            stats: SessionStats::new(metrics, info, start.into()),
+            controls: ControlBudget::new(start),
+            stats: SessionStats::new(metrics, info, start),
             config,
         }
     }
@@ -140,31 +138,33 @@ where
 {
     /// Echoes, and does what is due by the clock, until something ends the session.
     #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
-    fn converse(&mut self) -> impl Future<Output = Result<Infallible, End>> {
+    fn converse(&mut self, timer: &mut Timer) -> impl Future<Output = Result<Infallible, End>> {
         async move {
-            let mut timer = pin!(sleep_until(self.schedule.next()));
             loop {
-                let pause = poll_fn(|cx| self.poll_turn(timer.as_mut(), cx));
+                let pause = poll_fn(|cx| self.poll_turn(timer, cx));
                 let pause = pause.await?;
                 // Boxed, because it is rare.
                 Box::pin(self.rest(pause)).await?;
-                self.alarm.set(timer.as_mut(), self.schedule.next());
+                timer.set(self.schedule.next());
             }
         }
     }
 
-    /// Echoes until something is due.
-    fn poll_turn(
-        &mut self,
-        timer: Pin<&mut Sleep>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Pause, End>> {
-        match self.alarm.poll(timer, cx) {
-            Poll::Pending => return self.poll_echo(cx),
-            Poll::Ready(Alert::Clock) => {}
-            Poll::Ready(Alert::Drain(window)) => self.schedule.leave(window, rand::random()),
+    /// Does what is due, and echoes, until the session must wait for anything but a message or the
+    /// clock.
+    fn poll_turn(&mut self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
+        while let Poll::Ready(alert) = timer.poll(cx) {
+            match alert {
+                Alert::Clock(now) => {
+                    if let Some(pause) = self.keep_time(now, cx)? {
+                        return Poll::Ready(Ok(pause));
+                    }
+                }
+                Alert::Drain(window) => self.schedule.leave(window, rand::random()),
+            }
+            timer.set(self.schedule.next());
         }
-        Poll::Ready(Ok(Pause::Clock))
+        self.poll_echo(cx)
     }
 
     fn poll_next(
@@ -176,34 +176,32 @@ where
             .poll_next(&mut self.io, self.writer.write_buffer(), budget, cx)
     }
 
-    /// Does everything that is due.
-    async fn keep_time(&mut self) -> Result<(), End> {
-        loop {
-            let activity = self.activity();
-            let Some(due) = self.schedule.due(Instant::now(), activity, &self.config) else {
-                return Ok(());
-            };
+    /// Does everything that is due by `now`, and returns the reason if the session has to wait for
+    /// that.
+    fn keep_time(&mut self, now: Moment, cx: &mut Context<'_>) -> Result<Option<Pause>, End> {
+        self.stats.add_up();
+        let activity = self.activity();
+        while let Some(due) = self.schedule.due(now, activity, &self.config) {
             match due {
                 Due::Beat => {
                     let text = self.config.heartbeat_text.as_bytes();
                     self.stats.beat(text.len());
                     self.writer.feed(Opcode::Text, text);
+                    self.schedule.skip_beats(now, &self.config);
                 }
                 Due::Ping => {
                     self.stats.metrics.pings.inc();
                     self.writer.feed_ping();
                 }
                 Due::Leave => return Err(End::Drained),
-                // Boxed, because it is rare.
-                Due::Dead | Due::Stuck if Box::pin(self.hears_more()).await? => continue,
-                Due::Dead => return Err(End::Dead),
-                Due::Stuck => return Err(End::Stuck),
+                Due::Dead => return Ok(Some(Pause::Silence(End::Dead))),
+                Due::Stuck => return Ok(Some(Pause::Silence(End::Stuck))),
             }
-            self.flush().await?;
-            if due == Due::Beat {
-                self.schedule.beat_sent(Instant::now(), &self.config);
+            if self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
+                return Ok(Some(Pause::Blocked));
             }
         }
+        Ok(None)
     }
 
     /// Whether the peer shows a sign of life after all, once the bytes in the socket are read: they
@@ -213,16 +211,16 @@ where
         sleep(GRACE).await;
         let read = poll_fn(|cx| Poll::Ready(self.poll_echo(cx))).await;
         if let Poll::Ready(pause) = read
-            && pause? == Pause::Blocked
+            && matches!(pause?, Pause::Blocked)
         {
             self.flush().await?;
         }
         Ok(self.io.alive_at() > before)
     }
 
-    fn activity(&mut self) -> Activity {
+    fn activity(&self) -> Activity {
         Activity {
-            heard_at: self.io.alive_at().into(),
+            heard_at: self.io.alive_at(),
             is_mid_message: self.codec.is_mid_message(),
         }
     }
@@ -257,16 +255,18 @@ where
     /// Handles the reason for which [`Self::poll_turn`] stopped.
     async fn rest(&mut self, pause: Pause) -> Result<(), End> {
         match pause {
-            Pause::Clock => {
-                self.stats.add_up();
-                self.keep_time().await
-            }
+            Pause::Silence(end) => match self.hears_more().await? {
+                true => Ok(()),
+                false => Err(end),
+            },
             Pause::Blocked => {
                 if !self.writer.gave_way() {
                     self.stats.metrics.stalls.inc();
                     self.codec.settle();
                 }
-                self.flush().await
+                self.flush().await?;
+                self.schedule.skip_beats(Moment::now(), &self.config);
+                Ok(())
             }
             Pause::Others => {
                 self.flush().await?;
@@ -309,10 +309,11 @@ where
 }
 
 /// Reason why a session stops echoing for a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Pause {
-    /// Something is due by the clock.
-    Clock,
+    /// The peer has been silent for too long, by the clock: the session ends so unless it is heard
+    /// after all.
+    Silence(End),
     /// The peer does not read, or its share of writing is used up.
     Blocked,
     /// Other sessions have their turn.

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::schedule::Slots;
@@ -32,6 +33,7 @@ use super::{Report, Session, SessionContext};
 use crate::config::ServerConfig;
 use crate::net::transport::{HALF_CLOSED, Hangup, LOOK, Transport};
 use crate::runtime::budget::{self, Budget};
+use crate::runtime::shutdown::Begun;
 use crate::scenario::{Reply, Scenario, Step, When};
 use crate::ws::close::{End, Teardown};
 use finish::Finish;
@@ -69,8 +71,9 @@ where
     let start = Instant::now();
     context.config = Arc::new(changed((*context.config).clone(), script.scenario));
     let drain = context.drain.clone();
-    let session = Session::new(Paced::new(stream), early, context, Slots::exact(), start);
-    let mut play = FaultySession::new(session, script.scenario, start);
+    let stream = Paced::new(stream);
+    let session = Session::new(stream, early, context, Slots::exact(), start.into());
+    let mut play = FaultySession::new(session, script.scenario, drain.begun(), start);
     play.open(script);
     let finish = poll_fn(|cx| play.poll(cx)).await;
     let report = play.leave(finish, &drain).await;
@@ -107,6 +110,8 @@ struct FaultySession<S> {
     deaf_since: Option<Instant>,
     /// End of the session, for the time when the send queue is empty.
     finish: Option<Finish>,
+    /// Wait for the drain, until it begins.
+    drain_begun: Option<Begun>,
     /// Moment of its close in the drain.
     leave: Option<Instant>,
     blocked: Option<Blocked>,
@@ -130,7 +135,12 @@ impl<S> FaultySession<S>
 where
     S: Transport,
 {
-    fn new(session: Session<Paced<S>>, scenario: &Scenario, start: Instant) -> Self {
+    fn new(
+        session: Session<Paced<S>>,
+        scenario: &Scenario,
+        drain_begun: Begun,
+        start: Instant,
+    ) -> Self {
         let mut play = Self {
             send_queue: SendQueue::new(session.config.max_message_size),
             session,
@@ -142,6 +152,7 @@ where
             replies: true,
             deaf_since: None,
             finish: None,
+            drain_begun: Some(drain_begun),
             leave: None,
             blocked: None,
             suspicion: None,
@@ -198,7 +209,10 @@ where
         self.budget = Budget::new();
         loop {
             let now = Instant::now();
-            if let Poll::Ready(window) = self.session.alarm.poll_drain(cx) {
+            if let Some(begun) = &mut self.drain_begun
+                && let Poll::Ready(window) = begun.poll_unpin(cx)
+            {
+                self.drain_begun = None;
                 self.leave = Some(window.at(rand::random()));
             }
             match self.poll_step(now, cx) {
@@ -330,7 +344,7 @@ where
             None => [
                 Some(match &self.suspicion {
                     Some(suspicion) => suspicion.at,
-                    None => self.session.schedule.next(),
+                    None => self.session.schedule.next().into(),
                 }),
                 self.pings.as_ref().map(|pings| pings.next),
                 self.send_queue.next_due(),

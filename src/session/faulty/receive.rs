@@ -32,7 +32,7 @@ where
         let Session {
             schedule, config, ..
         } = &mut self.session;
-        let due = schedule.due(now, activity, config);
+        let due = schedule.due(now.into(), activity, config);
         if !matches!(due, Some(Due::Dead | Due::Stuck)) {
             self.suspicion = None;
         }
@@ -40,7 +40,8 @@ where
             Some(Due::Beat) => {
                 self.session.stats.metrics.heart_beats.inc();
                 self.send_queue.text(&self.session.config.heartbeat_text);
-                self.session.schedule.beat_sent(now, &self.session.config);
+                let config = &self.session.config;
+                self.session.schedule.skip_beats(now.into(), config);
             }
             Some(Due::Ping) => self.ping(),
             Some(Due::Dead) => return Ok(self.suspect(End::Dead, now)),
@@ -85,7 +86,7 @@ where
             self.inattentive_at = now;
         }
         Activity {
-            heard_at: Instant::from(self.session.io.alive_at()).max(self.inattentive_at),
+            heard_at: self.session.io.alive_at().max(self.inattentive_at.into()),
             is_mid_message: is_attentive && self.session.codec.is_mid_message(),
         }
     }

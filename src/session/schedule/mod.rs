@@ -11,8 +11,6 @@ mod slots;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::config::ServerConfig;
 use crate::runtime::moment::Moment;
 use crate::runtime::shutdown::Window;
@@ -40,7 +38,7 @@ pub(super) enum Due {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Activity {
     /// The peer's last sign of life.
-    pub(super) heard_at: Instant,
+    pub(super) heard_at: Moment,
     /// Whether part of a message has arrived.
     pub(super) is_mid_message: bool,
 }
@@ -69,25 +67,25 @@ impl Schedule {
     /// A schedule that begins at `now`. `phase`, from 0 to 1, moves the first Ping into the second
     /// half of its interval, so that connections that came together do not ping together. The first
     /// heart beat is due in the first slot after its interval.
-    pub(super) fn new(config: &ServerConfig, slots: Slots, now: Instant, phase: f64) -> Self {
+    pub(super) fn new(config: &ServerConfig, slots: Slots, now: Moment, phase: f64) -> Self {
         Self {
-            beat: (config.heartbeat).map(|every| slots.next(Moment::from(now) + every)),
+            beat: config.heartbeat.map(|every| slots.next(now + every)),
             keepalive: config.ping_interval.map(|interval| {
                 let share = (0.5 + phase / 2.0) as f32;
                 Keepalive {
                     share,
                     asked: None,
-                    check: (now + interval.mul_f64(share.into())).into(),
+                    check: now + interval.mul_f64(share.into()),
                 }
             }),
-            progress_check: (now + PROGRESS_TIMEOUT).into(),
+            progress_check: now + PROGRESS_TIMEOUT,
             leave: None,
             slots,
         }
     }
 
     /// Moment of the next call of [`due`](Self::due).
-    pub(super) fn next(&self) -> Instant {
+    pub(super) fn next(&self) -> Moment {
         let checks = match &self.keepalive {
             Some(keepalive) => keepalive.check.min(self.progress_check),
             None => self.progress_check,
@@ -96,25 +94,24 @@ impl Schedule {
             .into_iter()
             .flatten()
             .fold(self.slots.next(checks), Moment::min)
-            .into()
     }
 
     /// The next thing that is due by `now`, if any. To be called until nothing is due.
     pub(super) fn due(
         &mut self,
-        now: Instant,
+        now: Moment,
         activity: Activity,
         config: &ServerConfig,
     ) -> Option<Due> {
-        if self.leave.is_some_and(|at| at <= now.into()) {
+        if self.leave.is_some_and(|at| at <= now) {
             return Some(Due::Leave);
         }
-        if self.progress_check <= now.into() {
+        if self.progress_check <= now {
             let patience = activity.heard_at + PROGRESS_TIMEOUT;
             match activity.is_mid_message {
                 true if patience <= now => return Some(Due::Stuck),
-                true => self.progress_check = patience.into(),
-                false => self.progress_check = (now + PROGRESS_TIMEOUT).into(),
+                true => self.progress_check = patience,
+                false => self.progress_check = now + PROGRESS_TIMEOUT,
             }
         }
         if let Some(keepalive) = &mut self.keepalive {
@@ -124,14 +121,17 @@ impl Schedule {
                 return Some(due);
             }
         }
-        (self.beat? <= now.into()).then_some(Due::Beat)
+        (self.beat? <= now).then_some(Due::Beat)
     }
 
-    /// Notes that a heart beat was sent. Those that are due already are skipped: the session keeps
-    /// its slot, so that sessions that were late together do not beat together from then on.
-    pub(super) fn beat_sent(&mut self, now: Instant, config: &ServerConfig) {
-        if let (Some(at), Some(every)) = (&mut self.beat, config.heartbeat) {
-            *at = at.next_after(now.into(), every);
+    /// Moves the next heart beat to the first of its moments after `now`. Those that are due already
+    /// are skipped: the session keeps its slot, so that sessions that were late together do not
+    /// beat together from then on.
+    pub(super) fn skip_beats(&mut self, now: Moment, config: &ServerConfig) {
+        if let (Some(at), Some(every)) = (&mut self.beat, config.heartbeat)
+            && *at <= now
+        {
+            *at = at.next_after(now, every);
         }
     }
 
@@ -145,38 +145,38 @@ impl Schedule {
 impl Keepalive {
     /// Postpones the check, because a peer cannot answer a Ping in the middle of a frame. Silence
     /// before a Ping will count from the end of the message, after `now`.
-    fn put_off(&mut self, now: Instant, config: &ServerConfig) {
-        if self.check <= now.into()
+    fn put_off(&mut self, now: Moment, config: &ServerConfig) {
+        if self.check <= now
             && let Some(interval) = config.ping_interval
         {
-            self.check = (now + interval.mul_f64(self.share.into())).into();
+            self.check = now + interval.mul_f64(self.share.into());
         }
     }
 
-    fn due(&mut self, now: Instant, heard_at: Instant, config: &ServerConfig) -> Option<Due> {
-        if self.check > now.into() {
+    fn due(&mut self, now: Moment, heard_at: Moment, config: &ServerConfig) -> Option<Due> {
+        if self.check > now {
             return None;
         }
-        if self.asked.is_some_and(|asked| heard_at >= asked.into()) {
+        if self.asked.is_some_and(|asked| heard_at >= asked) {
             self.asked = None;
             self.share = 1.0;
         }
         let (deadline, due) = match self.asked {
-            Some(asked) => (Instant::from(asked) + config.ping_timeout, Due::Dead),
+            Some(asked) => (asked + config.ping_timeout, Due::Dead),
             None => {
                 let silence = config.ping_interval?.mul_f64(self.share.into());
                 (heard_at + silence, Due::Ping)
             }
         };
         if deadline > now {
-            self.check = deadline.into();
+            self.check = deadline;
             return None;
         }
         if due == Due::Ping {
-            self.asked = Some(now.into());
+            self.asked = Some(now);
             // Once the Ping is answered, the next may be due before the timeout of this one.
             let next = config.ping_interval?.min(config.ping_timeout);
-            self.check = (now + next).into();
+            self.check = now + next;
         }
         Some(due)
     }

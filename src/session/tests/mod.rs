@@ -25,15 +25,22 @@ use crate::config::ServerConfig;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::{Drain, Shutdown};
+use crate::runtime::timers::Timers;
 
 /// Bytes that the stream holds in each direction, unless a test says otherwise.
 const PIPE: usize = 1 << 20;
 
-/// Surroundings of a session with these settings.
+/// Surroundings of a session with these settings, and a task that fires its timers.
 fn context(config: ServerConfig, drain: Drain) -> SessionContext {
+    let timers = Timers::default();
+    tokio::spawn({
+        let (timers, drain) = (timers.clone(), drain.clone());
+        async move { timers.run(drain).await }
+    });
     SessionContext {
         config: Arc::new(config),
         metrics: Arc::default(),
+        timers,
         drain,
         info: ConnectionInfo::new(1, Peer::Local),
     }

@@ -1,0 +1,373 @@
+//! Timers of sessions: those that are due at the same moment fire together, and all of them when
+//! the drain begins.
+//!
+//! A session waits for one slot of time after another, and ten thousand others wait for the same
+//! few slots. So a slot is a list of wakers, and the whole list is woken at once. In tokio's timer
+//! wheel each timer is a node of its own, which is moved twice before it fires and takes 100 bytes
+//! (benches/README.md has what that costs).
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::mem;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::time::{Instant, sleep_until};
+
+use super::moment::Moment;
+use super::shutdown::{Drain, Window};
+
+/// Reason why a timer goes off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alert {
+    /// Its moment has come. This is the current time, or was it when the timer fired.
+    Clock(Moment),
+    /// The drain has begun. This is returned only once.
+    Drain(Window),
+}
+
+/// Timers that one task [fires](Self::run). All clones are the same timers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Timers(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The last moment at which timers fired, in nanoseconds since the start of the process's
+    /// count. It and the next field are copies, for those who look at every message.
+    fired_at: AtomicU64,
+    is_draining: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
+
+/// Tasks that wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    slots: BTreeMap<Moment, Slab<Waker>>,
+    /// The last moment at which timers fired. No slot is before it.
+    fired_at: Option<Moment>,
+    window: Option<Window>,
+    /// Waker of the task that fires the timers.
+    driver: Option<Waker>,
+}
+
+impl Timers {
+    /// A timer that is due at `at`.
+    pub(crate) fn timer(&self, at: Moment) -> Timer {
+        Timer {
+            timers: self.clone(),
+            at,
+            key: 0,
+            task: 0,
+            is_in_slot: false,
+            knows_of_drain: false,
+        }
+    }
+
+    /// Fires the timers for ever: each once it is due, and all of them when the drain begins.
+    pub(crate) async fn run(&self, drain: Drain) -> Infallible {
+        let mut begun = Some(drain.begun());
+        let mut sleep = pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            loop {
+                if let Some(wait) = &mut begun
+                    && let Poll::Ready(window) = pin!(wait).poll(cx)
+                {
+                    begun = None;
+                    self.begin_drain(window);
+                }
+                match self.fire(cx.waker()) {
+                    None => return Poll::Pending,
+                    Some(next) => sleep.as_mut().reset(next.into()),
+                }
+                ready!(sleep.as_mut().poll(cx));
+            }
+        })
+        .await
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the tasks whose timers are due, and returns the moment of the next.
+    fn fire(&self, driver: &Waker) -> Option<Moment> {
+        let now = Moment::now();
+        let mut waiting = self.waiting();
+        waiting.fired_at = Some(now);
+        self.0.fired_at.store(now.as_nanos(), Ordering::Relaxed);
+        let later = waiting.slots.split_off(&(now + Duration::from_nanos(1)));
+        let due = mem::replace(&mut waiting.slots, later);
+        let next = waiting.slots.keys().next().copied();
+        match &mut waiting.driver {
+            Some(waker) => waker.clone_from(driver),
+            none => *none = Some(driver.clone()),
+        }
+        // The lock is released first: a task that wakes may want to take it.
+        drop(waiting);
+        for mut slot in due.into_values() {
+            slot.drain().for_each(Waker::wake);
+        }
+        next
+    }
+
+    /// Wakes all tasks.
+    fn begin_drain(&self, window: Window) {
+        let mut waiting = self.waiting();
+        waiting.window = Some(window);
+        self.0.is_draining.store(true, Ordering::Relaxed);
+        let wakers = waiting.slots.values().flatten();
+        let wakers: Vec<_> = wakers.map(|(_, waker)| waker.clone()).collect();
+        drop(waiting);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Waiting {
+    /// Lets a task wait for the slot at `at`, and returns its key there. The driver's waker is
+    /// returned if the driver has to look at the clock earlier now.
+    fn insert(&mut self, at: Moment, waker: Waker) -> (usize, Option<Waker>) {
+        let first = self.slots.first_key_value();
+        let is_first = first.is_none_or(|(first, _)| at < *first);
+        let key = self.slots.entry(at).or_default().insert(waker);
+        (key, self.driver.clone().filter(|_| is_first))
+    }
+
+    /// Takes a task out of a slot, if the slot has not fired.
+    fn remove(&mut self, at: Moment, key: usize) -> Option<Waker> {
+        let slot = self.slots.get_mut(&at)?;
+        let waker = slot.try_remove(key);
+        if slot.is_empty() {
+            self.slots.remove(&at);
+        }
+        waker
+    }
+}
+
+/// A timer of one task. It goes off when it is due, and once when the drain begins.
+///
+/// A session polls it at every message. While the same task waits already, a poll only compares a
+/// few numbers.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    timers: Timers,
+    at: Moment,
+    /// Key of its waker in its slot.
+    key: usize,
+    /// Address in that waker, by which the task is known.
+    task: usize,
+    is_in_slot: bool,
+    knows_of_drain: bool,
+}
+
+impl Timer {
+    /// Sets the timer to another moment.
+    pub(crate) fn set(&mut self, at: Moment) {
+        if at != self.at {
+            self.leave_slot();
+            self.at = at;
+        }
+    }
+
+    /// Waits for the timer or the drain.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Alert> {
+        match self.is_waiting(cx.waker()) {
+            true => Poll::Pending,
+            false => self.poll_slot(cx.waker()),
+        }
+    }
+
+    /// Whether a task with this waker needs no further poll before it is woken.
+    fn is_waiting(&self, waker: &Waker) -> bool {
+        let Shared {
+            fired_at,
+            is_draining,
+            ..
+        } = &*self.timers.0;
+        self.is_in_slot
+            && self.task == waker.data().addr()
+            && fired_at.load(Ordering::Relaxed) < self.at.as_nanos()
+            && (self.knows_of_drain || !is_draining.load(Ordering::Relaxed))
+    }
+
+    fn poll_slot(&mut self, waker: &Waker) -> Poll<Alert> {
+        self.leave_slot();
+        let timers = self.timers.clone();
+        let mut waiting = timers.waiting();
+        if let Some(window) = waiting.window
+            && !mem::replace(&mut self.knows_of_drain, true)
+        {
+            return Poll::Ready(Alert::Drain(window));
+        }
+        if let Some(now) = waiting.fired_at.filter(|now| *now >= self.at) {
+            return Poll::Ready(Alert::Clock(now));
+        }
+        let (key, driver) = waiting.insert(self.at, waker.clone());
+        drop(waiting);
+        (self.key, self.task, self.is_in_slot) = (key, waker.data().addr(), true);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Poll::Pending
+    }
+
+    fn leave_slot(&mut self) {
+        if mem::take(&mut self.is_in_slot) {
+            // Dropped when the lock is released: it may be the last thing that keeps its task.
+            let _waker = self.timers.waiting().remove(self.at, self.key);
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.leave_slot();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::task::noop_waker;
+    use tokio::task::{JoinHandle, yield_now};
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+    use crate::runtime::shutdown::Shutdown;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Time that is longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Timers that a task fires, and the signal of the drain.
+    fn start() -> (Timers, Shutdown, JoinHandle<Infallible>) {
+        let (timers, shutdown) = (Timers::default(), Shutdown::new());
+        let drain = shutdown.subscribe();
+        let driver = {
+            let timers = timers.clone();
+            tokio::spawn(async move { timers.run(drain).await })
+        };
+        (timers, shutdown, driver)
+    }
+
+    /// Waits until the timer goes off, and returns the reason.
+    async fn alert(timer: &mut Timer) -> Alert {
+        let alert = poll_fn(|cx| timer.poll(cx));
+        timeout(PATIENCE, alert).await.expect("it goes off")
+    }
+
+    /// The time of a timer that goes off because it is due.
+    async fn goes_off_at(timer: &mut Timer) -> Moment {
+        match alert(timer).await {
+            Alert::Clock(now) => now,
+            Alert::Drain(_) => panic!("there is no drain"),
+        }
+    }
+
+    fn slots(timers: &Timers) -> usize {
+        timers.waiting().slots.len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_goes_off_at_the_moment_that_it_is_set_to() {
+        let (timers, _shutdown, _driver) = start();
+        let begin = Moment::now();
+        let mut timer = timers.timer(begin + SECOND);
+        for second in 1..=3 {
+            assert_eq!(goes_off_at(&mut timer).await, begin + SECOND * second);
+            timer.set(begin + SECOND * (second + 1));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_driver_wakes_for_the_earliest_timer_whenever_that_is_set() {
+        let (timers, _shutdown, _driver) = start();
+        let begin = Moment::now();
+        let mut late = timers.timer(begin + SECOND * 10);
+        let mut early = timers.timer(begin + SECOND * 2);
+        let (at_last, at_first) = tokio::join!(goes_off_at(&mut late), async {
+            yield_now().await;
+            goes_off_at(&mut early).await
+        });
+        assert_eq!(at_first, begin + SECOND * 2);
+        assert_eq!(at_last, begin + SECOND * 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_for_a_moment_that_is_past_goes_off_at_once() {
+        let (timers, _shutdown, _driver) = start();
+        let begin = Moment::now();
+        goes_off_at(&mut timers.timer(begin + SECOND)).await;
+        let now = Moment::now();
+        advance(SECOND).await;
+        assert_eq!(goes_off_at(&mut timers.timer(begin)).await, now);
+        assert!(goes_off_at(&mut timers.timer(now + SECOND / 2)).await >= now + SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timers_of_one_moment_share_a_slot_and_leave_none_behind() {
+        let (timers, _shutdown, _driver) = start();
+        let at = Moment::now() + SECOND;
+        let waits: Vec<_> = (0..100)
+            .map(|_| {
+                let mut timer = timers.timer(at);
+                tokio::spawn(async move { goes_off_at(&mut timer).await })
+            })
+            .collect();
+        yield_now().await;
+        assert_eq!(slots(&timers), 1);
+        for wait in waits {
+            assert_eq!(wait.await.expect("no panic"), at);
+        }
+        assert_eq!(slots(&timers), 0);
+
+        let mut timer = timers.timer(at + SECOND);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(timer.poll(&mut cx).is_pending());
+        timer.set(at + SECOND * 2);
+        assert_eq!(slots(&timers), 0);
+        assert!(timer.poll(&mut cx).is_pending());
+        drop(timer);
+        assert_eq!(slots(&timers), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_wakes_the_task_that_polled_it_last() {
+        let (timers, _shutdown, _driver) = start();
+        let at = Moment::now() + SECOND;
+        let mut timer = timers.timer(at);
+        let stranger = noop_waker();
+        let mut elsewhere = Context::from_waker(&stranger);
+        assert!(timer.poll(&mut elsewhere).is_pending());
+        assert_eq!(goes_off_at(&mut timer).await, at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drain_sets_a_timer_off_once() {
+        let (timers, shutdown, _driver) = start();
+        let begin = Moment::now();
+        let mut timer = timers.timer(begin + SECOND);
+        let (first, ()) = tokio::join!(alert(&mut timer), async {
+            advance(SECOND / 2).await;
+            shutdown.begin(SECOND, 1_000);
+        });
+        let window = Window {
+            start: (begin + SECOND / 2).into(),
+            length: SECOND,
+            spread: SECOND,
+        };
+        assert_eq!(first, Alert::Drain(window));
+        assert_eq!(goes_off_at(&mut timer).await, begin + SECOND);
+        let mut later = timers.timer(begin + SECOND);
+        assert_eq!(alert(&mut later).await, Alert::Drain(window));
+        assert_eq!(goes_off_at(&mut later).await, begin + SECOND);
+    }
+}
