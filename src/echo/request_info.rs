@@ -30,16 +30,16 @@ pub(super) fn request_info<B>(
         })
         .collect();
     let target = request.uri().path_and_query();
-    let (http, stream) = match info.http {
-        Some(Http::Two(stream)) => ("2", Some(stream)),
-        _ => ("1.1", None),
+    let http = match info.http {
+        Some(Http::Two) => "2",
+        _ => "1.1",
     };
     json!({
         "connection": info.number,
         "peer": info.peer.to_string(),
         "transport": {
             "http": http,
-            "stream": stream,
+            "stream": info.stream,
             "tls": info.tls.map(|version| version.number()),
         },
         "authority": request.uri().authority().map(|authority| authority.as_str()),

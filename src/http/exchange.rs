@@ -38,7 +38,7 @@ impl Exchange {
         Self {
             request,
             respond,
-            info: info.over(Http::Two(stream)),
+            info: info.over(Http::Two).on_stream(stream),
             begun_at: Instant::now(),
         }
     }

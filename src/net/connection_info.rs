@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 use tracing::{Span, info_span};
 
@@ -41,6 +42,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) peer: Peer,
     /// The version of HTTP, once it is known.
     pub(crate) http: Option<Http>,
+    /// The number of the stream over HTTP/2 (RFC 9113, section 5.1.1).
+    pub(crate) stream: Option<NonZeroU32>,
     pub(crate) tls: Option<TlsVersion>,
 }
 
@@ -48,8 +51,7 @@ pub(crate) struct ConnectionInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Http {
     One,
-    /// With the number of a stream, or 0 for the whole connection (RFC 9113, section 5.1.1).
-    Two(u32),
+    Two,
 }
 
 /// A version of TLS.
@@ -75,6 +77,7 @@ impl ConnectionInfo {
             number,
             peer,
             http: None,
+            stream: None,
             tls: None,
         }
     }
@@ -87,22 +90,28 @@ impl ConnectionInfo {
         }
     }
 
+    /// The info of the stream of this number in the same connection.
+    pub(crate) fn on_stream(self, number: u32) -> Self {
+        Self {
+            stream: NonZeroU32::new(number),
+            ..self
+        }
+    }
+
     /// The span of its log lines. It is made anew for each of them: a span that is kept would take
     /// memory for as long as the connection lasts.
     pub(crate) fn span(&self) -> Span {
-        let (transport, stream) = match self.http {
-            None => (None, None),
-            Some(Http::One) => (Some("h1"), None),
-            Some(Http::Two(0)) => (Some("h2"), None),
-            Some(Http::Two(stream)) => (Some("h2"), Some(stream)),
-        };
+        let transport = self.http.map(|http| match http {
+            Http::One => "h1",
+            Http::Two => "h2",
+        });
         let tls = self.tls.map(TlsVersion::number);
         info_span!(
             "connection",
             conn = self.number,
             peer = %self.peer,
             transport,
-            stream,
+            stream = self.stream.map(NonZeroU32::get),
             tls
         )
     }

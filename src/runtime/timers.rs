@@ -48,6 +48,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     slots: BTreeMap<Moment, Slab<Waker>>,
+    /// An empty slot, in the memory of one that has fired.
+    spare: Slab<Waker>,
     /// The last moment at which timers fired. No slot is before it.
     fired_at: Option<Moment>,
     window: Option<Window>,
@@ -114,6 +116,7 @@ impl Timers {
         drop(waiting);
         for mut slot in due.into_values() {
             slot.drain().for_each(Waker::wake);
+            self.waiting().spare = slot;
         }
         next
     }
@@ -133,17 +136,21 @@ impl Timers {
 impl Waiting {
     /// Lets a task wait for the slot at `at`, and returns its key there. The driver's waker is
     /// returned if the driver has to look at the clock earlier now.
-    fn insert(&mut self, at: Moment, waker: Waker) -> (usize, Option<Waker>) {
+    fn insert(&mut self, at: Moment, waker: Waker) -> (u32, Option<Waker>) {
         let first = self.slots.first_key_value();
         let is_first = first.is_none_or(|(first, _)| at < *first);
-        let key = self.slots.entry(at).or_default().insert(waker);
+        let slot = self.slots.entry(at);
+        let key = slot
+            .or_insert_with(|| mem::take(&mut self.spare))
+            .insert(waker);
+        let key = u32::try_from(key).expect("fewer tasks wait than memory holds");
         (key, self.driver.clone().filter(|_| is_first))
     }
 
     /// Takes a task out of a slot, if the slot has not fired.
-    fn remove(&mut self, at: Moment, key: usize) -> Option<Waker> {
+    fn remove(&mut self, at: Moment, key: u32) -> Option<Waker> {
         let slot = self.slots.get_mut(&at)?;
-        let waker = slot.try_remove(key);
+        let waker = slot.try_remove(key as usize);
         if slot.is_empty() {
             self.slots.remove(&at);
         }
@@ -160,7 +167,7 @@ pub(crate) struct Timer {
     timers: Timers,
     at: Moment,
     /// Key of its waker in its slot.
-    key: usize,
+    key: u32,
     /// Address in that waker, by which the task is known.
     task: usize,
     is_in_slot: bool,

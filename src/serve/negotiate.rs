@@ -114,7 +114,7 @@ impl Negotiator {
         connection.info.tls = stream.version();
         match self.version(stream, connection).await {
             Some((true, stream)) => {
-                connection.info = connection.info.over(Http::Two(0));
+                connection.info = connection.info.over(Http::Two);
                 Negotiated::Http2(stream)
             }
             Some((false, stream)) => {

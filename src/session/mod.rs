@@ -89,12 +89,10 @@ where
     S: Transport,
 {
     let slots = Slots::of(&context.config);
-    let timers = context.timers.clone();
     let mut session = Session::new(stream, early, context, slots, Moment::now());
-    let mut timer = timers.timer(session.schedule.next());
     // No async fn: its future would hold each argument twice.
     async move {
-        let Err(end) = session.converse(&mut timer).await;
+        let Err(end) = session.converse().await;
         // Boxed, so that a session does not hold memory all the time for its end.
         let report = Box::pin(session.leave(end)).await;
         (report, session.io.into_inner())
@@ -106,6 +104,8 @@ struct Session<S> {
     codec: Codec,
     writer: Writer,
     schedule: Schedule,
+    /// Timer of the schedule, unless the session is faulty, and has a clock of its own.
+    timer: Timer,
     controls: ControlBudget,
     stats: SessionStats,
     config: Arc<ServerConfig>,
@@ -117,14 +117,17 @@ impl<S> Session<S> {
         let SessionContext {
             config,
             metrics,
+            timers,
             info,
             ..
         } = context;
+        let schedule = Schedule::new(&config, slots, start, rand::random());
         Self {
             io: TrackedIo::new(stream),
             codec: Codec::new(early, config.max_message_size),
             writer: Writer::default(),
-            schedule: Schedule::new(&config, slots, start, rand::random()),
+            timer: timers.timer(schedule.next()),
+            schedule,
             controls: ControlBudget::new(start),
             stats: SessionStats::new(metrics, info, start),
             config,
@@ -138,22 +141,22 @@ where
 {
     /// Echoes, and does what is due by the clock, until something ends the session.
     #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
-    fn converse(&mut self, timer: &mut Timer) -> impl Future<Output = Result<Infallible, End>> {
+    fn converse(&mut self) -> impl Future<Output = Result<Infallible, End>> {
         async move {
             loop {
-                let pause = poll_fn(|cx| self.poll_turn(timer, cx));
+                let pause = poll_fn(|cx| self.poll_turn(cx));
                 let pause = pause.await?;
                 // Boxed, because it is rare.
                 Box::pin(self.rest(pause)).await?;
-                timer.set(self.schedule.next());
+                self.timer.set(self.schedule.next());
             }
         }
     }
 
     /// Does what is due, and echoes, until the session must wait for anything but a message or the
     /// clock.
-    fn poll_turn(&mut self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
-        while let Poll::Ready(alert) = timer.poll(cx) {
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
+        while let Poll::Ready(alert) = self.timer.poll(cx) {
             match alert {
                 Alert::Clock(now) => {
                     if let Some(pause) = self.keep_time(now, cx)? {
@@ -162,7 +165,7 @@ where
                 }
                 Alert::Drain(window) => self.schedule.leave(window, rand::random()),
             }
-            timer.set(self.schedule.next());
+            self.timer.set(self.schedule.next());
         }
         self.poll_echo(cx)
     }

@@ -78,7 +78,7 @@ impl From<ConnectionInfo> for Way {
     fn from(info: ConnectionInfo) -> Self {
         Self {
             transport: match info.http {
-                Some(Http::Two(_)) => "h2",
+                Some(Http::Two) => "h2",
                 _ => "h1",
             },
             tls: info.tls.map_or("none", TlsVersion::number),
