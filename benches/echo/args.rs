@@ -20,7 +20,7 @@ use crate::uwebsockets;
     max_term_width = 100
 )]
 pub struct Args {
-    /// Measure for some two minutes, less exactly
+    /// Measure for some three minutes, less exactly
     #[arg(long)]
     pub quick: bool,
 

@@ -1,6 +1,6 @@
 //! The benchmark: what a message costs echobeat, and what it costs its peers.
 //!
-//! `cargo bench -p echobeat-bench` measures everything, with `-- --quick` less exactly in some two
+//! `cargo bench -p echobeat-bench` measures everything, with `-- --quick` less exactly in some three
 //! minutes, and with `-- --help` it says what else there is.
 //!
 //! Every server is a process of its own; echobeat has the flags that it has by default, and no log.

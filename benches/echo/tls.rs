@@ -30,18 +30,18 @@ struct Measured {
     loads: Vec<CaseResults>,
     openings: Vec<CaseResults>,
     idle: Vec<Idle>,
+    /// Each of them once.
     handshakes: Vec<Agreed>,
     /// The proxy, if it is not installed.
     missing: Option<&'static str>,
 }
 
-/// What the handshakes of a case agreed on with a server.
-#[derive(Debug)]
+/// What the handshakes with a server agreed on.
+#[derive(Debug, PartialEq, Eq)]
 struct Agreed {
-    case: String,
     server: String,
     agreed: String,
-    share_resumed: f64,
+    percent_resumed: u64,
 }
 
 /// The servers of a case.
@@ -101,7 +101,7 @@ impl Measured {
             self.idle
                 .push(idle.map_err(|failure| blame(server, case, &failure))?);
         }
-        self.note(case, &servers);
+        self.note(&servers);
         Ok(())
     }
 
@@ -120,23 +120,22 @@ impl Measured {
         let servers = start(bench, link)?;
         let results = CaseResults::new(case, load, &servers.measured);
         let results = bench.take_turns(results, &servers.measured, 1, measure)?;
-        self.note(case, &servers);
+        self.note(&servers);
         Ok(Some(results))
     }
 
-    fn note(&mut self, case: &str, servers: &Servers) {
+    /// Notes what the handshakes with the servers agreed on.
+    fn note(&mut self, servers: &Servers) {
         self.missing = servers.missing;
-        let handshakes = |server: &Running| {
-            let handshakes = server.handshakes()?;
-            Some(Agreed {
-                case: case.to_owned(),
+        for server in &servers.measured {
+            let agreed = server.handshakes().map(|handshakes| Agreed {
                 server: server.name.clone(),
                 agreed: handshakes.agreed().to_owned(),
-                share_resumed: handshakes.share_resumed(),
-            })
-        };
-        let agreed = servers.measured.iter().filter_map(handshakes);
-        self.handshakes.extend(agreed);
+                percent_resumed: (handshakes.share_resumed() * 100.0).round() as u64,
+            });
+            let new = agreed.filter(|agreed| !self.handshakes.contains(agreed));
+            self.handshakes.extend(new);
+        }
     }
 }
 

@@ -75,13 +75,12 @@ fn idle(rows: &[Idle]) -> String {
 }
 
 fn handshakes(rows: &[Agreed]) -> String {
-    let mut table = Table::new(3, &["case", "server", "agreed on", "resumed"]);
+    let mut table = Table::new(2, &["server", "agreed on", "resumed %"]);
     for row in rows {
         table.add(vec![
-            row.case.clone(),
             row.server.clone(),
             row.agreed.clone(),
-            share(Some(row.share_resumed)),
+            row.percent_resumed.to_string(),
         ]);
     }
     table.render("Handshakes of TLS")
