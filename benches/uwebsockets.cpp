@@ -1,14 +1,20 @@
-// uWebSockets' own example of an echo server, without TLS and compression, to stand beside echobeat:
-// benches/README.md says how. It sends heart beats as echobeat does, from one timer, which fires ten
-// times a second and serves those whose turn it is.
+// uWebSockets' own example of an echo server, without compression, to stand beside echobeat. It sends
+// heart beats as echobeat does, from one timer, which fires ten times a second and serves those whose
+// turn it is. Built with OpenSSL, it speaks TLS 1.3, and its arguments are the files of a certificate
+// and its key.
 
 #include <array>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <unordered_set>
 
 #include "App.h"
+
+#ifdef LIBUS_USE_OPENSSL
+constexpr bool TLS = true;
+#else
+constexpr bool TLS = false;
+#endif
 
 constexpr int PERIOD_MS = 3000;
 constexpr int SLOT_MS = 100;
@@ -18,7 +24,7 @@ struct Session {
     std::size_t slot;
 };
 
-using Socket = uWS::WebSocket<false, true, Session>;
+using Socket = uWS::WebSocket<TLS, true, Session>;
 
 static std::array<std::unordered_set<Socket *>, SLOTS> sessions;
 static std::size_t now = 0;
@@ -31,10 +37,18 @@ static void beat(us_timer_t *) {
 }
 
 int main(int argc, char **argv) {
-    const int port = argc > 1 ? std::atoi(argv[1]) : 9001;
+    uWS::SocketContextOptions options;
+    if (TLS) {
+        if (argc != 3) {
+            std::fprintf(stderr, "usage: %s CERTIFICATE KEY\n", argv[0]);
+            return 2;
+        }
+        options.cert_file_name = argv[1];
+        options.key_file_name = argv[2];
+    }
     auto *loop = reinterpret_cast<us_loop_t *>(uWS::Loop::get());
     us_timer_set(us_create_timer(loop, 0, 0), beat, SLOT_MS, SLOT_MS);
-    uWS::App()
+    uWS::TemplatedApp<TLS>(options)
         .ws<Session>("/*", {
             .compression = uWS::DISABLED,
             .maxPayloadLength = 64 * 1024 * 1024,
@@ -50,8 +64,13 @@ int main(int argc, char **argv) {
                 sessions[ws->getUserData()->slot].erase(ws);
             },
         })
-        .listen("127.0.0.1", port, [port](auto *listening) {
-            std::printf(listening ? "127.0.0.1:%d\n" : "cannot listen on port %d\n", port);
+        .listen("127.0.0.1", 0, [](auto *listening) {
+            if (!listening) {
+                std::fprintf(stderr, "cannot listen\n");
+                return;
+            }
+            auto *socket = reinterpret_cast<us_socket_t *>(listening);
+            std::printf("127.0.0.1:%d\n", us_socket_local_port(TLS, socket));
             std::fflush(stdout);
         })
         .run();

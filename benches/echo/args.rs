@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::bridge::Link;
 use crate::peers::Peer;
 use crate::servers::{Contender, Program};
+use crate::uwebsockets;
 
 /// Measures what a message costs echobeat and its peers.
 #[derive(Debug, Parser)]
@@ -19,7 +20,7 @@ use crate::servers::{Contender, Program};
     max_term_width = 100
 )]
 pub struct Args {
-    /// Measure for some two minutes, less exactly
+    /// Measure for some three minutes, less exactly
     #[arg(long)]
     pub quick: bool,
 
@@ -127,7 +128,28 @@ impl Args {
         links.map(contender).into()
     }
 
-    /// The echobeats whose proxies are measured, by their paths.
+    /// The servers asked for that speak TLS themselves, over it.
+    pub fn over_tls(&self, built: &Path, link: Link) -> Vec<Contender> {
+        let echobeats = self.echobeats(built).into_iter();
+        let contender = |(name, path)| Contender::new(name, Program::Echobeat(path, link));
+        let mut contenders: Vec<_> = echobeats.map(contender).collect();
+        if self.asks_for(Peer::Uwebsockets) {
+            let name = Peer::Uwebsockets.name();
+            contenders.push(Contender::new(name, Program::Uwebsockets(link)));
+        }
+        contenders
+    }
+
+    /// Whether echobeat is to be compared with this peer. If none is named, it is with all there
+    /// are.
+    fn asks_for(&self, peer: Peer) -> bool {
+        match self.server[..] {
+            [] => peer != Peer::Uwebsockets || uwebsockets::is_built(),
+            _ => self.server.contains(&peer),
+        }
+    }
+
+    /// The echobeats that are asked for, by their paths.
     pub fn echobeats(&self, built: &Path) -> Vec<(&'static str, PathBuf)> {
         let other = self.echobeat.clone().map(|path| ("other", path));
         [("echobeat", built.to_owned())]
@@ -153,9 +175,12 @@ impl Args {
                 Program::Echobeat(other.clone(), Link::Plain),
             ));
         }
-        let asked = |peer: &Peer| self.server.is_empty() || self.server.contains(peer);
-        for peer in Peer::ALL.into_iter().filter(asked) {
-            contenders.push(Contender::new(peer.name(), Program::Peer(peer)));
+        for peer in Peer::ALL.into_iter().filter(|peer| self.asks_for(*peer)) {
+            let program = match peer {
+                Peer::Uwebsockets => Program::Uwebsockets(Link::Plain),
+                _ => Program::Peer(peer),
+            };
+            contenders.push(Contender::new(peer.name(), program));
         }
         for External { name, address, pid } in &self.external {
             contenders.push(Contender::new(name, Program::Runs(*address, *pid)));

@@ -4,7 +4,8 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 use bytes::{Bytes, BytesMut};
@@ -12,10 +13,11 @@ use h2::client::SendRequest;
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use hyper::{Method, Request};
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
@@ -34,8 +36,10 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     Plain,
-    /// HTTP/1.1 over TLS.
+    /// HTTP/1.1 over TLS, with a full handshake for each connection.
     Tls,
+    /// HTTP/1.1 over TLS, whose handshakes resume an earlier session.
+    ResumedTls,
     /// HTTP/2 without TLS.
     Http2,
 }
@@ -45,7 +49,7 @@ impl Link {
     pub fn flags(self) -> Vec<String> {
         match self {
             Self::Plain => vec![],
-            Self::Tls => vec![
+            Self::Tls | Self::ResumedTls => vec![
                 "--tls-self-signed".to_owned(),
                 format!("--tls-self-signed-dir={}", directory().display()),
             ],
@@ -59,27 +63,89 @@ fn directory() -> PathBuf {
     [env!("CARGO_TARGET_TMPDIR"), "bench-tls"].iter().collect()
 }
 
+/// The files of echobeat's certificate and its key, of which there are some once it has started.
+pub fn certificate() -> [PathBuf; 2] {
+    ["echobeat-cert.pem", "echobeat-key.pem"].map(|file| directory().join(file))
+}
+
+/// A bridge that runs.
+#[derive(Debug)]
+pub struct Bridge {
+    /// Where it listens.
+    pub address: SocketAddr,
+    pub handshakes: Arc<Handshakes>,
+}
+
+/// The handshakes of TLS with a server.
+#[derive(Debug, Default)]
+pub struct Handshakes {
+    full: AtomicU64,
+    resumed: AtomicU64,
+    /// What the first of them agreed on.
+    agreed: OnceLock<String>,
+}
+
+impl Handshakes {
+    fn add(&self, tls: &ClientConnection) {
+        let count = match tls.handshake_kind() {
+            Some(HandshakeKind::Resumed) => &self.resumed,
+            _ => &self.full,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.agreed.get_or_init(|| agreed(tls).unwrap_or_default());
+    }
+
+    /// What the first of them agreed on: the version, the cipher suite, and the key exchange.
+    pub fn agreed(&self) -> &str {
+        self.agreed.get().map_or("", String::as_str)
+    }
+
+    /// The part of them that resumed an earlier session.
+    pub fn share_resumed(&self) -> f64 {
+        let [full, resumed] = [&self.full, &self.resumed].map(|n| n.load(Ordering::Relaxed) as f64);
+        resumed / (full + resumed)
+    }
+}
+
+fn agreed(tls: &ClientConnection) -> Option<String> {
+    let version = tls.protocol_version()?;
+    let suite = tls.negotiated_cipher_suite()?.suite();
+    let group = tls.negotiated_key_exchange_group()?.name();
+    Some(format!("{version:?}, {suite:?}, {group:?}"))
+}
+
 /// Starts a bridge to `server`, which lasts as long as the benchmark, on the core of the thread that
-/// starts it. Returns where it listens.
-pub fn start(server: SocketAddr, link: Link) -> Result<SocketAddr, Failure> {
+/// starts it.
+pub fn start(server: SocketAddr, link: Link) -> Result<Bridge, Failure> {
     let (listening, address) = mpsc::channel();
+    let handshakes = Arc::new(Handshakes::default());
+    let counted = Arc::clone(&handshakes);
     thread::spawn(move || {
-        if let Err(failure) = run(server, link, listening) {
+        if let Err(failure) = run(server, link, listening, counted) {
             eprintln!("the bridge fails: {failure}");
         }
     });
-    Ok(address.recv()?)
+    Ok(Bridge {
+        address: address.recv()?,
+        handshakes,
+    })
 }
 
-fn run(server: SocketAddr, link: Link, listening: mpsc::Sender<SocketAddr>) -> Result<(), Failure> {
+fn run(
+    server: SocketAddr,
+    link: Link,
+    listening: mpsc::Sender<SocketAddr>,
+    handshakes: Arc<Handshakes>,
+) -> Result<(), Failure> {
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(serve(server, link, listening))
+    runtime.block_on(serve(server, link, listening, handshakes))
 }
 
 async fn serve(
     server: SocketAddr,
     link: Link,
     listening: mpsc::Sender<SocketAddr>,
+    handshakes: Arc<Handshakes>,
 ) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     listening.send(listener.local_addr()?)?;
@@ -89,7 +155,10 @@ async fn serve(
         let (client, _) = listener.accept().await?;
         client.set_nodelay(true)?;
         match &connector {
-            Some(connector) => drop(tokio::spawn(over_tls(client, server, connector.clone()))),
+            Some(connector) => {
+                let (connector, handshakes) = (connector.clone(), Arc::clone(&handshakes));
+                tokio::spawn(over_tls(client, server, connector, handshakes));
+            }
             None => {
                 let (requests, place) = requests(&mut pool, server).await?;
                 tokio::spawn(over_http2(client, requests, place));
@@ -100,17 +169,20 @@ async fn serve(
 
 /// A connector that trusts the server's own certificate, where there is TLS.
 fn connector(link: Link) -> Result<Option<TlsConnector>, Failure> {
-    if link != Link::Tls {
-        return Ok(None);
-    }
+    let resumption = match link {
+        Link::Plain | Link::Http2 => return Ok(None),
+        Link::Tls => Resumption::disabled(),
+        Link::ResumedTls => Resumption::default(),
+    };
     let mut roots = RootCertStore::empty();
-    let certificate = directory().join("echobeat-cert.pem");
+    let [certificate, _] = certificate();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.resumption = resumption;
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
@@ -118,12 +190,16 @@ async fn over_tls(
     mut client: TcpStream,
     server: SocketAddr,
     connector: TlsConnector,
+    handshakes: Arc<Handshakes>,
 ) -> io::Result<()> {
     let tcp = TcpStream::connect(server).await?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     let mut tls = connector.connect(name, tcp).await?;
-    copy_bidirectional(&mut client, &mut tls).await.map(drop)
+    handshakes.add(tls.get_ref().1);
+    // Records of TLS are as long as they can be only if so much is written at once.
+    copy_bidirectional_with_sizes(&mut client, &mut tls, PIECE, PIECE).await?;
+    Ok(())
 }
 
 /// Connections of HTTP/2, each with a token of which every stream has a copy.

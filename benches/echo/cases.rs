@@ -11,6 +11,11 @@ pub fn beats(sessions: usize) -> String {
     format!("beats: {sessions}")
 }
 
+/// These over TLS, where each handshake is a full one, or resumes an earlier session.
+pub const TLS_OPENING: &str = "tls: open, upgrade, close";
+pub const TLS_RESUMING: &str = "tls: open, upgrade, close, resumed";
+pub const TLS_IDLE: &str = "tls: idle";
+
 /// Two of these through a proxy.
 pub const PROXY_OPENING: &str = "proxy: open, upgrade, close";
 pub const PROXY_IDLE: &str = "proxy: idle";
@@ -86,6 +91,11 @@ pub fn loads() -> Vec<Load> {
 /// The loads that are measured over TLS and HTTP/2 too.
 pub fn links() -> Vec<Load> {
     few().map(|load| load.named("links")).into()
+}
+
+/// The loads that are measured over TLS beside peers.
+pub fn tls() -> Vec<Load> {
+    few().map(|load| load.named("tls")).into()
 }
 
 /// The loads that are measured through a proxy. The first, with one message on its way at a time,

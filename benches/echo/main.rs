@@ -1,6 +1,6 @@
 //! The benchmark: what a message costs echobeat, and what it costs its peers.
 //!
-//! `cargo bench -p echobeat-bench` measures everything, with `-- --quick` less exactly in some two
+//! `cargo bench -p echobeat-bench` measures everything, with `-- --quick` less exactly in some three
 //! minutes, and with `-- --help` it says what else there is.
 //!
 //! Every server is a process of its own; echobeat has the flags that it has by default, and no log.
@@ -19,11 +19,12 @@
 //! - `machine`: cores, pinning, and what the report says of the machine
 //! - `process`: CPU time and memory of a process
 //! - `servers`: starting and stopping the servers
-//! - `peers`: the servers that echobeat is compared with
+//! - `peers`, `uwebsockets`: the servers that echobeat is compared with
 //! - `traffic`: the frames that are sent, and the bytes that must come back
 //! - `echoes`: reads what comes back, and checks it
 //! - `bridge`: from plain TCP to TLS and HTTP/2
 //! - `client`: connecting and upgrading
+//! - `tls`: the servers that speak TLS, and nginx in front of one that does not
 //! - `proxy`: the reverse proxy, beside nginx and HAProxy
 //! - `load`, `opening`, `idle`, `beats`: one measurement of one server each
 //! - `rounds`: which server is measured when
@@ -52,7 +53,9 @@ mod results;
 mod rounds;
 mod servers;
 mod table;
+mod tls;
 mod traffic;
+mod uwebsockets;
 
 use std::env;
 use std::error::Error;
@@ -104,6 +107,7 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     print!("{}", table::opening(opening.as_ref()));
     let links = bench.links(cases::links())?;
     print!("{}", table::links(&links));
+    print!("{}", tls::report(&bench)?);
     print!("{}", table::idle(&bench.idle()?));
     print!("{}", table::beats(&bench.beats()?));
     print!("{}", proxy::report(&bench)?);

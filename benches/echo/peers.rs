@@ -27,30 +27,34 @@ pub enum Peer {
     TokioWebsockets,
     /// The library that echobeat is made with
     TokioTungstenite,
+    /// In C++: only with `--features uwebsockets`
+    Uwebsockets,
     /// A plain TCP echo of the same bytes: what reading and writing them costs
     Floor,
 }
 
 impl Peer {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Fastwebsockets,
         Self::TokioWebsockets,
         Self::TokioTungstenite,
+        Self::Uwebsockets,
         Self::Floor,
     ];
 
-    /// Its name on the command line and in the report.
+    /// Its name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fastwebsockets => "fastwebsockets",
             Self::TokioWebsockets => "tokio-websockets",
             Self::TokioTungstenite => "tokio-tungstenite",
+            Self::Uwebsockets => "uWebSockets",
             Self::Floor => "floor",
         }
     }
 }
 
-/// Serves for ever on a free port, whose address is the first line on stdout.
+/// Serves, as one of those in Rust, for ever on a free port, whose address is the first line on stdout.
 pub fn serve(peer: Peer, threads: usize) -> Result<(), Failure> {
     let mut runtime = match threads {
         1 => runtime::Builder::new_current_thread(),
@@ -69,6 +73,7 @@ pub fn serve(peer: Peer, threads: usize) -> Result<(), Failure> {
                     drop(tokio::spawn(unconstrained(tokio_websockets(stream))))
                 }
                 Peer::TokioTungstenite => drop(tokio::spawn(tokio_tungstenite(stream))),
+                Peer::Uwebsockets => return Err("it is a program of its own".into()),
                 Peer::Floor => drop(tokio::spawn(floor(stream))),
             }
         }

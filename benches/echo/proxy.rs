@@ -17,6 +17,7 @@ mod programs;
 mod report;
 
 pub use backend::serve as backend;
+pub use programs::Proxy;
 
 use crate::Failure;
 use crate::cases;
@@ -27,7 +28,6 @@ use crate::results::{CaseResults, Sample};
 use crate::rounds::{Bench, blame};
 use crate::servers::{self, Role, Running};
 use crate::traffic::{Traffic, Wire};
-use programs::Proxy;
 
 /// What was measured through proxies.
 #[derive(Debug)]
@@ -114,10 +114,7 @@ fn take_turns(
 fn start(bench: &Bench, proxies: &[Proxy]) -> Result<Vec<Running>, Failure> {
     // Before the proxies, which need two files for each tunnel, inherit the limit.
     idle::allowed(usize::MAX);
-    let backend = bench
-        .machine
-        .on_generator_core(1, || servers::start_own(&["backend"]))?;
-    let backend = Running::new("no proxy", backend, Wire::Upgraded, Role::Direct);
+    let backend = start_backend(bench)?;
     let start = |proxy: &Proxy| {
         let start = || proxy.start(backend.address);
         bench.machine.on_server_core(1, start)
@@ -125,4 +122,16 @@ fn start(bench: &Bench, proxies: &[Proxy]) -> Result<Vec<Running>, Failure> {
     let mut servers = proxies.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     servers.push(backend);
     Ok(servers)
+}
+
+/// Starts what the proxies stand in front of, on the core of the load generator.
+pub fn start_backend(bench: &Bench) -> Result<Running, Failure> {
+    let start = || servers::start_own(&["backend"]);
+    let started = bench.machine.on_generator_core(1, start)?;
+    Ok(Running::new(
+        "no proxy",
+        started,
+        Wire::Upgraded,
+        Role::Direct,
+    ))
 }

@@ -116,7 +116,7 @@ impl Bench {
     }
 
     /// Starts each server on its core.
-    fn start<'c>(
+    pub fn start<'c>(
         &self,
         contenders: impl IntoIterator<Item = &'c Contender>,
         threads: usize,
@@ -132,13 +132,13 @@ impl Bench {
     }
 
     /// Puts a bridge, on the generator's core, before a server that needs one.
-    fn bridge(&self, running: Running, link: Link, threads: usize) -> Result<Running, Failure> {
+    pub fn bridge(&self, running: Running, link: Link, threads: usize) -> Result<Running, Failure> {
         if link == Link::Plain {
             return Ok(running);
         }
         let start = || bridge::start(running.address, link);
-        let address = self.machine.on_generator_core(threads, start)?;
-        Ok(running.bridged(address))
+        let bridge = self.machine.on_generator_core(threads, start)?;
+        Ok(running.bridged(bridge))
     }
 
     /// Measures every server once a round. Each round begins with another, so that none is always

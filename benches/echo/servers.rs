@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::Failure;
-use crate::bridge::Link;
+use crate::bridge::{Bridge, Handshakes, Link};
 use crate::peers::Peer;
 use crate::traffic::Wire;
+use crate::uwebsockets;
 
 /// A server that can be started.
 #[derive(Debug)]
@@ -24,8 +25,10 @@ pub struct Contender {
 pub enum Program {
     /// An echobeat, by its path, and what it is spoken to over.
     Echobeat(PathBuf, Link),
-    /// A peer, as which the benchmark starts itself.
+    /// A peer.
     Peer(Peer),
+    /// uWebSockets, and what it is spoken to over.
+    Uwebsockets(Link),
     /// One that runs already: its address, and the id of its process.
     Runs(SocketAddr, u32),
 }
@@ -38,7 +41,7 @@ pub struct Running {
     pub pid: u32,
     pub wire: Wire,
     pub role: Role,
-    is_bridged: bool,
+    bridge: Option<Bridge>,
     child: Option<Child>,
 }
 
@@ -52,23 +55,28 @@ impl Running {
             pid,
             wire,
             role,
-            is_bridged: false,
+            bridge: None,
             child,
         }
     }
 
     /// The same, reached over a bridge.
-    pub fn bridged(mut self, address: SocketAddr) -> Self {
-        self.address = address;
-        self.is_bridged = true;
+    pub fn bridged(mut self, bridge: Bridge) -> Self {
+        self.address = bridge.address;
+        self.bridge = Some(bridge);
         self
+    }
+
+    /// The handshakes of TLS with it, if it is reached over a bridge.
+    pub fn handshakes(&self) -> Option<&Handshakes> {
+        self.bridge.as_ref().map(|bridge| &*bridge.handshakes)
     }
 
     /// As many connections as make sense: a bridge has two more files open for each.
     pub fn most_connections(&self) -> usize {
-        match self.is_bridged {
-            true => 2_000,
-            false => usize::MAX,
+        match self.bridge {
+            Some(_) => 2_000,
+            None => usize::MAX,
         }
     }
 }
@@ -97,14 +105,14 @@ impl Contender {
     /// What it is spoken to over.
     pub fn link(&self) -> Link {
         match self.program {
-            Program::Echobeat(_, link) => link,
+            Program::Echobeat(_, link) | Program::Uwebsockets(link) => link,
             Program::Peer(_) | Program::Runs(..) => Link::Plain,
         }
     }
 
     /// Whether it can be told on how many threads to run.
     pub fn takes_threads(&self) -> bool {
-        !matches!(self.program, Program::Runs(..))
+        !matches!(self.program, Program::Uwebsockets(_) | Program::Runs(..))
     }
 
     /// Starts the server, and waits until it listens.
@@ -112,6 +120,7 @@ impl Contender {
         let started = match &self.program {
             Program::Echobeat(path, link) => start_echobeat(path, &link.flags(), threads)?,
             Program::Peer(peer) => start_own(&["serve", peer.name(), &threads.to_string()])?,
+            Program::Uwebsockets(link) => uwebsockets::start(*link)?,
             Program::Runs(address, pid) => (*address, *pid, None),
         };
         Ok(Running::new(&self.name, started, self.wire(), self.role()))
@@ -129,7 +138,7 @@ impl Contender {
             Program::Echobeat(..) if self.name == "echobeat" => Role::Echobeat,
             Program::Echobeat(..) => Role::Other,
             Program::Peer(Peer::Floor) => Role::Floor,
-            Program::Peer(_) | Program::Runs(..) => Role::Peer,
+            Program::Peer(_) | Program::Uwebsockets(_) | Program::Runs(..) => Role::Peer,
         }
     }
 }
@@ -178,10 +187,15 @@ pub fn start_echobeat(path: &Path, flags: &[String], threads: usize) -> Result<S
     listening(&address, child)
 }
 
-/// Starts this program as a server, whose first line is its address.
+/// Starts this program as a server.
 pub fn start_own(arguments: &[&str]) -> Result<Started, Failure> {
     let mut command = Command::new(env::current_exe()?);
     command.arg("--bench").args(arguments);
+    start_program(command)
+}
+
+/// Starts a server whose first line is its address.
+pub fn start_program(mut command: Command) -> Result<Started, Failure> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
+use crate::bridge;
 use crate::client::PATIENCE;
 use crate::rounds::Bench;
 use crate::servers::{self, Role, Running, Started};
@@ -29,6 +30,8 @@ pub struct Proxy {
 enum Kind {
     Echobeat,
     Nginx,
+    /// nginx as the end of TLS.
+    NginxTls,
     Haproxy,
 }
 
@@ -46,13 +49,20 @@ impl Proxy {
     /// The proxies that echobeat is compared with, or the name of what is not installed.
     pub fn others() -> impl Iterator<Item = Result<Self, &'static str>> {
         let others = [("nginx", Kind::Nginx), ("haproxy", Kind::Haproxy)].into_iter();
-        others.map(|(name, kind)| {
-            let program = find(name).ok_or(name)?;
-            Ok(Self {
-                name,
-                program,
-                kind,
-            })
+        others.map(|(name, kind)| Self::find(name, kind))
+    }
+
+    /// The proxy that speaks TLS to its clients, and none to what is behind it.
+    pub fn tls_end() -> Result<Self, &'static str> {
+        Self::find("nginx", Kind::NginxTls)
+    }
+
+    fn find(name: &'static str, kind: Kind) -> Result<Self, &'static str> {
+        let program = find(name).ok_or(name)?;
+        Ok(Self {
+            name,
+            program,
+            kind,
         })
     }
 
@@ -61,6 +71,7 @@ impl Proxy {
         let started = match self.kind {
             Kind::Echobeat => self.start_echobeat(upstream),
             Kind::Nginx => self.start_configured("nginx.conf", nginx, upstream),
+            Kind::NginxTls => self.start_configured("nginx-tls.conf", nginx_tls, upstream),
             Kind::Haproxy => self.start_configured("haproxy.cfg", haproxy, upstream),
         };
         let started =
@@ -77,7 +88,7 @@ impl Proxy {
         match self.kind {
             Kind::Echobeat if self.name == "echobeat" => Role::Echobeat,
             Kind::Echobeat => Role::Other,
-            Kind::Nginx | Kind::Haproxy => Role::Peer,
+            Kind::Nginx | Kind::NginxTls | Kind::Haproxy => Role::Peer,
         }
     }
 
@@ -102,7 +113,7 @@ impl Proxy {
         let mut command = Command::new(&self.program);
         match self.kind {
             // With its log from before it has read its configuration.
-            Kind::Nginx => command.args(["-e", "stderr", "-c"]).arg(&file),
+            Kind::Nginx | Kind::NginxTls => command.args(["-e", "stderr", "-c"]).arg(&file),
             _ => command.args(["-db", "-f"]).arg(&file),
         };
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
@@ -113,6 +124,24 @@ impl Proxy {
 /// One process, without the master that would outlive it, with what the manual says of WebSockets
 /// (<https://nginx.org/en/docs/http/websocket.html>).
 fn nginx(address: SocketAddr, upstream: SocketAddr, directory: &Path) -> String {
+    nginx_listening(&format!("listen {address};"), upstream, directory)
+}
+
+/// The same with echobeat's certificate, and TLS 1.3 alone.
+fn nginx_tls(address: SocketAddr, upstream: SocketAddr, directory: &Path) -> String {
+    let [certificate, key] = bridge::certificate();
+    let listen = format!(
+        r#"listen {address} ssl;
+        ssl_protocols TLSv1.3;
+        ssl_certificate "{}";
+        ssl_certificate_key "{}";"#,
+        certificate.display(),
+        key.display(),
+    );
+    nginx_listening(&listen, upstream, directory)
+}
+
+fn nginx_listening(listen: &str, upstream: SocketAddr, directory: &Path) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|part| {
         let path = directory.join(part);
         format!("    {part}_temp_path \"{}\";\n", path.display())
@@ -129,7 +158,7 @@ events {{
 http {{
 {}    access_log off;
     server {{
-        listen {address};
+        {listen}
         location / {{
             proxy_pass http://{upstream};
             proxy_http_version 1.1;
