@@ -1,7 +1,14 @@
 //! What is measured.
 
+use crate::markdown::grouped;
+
 /// The name of the case of connections that come and go.
 pub const OPENING: &str = "open, upgrade, close";
+
+/// The name of the case of connections that come and go together.
+pub fn batches(connections: usize) -> String {
+    format!("open {connections} at a time")
+}
 
 /// The name of the case of connections that say nothing.
 pub const IDLE: &str = "idle";
@@ -53,7 +60,11 @@ impl Load {
             Content::Utf8 => " UTF-8",
         };
         Self {
-            name: format!("{}{kind} × {in_flight} × {connections}", bytes(size)),
+            name: format!(
+                "{}{kind} × {in_flight} × {}",
+                bytes(size),
+                grouped(connections as u64)
+            ),
             content,
             size,
             in_flight,
@@ -76,6 +87,7 @@ pub fn loads() -> Vec<Load> {
     use Content::{Binary, Text, Utf8};
     vec![
         Load::new(Binary, 64, 1, 50),
+        Load::new(Binary, 64, 1, 5_000),
         Load::new(Binary, 20, 16, 100),
         Load::new(Text, 200, 16, 100),
         Load::new(Binary, 125, 200, 10),

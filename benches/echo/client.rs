@@ -29,7 +29,8 @@ pub fn connect(address: SocketAddr, wire: Wire) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-fn upgrade(stream: &mut TcpStream) -> Result<(), Failure> {
+/// Makes a session of a connection.
+pub fn upgrade(stream: &mut TcpStream) -> Result<(), Failure> {
     stream.write_all(REQUEST)?;
     let mut head = [0; MAX_HEAD];
     let mut length = 0;

@@ -26,7 +26,7 @@
 //! - `client`: connecting and upgrading
 //! - `tls`: the servers that speak TLS, and nginx in front of one that does not
 //! - `proxy`: the reverse proxy, beside nginx and HAProxy
-//! - `load`, `opening`, `idle`, `beats`: one measurement of one server each
+//! - `load`, `opening`, `batches`, `idle`, `beats`: one measurement of one server each
 //! - `rounds`: which server is measured when
 //! - `results`: medians and ratios of the rounds
 //! - `table`, `markdown`, `chart`: the report
@@ -34,6 +34,7 @@
 #![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
 
 mod args;
+mod batches;
 mod beats;
 mod bridge;
 mod build;
@@ -103,8 +104,8 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     println!("{}\n{}\n", bench.machine.facts(), bench.args.timing());
     let mut results = bench.loads(cases::loads())?;
     print!("{}", table::loads(&results));
-    let opening = bench.opening()?;
-    print!("{}", table::opening(opening.as_ref()));
+    let openings = bench.openings()?;
+    print!("{}", table::openings(&openings));
     let links = bench.links(cases::links())?;
     print!("{}", table::links(&links));
     print!("{}", tls::report(&bench)?);
@@ -113,7 +114,7 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     print!("{}", proxy::report(&bench)?);
     let threads = cases::threads(bench.machine.cores());
     print!("{}", table::threads(&bench.loads(threads)?));
-    results.extend(opening);
+    results.extend(openings);
     print!("{}", table::summary(&results));
     if let Some(path) = &bench.args.chart {
         let written = fs::write(path, chart::draw(&results));

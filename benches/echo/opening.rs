@@ -18,7 +18,7 @@ use crate::traffic::Wire;
 const AT_ONCE: usize = 8;
 
 /// Time that the server has to end its side of the last connections.
-const SETTLE: Duration = Duration::from_millis(20);
+pub const SETTLE: Duration = Duration::from_millis(20);
 
 /// Opens and closes so many connections, a few at a time.
 pub fn round(server: &Running, connections: usize) -> Result<Sample, Failure> {
@@ -77,12 +77,12 @@ fn say_goodbye(stream: &mut TcpStream) -> Result<(), Failure> {
 }
 
 /// A Close.
-fn goodbye() -> Vec<u8> {
+pub fn goodbye() -> Vec<u8> {
     close_frame(1000, b"")
 }
 
 /// What a server that sends back what it gets has to do instead.
-fn echoed(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), Failure> {
+pub fn echoed(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), Failure> {
     stream.write_all(bytes)?;
     let mut echo = vec![0; bytes.len()];
     stream.read_exact(&mut echo)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::Failure;
 use crate::args::Args;
+use crate::batches;
 use crate::beats::{self, Beats};
 use crate::bridge::{self, Link};
 use crate::cases::{self, Load};
@@ -14,6 +15,9 @@ use crate::opening;
 use crate::results::{CaseResults, Sample};
 use crate::servers::{Contender, Role, Running};
 use crate::traffic::Traffic;
+
+/// Opens and closes so many connections of a server.
+type Opening = fn(&Running, usize) -> Result<Sample, Failure>;
 
 /// What is asked for, and where it runs.
 pub struct Bench {
@@ -46,18 +50,22 @@ impl Bench {
         wanted.map(|load| self.load(load, contenders)).collect()
     }
 
-    /// Connections that come and go.
-    pub fn opening(&self) -> Result<Option<CaseResults>, Failure> {
-        if !self.args.wants(cases::OPENING) {
-            return Ok(None);
-        }
+    /// Connections that come and go, a few at any time or in batches.
+    pub fn openings(&self) -> Result<Vec<CaseResults>, Failure> {
+        let batches = cases::batches(batches::SIZE);
+        let cases: [(&str, Opening); 2] =
+            [(cases::OPENING, opening::round), (&batches, batches::round)];
+        let wanted = cases.into_iter().filter(|(name, _)| self.args.wants(name));
+        wanted
+            .map(|(name, round)| self.opening(name, round))
+            .collect()
+    }
+
+    fn opening(&self, name: &str, round: Opening) -> Result<CaseResults, Failure> {
         let servers = self.start(&self.args.contenders(&self.built), 1)?;
         let connections = self.args.opened();
-        let results = CaseResults::new(cases::OPENING, None, &servers);
-        self.take_turns(results, &servers, 1, |server| {
-            opening::round(server, connections)
-        })
-        .map(Some)
+        let results = CaseResults::new(name, None, &servers);
+        self.take_turns(results, &servers, 1, |server| round(server, connections))
     }
 
     /// Connections that say nothing: once, for a server's memory is not the same again.
@@ -105,6 +113,11 @@ impl Bench {
     }
 
     fn load(&self, load: &Load, contenders: &[Contender]) -> Result<CaseResults, Failure> {
+        // Servers inherit the limit of open files that this raises.
+        let allowed = idle::allowed(load.connections);
+        if allowed < load.connections {
+            return Err(format!("the limit of open files allows {allowed} connections").into());
+        }
         let able = |contender: &&Contender| load.threads == 1 || contender.takes_threads();
         let servers = self.start(contenders.iter().filter(able), load.threads)?;
         let timing = self.args.timing();

@@ -56,10 +56,11 @@ fn load_row(case: &CaseResults, row: &Row) -> Vec<String> {
 }
 
 /// Connections that come and go.
-pub fn opening(results: Option<&CaseResults>) -> String {
+pub fn openings(results: &[CaseResults]) -> String {
     let mut table = Table::new(
-        1,
+        2,
         &[
+            "case",
             "server",
             "CPU µs/connection (min–max)",
             "÷ echobeat",
@@ -69,9 +70,10 @@ pub fn opening(results: Option<&CaseResults>) -> String {
             "p99 µs",
         ],
     );
-    if let Some(case) = results {
+    for case in results {
         for row in &case.rows {
             table.add(vec![
+                case.name.clone(),
                 row.server.clone(),
                 cpu_with_range(row),
                 share(case.ratio(row, Role::Echobeat)),

@@ -91,7 +91,8 @@ impl Service for EchoService {
             }
             None => {
                 let handler = move |request| ready(routes.reply(&request, info).into());
-                http.serve(handler).await
+                // Boxed, because an upgrade that comes first would have room for it too.
+                Box::pin(http.serve(handler)).await
             }
         };
         match ended {

@@ -143,17 +143,35 @@ pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), Refusal> {
 
 /// Whether a value of `Host` is one (RFC 9112, section 3.2): it may be empty.
 fn is_host(value: &HeaderValue) -> bool {
-    if value.is_empty() {
+    if value.is_empty() || is_plain_host(value.as_bytes()) {
         return true;
     }
-    let Ok(text) = value.to_str() else {
-        return false;
-    };
+    value.to_str().is_ok_and(is_authority)
+}
+
+/// Whether a text is a host, with a port or without one, and nothing else.
+fn is_authority(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
     };
     let port = text.strip_prefix(authority.host());
     port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
+}
+
+/// Whether a value of `Host` is a name or an IPv4 address, perhaps with a port, as nearly all are:
+/// they need no parser.
+fn is_plain_host(value: &[u8]) -> bool {
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let length = value.iter().take_while(|byte| is_inner(byte)).count();
+    let (name, port) = value.split_at(length);
+    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_port = match port {
+        [] => true,
+        // A port of five digits may be too large.
+        [b':', digits @ ..] => digits.len() < 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_end(name.first()) && is_end(name.last()) && is_port
 }
 
 /// Checks the authority of a request of HTTP/2, which takes the place of `Host` (RFC 9113, section
@@ -322,7 +340,9 @@ fn only(values: GetAll<'_, HeaderValue>) -> Option<&str> {
 }
 
 pub(crate) fn has_token(values: GetAll<'_, HeaderValue>, wanted: &str) -> bool {
-    tokens(values).any(|token| token.eq_ignore_ascii_case(wanted))
+    // Nearly all lists have one element, which needs no splitting.
+    let is_wanted = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes());
+    values.iter().any(is_wanted) || tokens(values).any(|token| token.eq_ignore_ascii_case(wanted))
 }
 
 /// The elements of a comma-separated list, which may be spread over several header lines (RFC

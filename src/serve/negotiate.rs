@@ -134,7 +134,9 @@ impl Negotiator {
         let Some(tls) = &self.tls else {
             return Ok(MaybeTls::Plain(stream));
         };
-        match timeout_at(connection.deadline, self.handshake(tls, stream, connection)).await {
+        // Boxed, because a connection without TLS would have room for it too.
+        let handshake = Box::pin(self.handshake(tls, stream, connection));
+        match timeout_at(connection.deadline, handshake).await {
             Ok(done) => done,
             Err(_late) => {
                 debug!(parent: &connection.info.span(), "no TLS handshake in time");

@@ -251,3 +251,21 @@ fn a_host_may_have_a_port_or_be_an_address() {
         assert!(answer(&good, &ServerConfig::default()).is_ok(), "{host}");
     }
 }
+
+#[test]
+fn a_plain_host_is_one_for_the_parser_too() {
+    let mut texts = vec![String::new()];
+    for _ in 0..6 {
+        let longer = texts.iter().flat_map(|text| {
+            let add = move |byte| format!("{text}{byte}");
+            ['a', '1', '-', '.', ':', '@'].map(add)
+        });
+        texts = longer.collect();
+        let plain = texts.iter().filter(|text| is_plain_host(text.as_bytes()));
+        for text in plain {
+            assert!(is_authority(text), "{text}");
+        }
+    }
+    assert!(is_plain_host(b"127.0.0.1:9000"));
+    assert!(is_plain_host(b"localhost"));
+}

@@ -5,6 +5,7 @@
 mod diagnose;
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, Status};
 use hyper::body::Bytes;
@@ -152,9 +153,9 @@ pub(super) fn parse(read: &[u8]) -> Result<Option<Head>, Reject> {
 }
 
 fn check(read: &[u8]) -> Result<Option<Head>, Reject> {
-    let mut lines = [httparse::EMPTY_HEADER; LINES];
-    let mut request = httparse::Request::new(&mut lines);
-    match request.parse(read) {
+    let mut lines = [const { MaybeUninit::uninit() }; LINES];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(read, &mut lines) {
         Ok(Status::Complete(length)) => {
             let target = request.path.unwrap_or_default();
             check_form(request.method.unwrap_or_default(), target)?;
@@ -174,9 +175,9 @@ fn check(read: &[u8]) -> Result<Option<Head>, Reject> {
 
 /// The request that a [parsed](parse) head is, with its parts made as hyper makes them.
 pub(super) fn request(head: &Bytes) -> Option<Request<()>> {
-    let mut lines = [httparse::EMPTY_HEADER; LINES];
-    let mut parsed = httparse::Request::new(&mut lines);
-    parsed.parse(head).ok()?;
+    let mut lines = [const { MaybeUninit::uninit() }; LINES];
+    let mut parsed = httparse::Request::new(&mut []);
+    parsed.parse_with_uninit_headers(head, &mut lines).ok()?;
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
     for line in parsed.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
