@@ -57,7 +57,7 @@ impl Connector {
     /// When the handshake fails, or the certificate is not trusted.
     pub(crate) async fn connect(&self, stream: Stream) -> io::Result<MaybeTls> {
         let stream = self.tls.connect(self.name.clone(), stream).await?;
-        Ok(MaybeTls::Tls(Box::new(stream.into())))
+        Ok(MaybeTls::Client(Box::new(stream)))
     }
 }
 

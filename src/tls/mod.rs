@@ -6,12 +6,14 @@
 //! | [`certificate`] | certificate and key from PEM files, and the errors of both |
 //! | [`failure`] | reasons of failed handshakes, in sentences |
 //! | [`self_signed`] | self-signed certificates |
+//! | [`server`] | TLS as a server: the handshake, and the stream behind it |
 //! | [`stream`] | a connection, with or without TLS |
 
 mod certificate;
 mod connector;
 mod failure;
 mod self_signed;
+mod server;
 mod stream;
 
 use std::fmt::Write;
@@ -26,7 +28,6 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tracing::field::display;
 use tracing::{error, info};
 
@@ -120,9 +121,8 @@ impl Acceptor {
     /// When the handshake fails. The alert has been sent to the peer, as far as the socket took it
     /// without waiting.
     pub(crate) async fn accept(&self, stream: Stream) -> Result<MaybeTls, (io::Error, Stream)> {
-        let acceptor = TlsAcceptor::from(self.config());
-        let accepted = acceptor.accept(stream).into_fallible().await?;
-        Ok(MaybeTls::Tls(Box::new(accepted.into())))
+        let accepted = server::accept(self.config(), stream).await?;
+        Ok(MaybeTls::Server(Box::new(accepted)))
     }
 
     fn config(&self) -> Arc<ServerConfig> {
@@ -187,6 +187,8 @@ fn server_config(certified: CertifiedKey) -> Result<Arc<ServerConfig>, TlsError>
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    // For the records that are read and written behind the handshake.
+    config.enable_secret_extraction = true;
     Ok(Arc::new(config))
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsStream;
+use tokio_rustls::client::TlsStream;
 
-use super::HTTP2;
+use super::server::ServerStream;
 use crate::net::connection_info::TlsVersion;
 use crate::net::stream::{Stream, delegate_read, delegate_write};
 use crate::net::transport::{Hangup, Transport};
@@ -19,35 +19,38 @@ use crate::net::transport::{Hangup, Transport};
 pub(crate) enum MaybeTls {
     Plain(Stream),
     /// Boxed, so that a connection without TLS takes no more memory.
-    Tls(Box<TlsStream<Stream>>),
+    Server(Box<ServerStream<Stream>>),
+    /// As a client, with rustls' own connection.
+    Client(Box<TlsStream<Stream>>),
 }
 
 impl MaybeTls {
     /// The version of TLS, if there is TLS.
     pub(crate) fn version(&self) -> Option<TlsVersion> {
-        let Self::Tls(stream) = self else {
-            return None;
-        };
-        let (_, session) = stream.get_ref();
-        match session.protocol_version()? {
-            ProtocolVersion::TLSv1_2 => Some(TlsVersion::Tls12),
-            // The only other version that rustls speaks.
-            _ => Some(TlsVersion::Tls13),
+        match self {
+            Self::Plain(_) => None,
+            Self::Server(stream) => Some(stream.version()),
+            Self::Client(stream) => match stream.get_ref().1.protocol_version()? {
+                ProtocolVersion::TLSv1_2 => Some(TlsVersion::Tls12),
+                // The only other version that rustls speaks.
+                _ => Some(TlsVersion::Tls13),
+            },
         }
     }
 
     fn socket(&self) -> &Stream {
         match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Server(stream) => stream.get_ref(),
+            Self::Client(stream) => stream.get_ref().0,
         }
     }
 
     /// Whether ALPN selected HTTP/2 (RFC 7301).
     pub(crate) fn is_http2(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+            Self::Server(stream) => stream.is_http2(),
+            Self::Plain(_) | Self::Client(_) => false,
         }
     }
 }
@@ -56,10 +59,8 @@ impl Transport for MaybeTls {
     fn reset(self) {
         match self {
             Self::Plain(stream) => stream.reset(),
-            Self::Tls(stream) => match *stream {
-                TlsStream::Client(stream) => stream.into_inner().0.reset(),
-                TlsStream::Server(stream) => stream.into_inner().0.reset(),
-            },
+            Self::Server(stream) => stream.into_inner().reset(),
+            Self::Client(stream) => stream.into_inner().0.reset(),
         }
     }
 
@@ -74,12 +75,13 @@ impl Transport for MaybeTls {
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
         match self {
             Self::Plain(stream) => stream.poll_hangup(cx),
-            Self::Tls(stream) => stream.get_mut().0.poll_hangup(cx),
+            Self::Server(stream) => stream.get_mut().poll_hangup(cx),
+            Self::Client(stream) => stream.get_mut().0.poll_hangup(cx),
         }
     }
 
     fn drains_by_short_read(&self) -> bool {
-        matches!(self, Self::Plain(_))
+        !matches!(self, Self::Client(_))
     }
 
     fn poll_write_last(
@@ -89,7 +91,8 @@ impl Transport for MaybeTls {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_last(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Server(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Client(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 }
@@ -97,14 +100,16 @@ impl Transport for MaybeTls {
 impl AsyncRead for MaybeTls {
     delegate_read! {
         Self::Plain(stream) => stream,
-        Self::Tls(stream) => stream,
+        Self::Server(stream) => stream,
+        Self::Client(stream) => stream,
     }
 }
 
 impl AsyncWrite for MaybeTls {
     delegate_write! {
         Self::Plain(stream) => stream,
-        Self::Tls(stream) => stream,
+        Self::Server(stream) => stream,
+        Self::Client(stream) => stream,
     }
 }
 
