@@ -180,6 +180,7 @@ impl EchoService {
             metrics: Arc::clone(&self.metrics),
             drain,
             info,
+            deflate: None,
         }
     }
 

@@ -10,8 +10,10 @@
 //! | [`tracked_io`] | the stream, with the peer's last sign of life and the bytes written |
 //! | [`read_buffer`] | bytes that were read: there is a buffer only while there are any |
 //! | [`single_frame`] | messages of a single frame, unmasked in place |
+//! | [`utf8`] | the check of text that comes in pieces |
 //! | [`protocol`] | all other frames, legal or not: tungstenite |
-//! | [`codec`] | the three above as one |
+//! | [`deflate`] | messages that come compressed, and their compressed echoes |
+//! | [`codec`] | the four above as one |
 //! | [`echo`] | the way in which a message is sent back |
 //! | [`write_buffer`] | frames that are to be written |
 //! | [`writer`] | feeding, flushing, and the end of a session whose writes make no progress |
@@ -26,6 +28,7 @@
 mod alarm;
 mod close_handshake;
 mod codec;
+mod deflate;
 mod echo;
 pub(crate) mod faulty;
 mod flood;
@@ -36,6 +39,7 @@ mod schedule;
 mod single_frame;
 mod stats;
 mod tracked_io;
+mod utf8;
 mod write_buffer;
 mod writer;
 
@@ -60,6 +64,7 @@ use crate::runtime::shutdown::Drain;
 use crate::session::tracked_io::TrackedIo;
 use crate::telemetry::metrics::Metrics;
 use crate::ws::close::End;
+use crate::ws::deflate::PermessageDeflate;
 use crate::ws::frames::Opcode;
 use alarm::{Alarm, Alert};
 use codec::Codec;
@@ -77,6 +82,8 @@ pub(crate) struct SessionContext {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
     pub(crate) info: ConnectionInfo,
+    /// The agreed parameters of compression, if messages may be compressed.
+    pub(crate) deflate: Option<PermessageDeflate>,
 }
 
 /// Runs a session over `stream`, from which `early` has been read already, until its close
@@ -120,10 +127,11 @@ impl<S> Session<S> {
             metrics,
             drain,
             info,
+            deflate,
         } = context;
         Self {
             io: TrackedIo::new(stream),
-            codec: Codec::new(early, config.max_message_size),
+            codec: Codec::new(early, config.max_message_size, deflate),
             writer: Writer::default(),
             schedule: Schedule::new(&config, slots, start, rand::random()),
             alarm: Alarm::new(&drain),
@@ -290,6 +298,13 @@ where
                 self.stats.echo(opcode, payload.len(), self.io.alive_at());
                 self.echo(opcode, cx)
             }
+            Received::Compressed(opcode) => {
+                let payload = self.codec.payload();
+                self.stats.echo(opcode, payload.len(), self.io.alive_at());
+                self.codec.begin_echo();
+                Ok(())
+            }
+            Received::Echo => self.send_compressed(cx),
             Received::Close(frame) => Err(End::by_peer(frame.map(|frame| *frame))),
             Received::Control(_) | Received::Part => Ok(()),
         }
