@@ -2,6 +2,7 @@
 //! under `--cfg fuzzing`.
 
 use std::future::pending;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,12 +19,13 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::timers::Timers;
 use crate::session::{self, Report, SessionContext};
 use crate::ws::close::Teardown;
+use crate::ws::deflate::PermessageDeflate;
 
 /// Answers a request that asks for a session. The body of a refusal is its sentence.
 #[must_use]
 pub fn answer(request: &Request<()>, config: &ServerConfig) -> Option<Response<String>> {
     handshake::is_asked_for(request).then(|| {
-        match handshake::answer(request, config).and_then(Handshake::distorted) {
+        match handshake::answer(request, config).and_then(|handshake| handshake.distorted(config)) {
             Ok(handshake) => handshake.response(),
             Err(refusal) => {
                 let mut response = Response::new(refusal.sentence.into_owned());
@@ -77,6 +79,39 @@ pub async fn session<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    run(stream, early, config, drain_after, None).await
+}
+
+/// Runs a session with compression, in which both sides have takeover or none. The server's window
+/// has this many bits, if they are named.
+pub async fn compressed_session<S>(
+    stream: &mut S,
+    takeover: bool,
+    window: Option<u8>,
+    config: &ServerConfig,
+) -> Ending
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let agreed = PermessageDeflate {
+        server_takeover: takeover,
+        client_takeover: takeover,
+        server_window: window.and_then(NonZero::new),
+        client_window: None,
+    };
+    run(stream, Vec::new(), config, None, Some(agreed)).await
+}
+
+async fn run<S>(
+    stream: &mut S,
+    early: Vec<u8>,
+    config: &ServerConfig,
+    drain_after: Option<Duration>,
+    deflate: Option<PermessageDeflate>,
+) -> Ending
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let shutdown = Shutdown::new();
     let drain = async {
         if let Some(time) = drain_after {
@@ -93,6 +128,7 @@ where
         timers: timers.clone(),
         drain: shutdown.subscribe(),
         info: ConnectionInfo::new(1, Peer::Local),
+        deflate,
     };
     let session = session::run(join(reader, writer), &early, context);
     let report = tokio::select! {

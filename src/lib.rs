@@ -54,8 +54,8 @@ mod tls;
 mod ws;
 
 pub use config::{
-    CertificateSource, Origin, ProxyConfig, ServerConfig, SettingError, UpgradePath, Upstream,
-    UpstreamError, UpstreamHost, UpstreamHostError,
+    CertificateSource, Compression, Origin, ProxyConfig, ServerConfig, SettingError, UpgradePath,
+    Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
 };
 pub use echo::Server;
 pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};

@@ -6,8 +6,10 @@ use clap::Args;
 
 use super::environment::Sources;
 use super::shared::{LifetimeArgs, TransportArgs, addresses};
-use super::values::{Interval, connections, duration, interval, message_size, scenario};
-use crate::config::{self, Origin, ServerConfig, UpgradePath};
+use super::values::{
+    Interval, compression, connections, duration, interval, message_size, scenario,
+};
+use crate::config::{self, Compression, Origin, ServerConfig, UpgradePath};
 use crate::net::address::Address;
 use crate::scenario::Scenario;
 use crate::ws::subprotocol::Subprotocol;
@@ -83,6 +85,20 @@ pub(super) struct ServeArgs {
         value_delimiter = ','
     )]
     allow_origin: Vec<Origin>,
+
+    /// Compression, if it is offered
+    ///
+    /// It is on, off, or takeover. A message that comes compressed goes back compressed. With
+    /// takeover, messages are compressed with the help of earlier ones, and every session takes
+    /// memory for that.
+    #[arg(
+        long,
+        env = "ECHOBEAT_COMPRESSION",
+        value_name = "HOW",
+        default_value = "on"
+    )]
+    #[arg(value_parser = compression)]
+    compression: Compression,
 
     /// Largest message
     ///
@@ -193,6 +209,7 @@ impl ServeArgs {
             heartbeat_text: self.heartbeat_text,
             subprotocols: self.subprotocol,
             allowed_origins: self.allow_origin,
+            compression: self.compression,
             max_message_size: self.max_message_size,
             max_connections: self
                 .max_connections

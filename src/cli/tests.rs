@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::config::CertificateSource;
+use crate::config::{CertificateSource, Compression};
 
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
     match role(args)? {
@@ -37,6 +37,7 @@ fn every_flag_arrives() {
         "--heartbeat-text=hi",
         "--subprotocol=chat",
         "--allow-origin=https://example.com",
+        "--compression=takeover",
         "--max-message-size=64KiB",
         "--max-connections=7",
         "--handshake-timeout=1s",
@@ -62,6 +63,7 @@ fn every_flag_arrives() {
         heartbeat_text: "hi".to_owned(),
         subprotocols: vec!["chat".parse().unwrap()],
         allowed_origins: vec!["https://example.com".parse().unwrap()],
+        compression: Compression::Takeover,
         max_message_size: 65_536,
         max_connections: 7,
         handshake_timeout: Duration::from_secs(1),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::config::Compression;
 use crate::scenario::Scenario;
 
 /// The longest duration that a flag takes: a longer one is as good as off.
@@ -37,6 +38,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if (SHORTEST..=LONGEST).contains(&duration) => Ok(duration),
         Ok(_) => Err("a duration is from 1ms to 30days".to_owned()),
         Err(_) => Err("write a duration as 500ms, 3s or 2m".to_owned()),
+    }
+}
+
+pub(super) fn compression(text: &str) -> Result<Compression, &'static str> {
+    match text {
+        "on" => Ok(Compression::On),
+        "off" => Ok(Compression::Off),
+        "takeover" => Ok(Compression::Takeover),
+        _ => Err("write on, off or takeover"),
     }
 }
 

@@ -57,7 +57,10 @@ pub struct ServerConfig {
     /// is always allowed. So is this server's own page, if it is opened by an address, as
     /// localhost, by this machine's name, or by a host of [`listen`](Self::listen).
     pub allowed_origins: Vec<Origin>,
-    /// The largest message that is echoed, in bytes of payload; a larger one closes with 1009.
+    /// Whether permessage-deflate (RFC 7692) is accepted, if a client offers it.
+    pub compression: Compression,
+    /// The largest message that is echoed, in bytes of payload, which count
+    /// uncompressed; a larger one closes with 1009.
     pub max_message_size: usize,
     /// Sessions at the same time; one more is refused with 503.
     pub max_connections: usize,
@@ -94,6 +97,7 @@ impl Default for ServerConfig {
             heartbeat_text: "heart beat".to_owned(),
             subprotocols: Vec::new(),
             allowed_origins: Vec::new(),
+            compression: Compression::On,
             max_message_size: 16 << 20,
             max_connections: default_max_connections(),
             handshake_timeout: Duration::from_secs(10),
@@ -107,6 +111,19 @@ impl Default for ServerConfig {
             faults: true,
         }
     }
+}
+
+/// Answer to a client that offers permessage-deflate (RFC 7692).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// None: messages are not compressed.
+    Off,
+    /// Every message is compressed by itself, so that an idle session takes no memory for it.
+    #[default]
+    On,
+    /// Messages are compressed with the help of earlier ones, unless the client is against it. Each
+    /// session keeps a compressor and a decompressor.
+    Takeover,
 }
 
 /// The open-file limit of this process less 64, and at least 1.

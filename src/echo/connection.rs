@@ -186,6 +186,7 @@ impl EchoService {
             timers: self.timers.clone(),
             drain,
             info,
+            deflate: None,
         }
     }
 

@@ -62,11 +62,7 @@ impl PendingSession {
 
     async fn misbehave<S: Transport>(self, stream: S, early: &[u8], head: Vec<u8>) {
         let guard = self.begin();
-        let Self {
-            mut upgrade,
-            context,
-            ..
-        } = self;
+        let (mut upgrade, context) = self.into_parts();
         let script = Script {
             scenario: &upgrade.handshake.scenario,
             head,

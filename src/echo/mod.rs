@@ -22,6 +22,8 @@ mod verdict;
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 use crate::config::ServerConfig;
 use crate::net::address::Endpoint;
 use crate::runtime::timers::Timers;
@@ -112,9 +114,10 @@ impl Server {
         let connections = Connections::new(listeners, service);
         let drain = connections.drain();
         let plan = DrainPlan { limit, window };
-        tokio::select! {
-            () = connections.serve(shutdown, plan) => {}
-            never = timers.run(drain) => match never {},
-        }
+        // Aborted when it is dropped.
+        let mut clock = JoinSet::new();
+        clock.spawn(async move { timers.run(drain).await });
+        connections.serve(shutdown, plan).await;
+        clock.shutdown().await;
     }
 }

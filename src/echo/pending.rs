@@ -38,9 +38,22 @@ impl PendingSession {
     /// Counts the session, and logs that it begins.
     pub(super) fn begin(&self) -> SessionGuard {
         let SessionContext { metrics, info, .. } = &self.context;
-        let guard = metrics.begin(*info, self.begun_at.elapsed());
+        let guard = metrics.begin(
+            *info,
+            self.begun_at.elapsed(),
+            self.upgrade.handshake.deflate,
+        );
         log_open(*info, &self.upgrade);
         guard
+    }
+
+    /// The upgrade, and the surroundings of its session.
+    pub(super) fn into_parts(self) -> (Box<Upgrade>, SessionContext) {
+        let context = SessionContext {
+            deflate: self.upgrade.handshake.deflate,
+            ..self.context
+        };
+        (self.upgrade, context)
     }
 
     /// Runs a session that behaves well, to the end of its stream.
@@ -50,8 +63,9 @@ impl PendingSession {
         early: Vec<u8>,
     ) -> impl Future<Output = ()> {
         let guard = self.begin();
-        let permit = self.upgrade.permit;
-        let session = session::run(stream, &early, self.context);
+        let (upgrade, context) = self.into_parts();
+        let permit = upgrade.permit;
+        let session = session::run(stream, &early, context);
         // Not an async block, which would have room for the session twice.
         session.then(move |(report, stream)| {
             drop(guard);
@@ -75,16 +89,17 @@ fn log_open(info: ConnectionInfo, upgrade: &Upgrade) {
     } = upgrade;
     let subprotocol = handshake.subprotocol.as_ref().map(Subprotocol::as_str);
     let subprotocol = subprotocol.map(loggable);
+    let extension = handshake.deflate.map(|deflate| deflate.to_string());
     let scenario = &handshake.scenario;
     let scenario = (!scenario.is_default()).then(|| scenario.to_string());
     match &handshake.passed_over {
-        None => info!(parent: &info.span(), path, subprotocol, r#do = scenario, "open"),
+        None => info!(parent: &info.span(), path, subprotocol, extension, r#do = scenario, "open"),
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
             let offered: Vec<_> = offered.split(", ").map(loggable).collect();
             let offered = offered.join(", ");
             let message = "open, without a subprotocol";
-            info!(parent: &info.span(), path, offered, r#do = scenario, "{message}");
+            info!(parent: &info.span(), path, offered, extension, r#do = scenario, "{message}");
         }
     }
 }

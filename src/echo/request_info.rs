@@ -49,6 +49,10 @@ pub(super) fn request_info<B>(
             "offered": handshake::offers(headers).collect::<Vec<_>>(),
             "selected": handshake.subprotocol.as_ref().map(Subprotocol::as_str),
         },
+        "extensions": {
+            "offered": handshake::extension_offers(headers).collect::<Vec<_>>(),
+            "agreed": handshake.deflate.map(|deflate| deflate.to_string()),
+        },
         "do": handshake.scenario.to_string(),
         "server": platform::host_name(),
     })

@@ -166,7 +166,7 @@ impl Routes {
             let target = request.uri().path_and_query();
             let url = target.map_or(path, |target| target.as_str());
             handshake.scenario = choose(&self.occurrences, &handshake.scenario, path, url);
-            handshake = handshake.distorted()?;
+            handshake = handshake.distorted(&self.config)?;
         }
         let full = "The server has all the connections that it may have.";
         let permit = self

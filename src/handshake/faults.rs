@@ -4,12 +4,16 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue, LOCATION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Acceptance, Handshake, Refusal, bad_request};
+use super::{Acceptance, Handshake, Refusal, agreed, bad_request};
 use crate::config::ServerConfig;
 use crate::scenario::{self, Accept, Advice, Refuse, Scenario, Step};
+use crate::ws::deflate;
 
 /// Key to derive a wrong accept from: no client sends it, because it is not 16 bytes of Base64.
 const WRONG_KEY: &[u8] = b"another key";
+
+/// An extension that no client offers any more.
+const OBSOLETE: &str = "x-webkit-deflate-frame";
 
 /// The scenario of a request with this query: the query's steps, on top of the server's own.
 pub(crate) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Scenario, Refusal> {
@@ -26,10 +30,19 @@ pub(crate) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Sce
 
 impl Handshake {
     /// Applies the scenario's faults to a good handshake.
-    pub(crate) fn distorted(mut self) -> Result<Self, Refusal> {
+    pub(crate) fn distorted(mut self, config: &ServerConfig) -> Result<Self, Refusal> {
+        // Of its steps, not all may be done in this connection.
+        self.deflate = agreed(self.offer, config.compression, &self.scenario);
         for step in self.scenario.steps() {
             match step {
                 Step::Refuse(refuse) => return Err(refusal(refuse)),
+                Step::Accept(Accept::Unasked) => {
+                    self.unasked = Some(match self.offer {
+                        None => deflate::NAME,
+                        Some(_) => OBSOLETE,
+                    });
+                    self.deflate = None;
+                }
                 Step::Accept(accept) => match &mut self.acceptance {
                     Acceptance::Upgrade(value) => *value = distorted(*accept),
                     Acceptance::Connect => {
@@ -52,7 +65,7 @@ impl Handshake {
 fn distorted(accept: Accept) -> Option<String> {
     match accept {
         Accept::Wrong => Some(derive_accept_key(WRONG_KEY)),
-        Accept::Absent => None,
+        Accept::Absent | Accept::Unasked => None,
     }
 }
 

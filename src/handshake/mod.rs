@@ -4,22 +4,27 @@
 //! The checks are our own: tungstenite's read only the first `Connection` line, and want `Upgrade`
 //! to be exactly `websocket`.
 
+mod extensions;
 mod faults;
+
+use std::borrow::Cow;
 
 use h2::ext::Protocol;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderValue, ORIGIN,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::config::{self, ServerConfig};
+use crate::config::{self, Compression, ServerConfig};
 use crate::http::Refusal;
 use crate::scenario::Scenario;
+use crate::ws::deflate::PermessageDeflate;
 use crate::ws::subprotocol::Subprotocol;
+use extensions::{Offer, Policy};
 
 pub(crate) use faults::scenario;
 
@@ -37,6 +42,12 @@ pub(crate) struct Handshake {
     pub(crate) subprotocol: Option<Subprotocol>,
     /// The client's offers, if there were some and none was selected.
     pub(crate) passed_over: Option<String>,
+    /// The client's offer to compress messages, if there is one that is acceptable.
+    offer: Option<Offer>,
+    /// The extension that was agreed on, if any.
+    pub(crate) deflate: Option<PermessageDeflate>,
+    /// An extension that the response names in its place, though it was not offered.
+    unasked: Option<&'static str>,
     /// Steps in which the session misbehaves.
     pub(crate) scenario: Scenario,
 }
@@ -66,6 +77,11 @@ impl Handshake {
         }
         if let Some(Ok(name)) = self.subprotocol.as_ref().map(|name| name.as_str().parse()) {
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
+        }
+        let deflate = self.deflate.map(|deflate| deflate.to_string());
+        if let Some(Ok(value)) = self.unasked.or(deflate.as_deref()).map(str::parse) {
+            let headers = response.headers_mut();
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, value);
         }
         response
     }
@@ -103,11 +119,16 @@ pub(crate) fn answer<B>(request: &Request<B>, config: &ServerConfig) -> Result<H
     check_origin(request, config)?;
     let subprotocol = select_subprotocol(headers, &config.subprotocols);
     let offers: Vec<_> = offers(headers).collect();
+    let scenario = faults::scenario(request.uri().query(), config)?;
+    let offer = Offer::first(headers.get_all(SEC_WEBSOCKET_EXTENSIONS));
     Ok(Handshake {
         acceptance,
         passed_over: (subprotocol.is_none() && !offers.is_empty()).then(|| offers.join(", ")),
         subprotocol,
-        scenario: faults::scenario(request.uri().query(), config)?,
+        offer,
+        deflate: agreed(offer, config.compression, &scenario),
+        unasked: None,
+        scenario,
     })
 }
 
@@ -319,6 +340,21 @@ fn select_subprotocol(headers: &HeaderMap, ours: &[Subprotocol]) -> Option<Subpr
     }
     let offers: Vec<_> = offers.collect();
     ours.iter().find(|name| offers.contains(name)).cloned()
+}
+
+/// The parameters of permessage-deflate with which an offer is accepted, if it is.
+fn agreed(
+    offer: Option<Offer>,
+    compression: Compression,
+    scenario: &Scenario,
+) -> Option<PermessageDeflate> {
+    Some(offer?.accept(Policy::new(compression, scenario)?))
+}
+
+/// The lines in which the client offers extensions.
+pub(crate) fn extension_offers(headers: &HeaderMap) -> impl Iterator<Item = Cow<'_, str>> {
+    let lines = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
+    lines.map(|line| String::from_utf8_lossy(line.as_bytes()))
 }
 
 /// The subprotocols that the client offers, valid or not.

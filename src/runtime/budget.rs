@@ -17,6 +17,12 @@ const FRAME: usize = 1 << 10;
 /// Work of preparing a piece of a message for sending.
 const PIECE: usize = 64;
 
+/// Work of a compressed byte that is decompressed, besides the work for what comes out.
+const INFLATED: usize = 12;
+
+/// Work of a compressed byte that is made, besides the work for what it is made from.
+const DEFLATED: usize = 50;
+
 /// Work left in a turn, in bytes that are copied once: a message counts when it is read, and again
 /// when it is handled.
 ///
@@ -44,6 +50,18 @@ impl Budget {
     /// Counts a piece of a message, or a fragment, that is prepared for sending.
     pub(crate) fn piece(&mut self) {
         self.spend(PIECE);
+    }
+
+    /// Counts the decompression of so many bytes into `made`.
+    pub(crate) fn inflate(&mut self, taken: usize, made: usize) {
+        let of_input = taken.saturating_mul(INFLATED);
+        self.spend(of_input.saturating_add(made.saturating_mul(2)));
+    }
+
+    /// Counts the compression of so many bytes into `made`.
+    pub(crate) fn deflate(&mut self, taken: usize, made: usize) {
+        let of_output = made.saturating_mul(DEFLATED);
+        self.spend(of_output.saturating_add(taken.saturating_mul(2)));
     }
 
     fn spend(&mut self, work: usize) {
@@ -87,6 +105,10 @@ mod tests {
         assert_eq!(times(|budget| budget.call(256 << 10)), 2);
         assert_eq!(times(|budget| budget.frame(usize::MAX)), 1);
         assert_eq!(times(|budget| budget.piece()), 8 << 10);
+        // JSON, and what a bomb has.
+        assert_eq!(times(|budget| budget.inflate(5 << 10, 16 << 10)), 6);
+        assert_eq!(times(|budget| budget.inflate(32, 32 << 10)), 8);
+        assert_eq!(times(|budget| budget.deflate(16 << 10, 5 << 10)), 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! A session waits for one slot of time after another, and ten thousand others wait for the same
 //! few slots. So a slot is a list of wakers, and the whole list is woken at once. In tokio's timer
 //! wheel each timer is a node of its own, which is moved twice before it fires and takes 100 bytes
-//! (benches/README.md has what that costs).
+//!: see `benches/README.md`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -14,7 +14,6 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use slab::Slab;
 use tokio::time::{Instant, sleep_until};
@@ -25,7 +24,7 @@ use super::shutdown::{Drain, Window};
 /// Reason why a timer goes off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alert {
-    /// Its moment has come. This is the current time, or was it when the timer fired.
+    /// Its moment has come. This is the last moment at which timers fired, which is not before it.
     Clock(Moment),
     /// The drain has begun. This is returned only once.
     Drain(Window),
@@ -37,11 +36,22 @@ pub(crate) struct Timers(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    latest: Latest,
+    waiting: Mutex<Waiting>,
+}
+
+/// Copies that are read without the lock, by every session at every message. They have a line of
+/// memory of their own, for the lock beside them is taken by all threads.
+///
+/// A stale copy does no harm: who writes a new one wakes the tasks behind it, and a task that is
+/// woken sees what was written before.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Latest {
     /// The last moment at which timers fired, in nanoseconds since the start of the process's
-    /// count. It and the next field are copies, for those who look at every message.
+    /// count.
     fired_at: AtomicU64,
     is_draining: AtomicBool,
-    waiting: Mutex<Waiting>,
 }
 
 /// Tasks that wait.
@@ -102,19 +112,25 @@ impl Timers {
     /// Wakes the tasks whose timers are due, and returns the moment of the next.
     fn fire(&self, driver: &Waker) -> Option<Moment> {
         let now = Moment::now();
+        let mut due = Vec::new();
         let mut waiting = self.waiting();
-        waiting.fired_at = Some(now);
-        self.0.fired_at.store(now.as_nanos(), Ordering::Relaxed);
-        let later = waiting.slots.split_off(&(now + Duration::from_nanos(1)));
-        let due = mem::replace(&mut waiting.slots, later);
-        let next = waiting.slots.keys().next().copied();
-        match &mut waiting.driver {
-            Some(waker) => waker.clone_from(driver),
-            none => *none = Some(driver.clone()),
+        while let Some(slot) = waiting.slots.first_entry()
+            && *slot.key() <= now
+        {
+            due.push(slot.remove());
         }
-        // The lock is released first: a task that wakes may want to take it.
+        if !due.is_empty() {
+            waiting.fired_at = Some(now);
+            let copy = &self.0.latest.fired_at;
+            copy.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        let next = waiting.slots.keys().next().copied();
+        let earlier = waiting.driver.replace(driver.clone());
+        // The lock is released first: a task that wakes, or is dropped with its waker, may want to
+        // take it.
         drop(waiting);
-        for mut slot in due.into_values() {
+        drop(earlier);
+        for mut slot in due {
             slot.drain().for_each(Waker::wake);
             self.waiting().spare = slot;
         }
@@ -125,7 +141,8 @@ impl Timers {
     fn begin_drain(&self, window: Window) {
         let mut waiting = self.waiting();
         waiting.window = Some(window);
-        self.0.is_draining.store(true, Ordering::Relaxed);
+        let copy = &self.0.latest.is_draining;
+        copy.store(true, Ordering::Relaxed);
         let wakers = waiting.slots.values().flatten();
         let wakers: Vec<_> = wakers.map(|(_, waker)| waker.clone()).collect();
         drop(waiting);
@@ -144,7 +161,7 @@ impl Waiting {
             .or_insert_with(|| mem::take(&mut self.spare))
             .insert(waker);
         let key = u32::try_from(key).expect("fewer tasks wait than memory holds");
-        (key, self.driver.clone().filter(|_| is_first))
+        (key, is_first.then(|| self.driver.clone()).flatten())
     }
 
     /// Takes a task out of a slot, if the slot has not fired.
@@ -168,7 +185,8 @@ pub(crate) struct Timer {
     at: Moment,
     /// Key of its waker in its slot.
     key: u32,
-    /// Address in that waker, by which the task is known.
+    /// Address in that waker, by which the task is known: the slot keeps the task, and so nothing
+    /// else is at this address.
     task: usize,
     is_in_slot: bool,
     knows_of_drain: bool,
@@ -183,6 +201,11 @@ impl Timer {
         }
     }
 
+    /// Stops waiting.
+    pub(crate) fn cancel(&mut self) {
+        self.leave_slot();
+    }
+
     /// Waits for the timer or the drain.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Alert> {
@@ -194,11 +217,10 @@ impl Timer {
 
     /// Whether a task with this waker needs no further poll before it is woken.
     fn is_waiting(&self, waker: &Waker) -> bool {
-        let Shared {
+        let Latest {
             fired_at,
             is_draining,
-            ..
-        } = &*self.timers.0;
+        } = &self.timers.0.latest;
         self.is_in_slot
             && self.task == waker.data().addr()
             && fired_at.load(Ordering::Relaxed) < self.at.as_nanos()
@@ -207,8 +229,7 @@ impl Timer {
 
     fn poll_slot(&mut self, waker: &Waker) -> Poll<Alert> {
         self.leave_slot();
-        let timers = self.timers.clone();
-        let mut waiting = timers.waiting();
+        let mut waiting = self.timers.waiting();
         if let Some(window) = waiting.window
             && !mem::replace(&mut self.knows_of_drain, true)
         {
@@ -228,7 +249,7 @@ impl Timer {
 
     fn leave_slot(&mut self) {
         if mem::take(&mut self.is_in_slot) {
-            // Dropped when the lock is released: it may be the last thing that keeps its task.
+            // Dropped after the lock is released: it may be the last thing that keeps its task.
             let _waker = self.timers.waiting().remove(self.at, self.key);
         }
     }
@@ -242,6 +263,8 @@ impl Drop for Timer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::task::noop_waker;
     use tokio::task::{JoinHandle, yield_now};
     use tokio::time::{advance, timeout};

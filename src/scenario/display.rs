@@ -1,9 +1,10 @@
 //! Scenarios as text.
 
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
-use super::{Accept, Advice, Bad, Closing, Refuse, Reply, Scenario, Share, Step, When};
+use super::{Accept, Advice, Bad, Closing, Deflate, Refuse, Reply, Scenario, Share, Step, When};
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,6 +39,7 @@ impl Step {
             Self::Wait(_) => "wait",
             Self::Accept(_) => "accept",
             Self::Subprotocol(_) => "subprotocol",
+            Self::Deflate(_) => "deflate",
             Self::Greet(_) => "greet",
             Self::Who => "who",
         }
@@ -50,6 +52,9 @@ impl Step {
             (Self::Reply(one), Self::Reply(other)) => one.message == other.message,
             (Self::Say(_, one), Self::Say(_, other)) => {
                 (*one, *other) == (When::Start, When::Start)
+            }
+            (Self::Deflate(one), Self::Deflate(other)) => {
+                mem::discriminant(one) == mem::discriminant(other)
             }
             _ => self.name() == other.name(),
         }
@@ -90,10 +95,15 @@ impl fmt::Display for Step {
             Self::Burst(burst, when) => {
                 write!(f, ":{}x{}{when}", burst.messages, Size(burst.size))
             }
+            Self::Bad(Bad::Bomb(bytes), when) => write!(f, ":bomb:{}{when}", Size(*bytes)),
             Self::Bad(bad, when) => write!(f, ":{}{when}", bad.name()),
             Self::Refuse(refuse) => write!(f, ":{refuse}"),
             Self::Wait(time) => write!(f, ":{}", Time(*time)),
             Self::Accept(Accept::Wrong) => f.write_str(":wrong"),
+            Self::Accept(Accept::Unasked) => f.write_str(":unasked"),
+            Self::Deflate(Deflate::Off) => f.write_str(":off"),
+            Self::Deflate(Deflate::Takeover) => f.write_str(":takeover"),
+            Self::Deflate(Deflate::Window(bits)) => write!(f, ":window:{bits}"),
             Self::Accept(Accept::Absent) | Self::Subprotocol(None) => f.write_str(":none"),
             Self::Subprotocol(Some(name)) => write!(f, ":{}", name.as_str()),
         }
@@ -136,7 +146,8 @@ impl fmt::Display for Closing {
 }
 
 impl Bad {
-    pub(super) const ALL: [Self; 7] = [
+    /// Those without a value.
+    pub(super) const NAMED: [Self; 12] = [
         Self::Utf8,
         Self::Rsv,
         Self::Opcode,
@@ -144,6 +155,11 @@ impl Bad {
         Self::Continuation,
         Self::Ping126,
         Self::Length,
+        Self::Rsv1,
+        Self::Deflate,
+        Self::Bfinal,
+        Self::Desync,
+        Self::Window,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -155,6 +171,12 @@ impl Bad {
             Self::Continuation => "continuation",
             Self::Ping126 => "ping126",
             Self::Length => "length",
+            Self::Rsv1 => "rsv1",
+            Self::Deflate => "deflate",
+            Self::Bfinal => "bfinal",
+            Self::Desync => "desync",
+            Self::Window => "window",
+            Self::Bomb(_) => "bomb",
         }
     }
 }

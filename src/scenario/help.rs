@@ -4,7 +4,7 @@ use super::Scenario;
 use super::parse::{TIMED, USAGES};
 
 /// Meaning of each step.
-const MEANINGS: [(&str, &str); 22] = [
+const MEANINGS: [(&str, &str); 23] = [
     ("beat", "the interval of the heart beat"),
     ("say", "the text of the heart beat, or a message at a time"),
     ("reply", "answers a text with another, in place of the echo"),
@@ -29,8 +29,12 @@ const MEANINGS: [(&str, &str); 22] = [
         "refuses the upgrade, with a Retry-After or a Location",
     ),
     ("wait", "the answer to the upgrade comes later"),
-    ("accept", "a wrong Sec-WebSocket-Accept, or none"),
+    (
+        "accept",
+        "a wrong Sec-WebSocket-Accept, or none, or an extension not asked for",
+    ),
     ("subprotocol", "selects it, whatever was offered"),
+    ("deflate", "how messages are compressed, if at all"),
     ("greet", "a text in the same write as the 101; may repeat"),
     ("who", "what the server saw of the request, as JSON"),
 ];

@@ -114,10 +114,12 @@ pub(crate) enum Step {
     Refuse(Refuse),
     /// An answer to the upgrade that comes later by this much.
     Wait(Duration),
-    /// A `Sec-WebSocket-Accept` that is wrong or missing.
+    /// A `Sec-WebSocket-Accept` that is wrong or missing, or an extension that was not offered.
     Accept(Accept),
     /// This subprotocol or none, whatever was offered.
     Subprotocol(Option<Subprotocol>),
+    /// Another answer to the offer of permessage-deflate.
+    Deflate(Deflate),
     /// A text message in the same write as the acceptance of the upgrade.
     Greet(String),
     /// A text message about the request, before all others.
@@ -180,6 +182,18 @@ pub(crate) enum Bad {
     Ping126,
     /// A length of 2^63.
     Length,
+    /// The first reserved bit at a control frame.
+    Rsv1,
+    /// A compressed message that is garbage.
+    Deflate,
+    /// One whose block says that it is the last, which is legal.
+    Bfinal,
+    /// One that refers to the message before it, whatever was agreed.
+    Desync,
+    /// One that refers to what was never sent.
+    Window,
+    /// One that is many times larger when it is decompressed, with this many bytes.
+    Bomb(u64),
 }
 
 /// Answer that refuses an upgrade.
@@ -199,13 +213,26 @@ pub(crate) enum Advice {
     RetryAfter(Duration),
 }
 
-/// Faults of `Sec-WebSocket-Accept`.
+/// Answers to the offer of permessage-deflate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deflate {
+    /// It is declined.
+    Off,
+    /// Messages are compressed with the help of earlier ones.
+    Takeover,
+    /// Both windows have at most this many bits.
+    Window(u8),
+}
+
+/// Faults of the answer that accepts an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accept {
-    /// It belongs to another key.
+    /// `Sec-WebSocket-Accept` belongs to another key.
     Wrong,
     /// It is left out.
     Absent,
+    /// There is an extension that was not offered.
+    Unasked,
 }
 
 impl Scenario {
@@ -322,6 +349,18 @@ fn contradiction(one: &Step, other: &Step, has_replies: bool) -> Option<&'static
     let are_at_odds = either(|a, b| matches!((a, b), (Step::EchoOff, Step::Delay { .. })));
     if are_at_odds && !has_replies {
         return Some("there are no echoes to delay");
+    }
+    let are_at_odds = either(|a, b| {
+        matches!(
+            (a, b),
+            (
+                Step::Deflate(Deflate::Off),
+                Step::Deflate(Deflate::Takeover | Deflate::Window(_))
+            )
+        )
+    });
+    if are_at_odds {
+        return Some("there is no compression to set up");
     }
     if either(|a, b| matches!((a, b), (Step::Beat(None), Step::Say(_, When::Start)))) {
         return Some("there is no heart beat to say it");

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{
-    Accept, Advice, Bad, Burst, Closing, MAX_REASON, Planned, Refuse, Reply, Scenario,
+    Accept, Advice, Bad, Burst, Closing, Deflate, MAX_REASON, Planned, Refuse, Reply, Scenario,
     ScenarioError, Scope, Share, Step, When,
 };
+use crate::ws::deflate::{MAX_WINDOW, MIN_WINDOW};
 
 /// Maximum bytes of a scenario's text.
 const MAX_TEXT: usize = 8 << 10;
@@ -28,11 +29,14 @@ const DELAYS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60
 /// Bounds for the bytes of a rate, of a fragment, and of all messages of a burst.
 const SIZES: RangeInclusive<u64> = 1..=1 << 30;
 
+/// Bounds for the bits of a window.
+const WINDOWS: RangeInclusive<u8> = MIN_WINDOW..=MAX_WINDOW;
+
 /// Bytes that the number of a message takes in a burst.
 const NUMBER: u64 = 8;
 
 /// Usage of each step: its name, and the ways to write it.
-pub(super) const USAGES: [(&str, &str); 22] = [
+pub(super) const USAGES: [(&str, &str); 23] = [
     ("beat", "beat:500ms, from 10ms to 1day, or beat:off"),
     ("say", "say:TEXT, or say:TEXT@5s for one message"),
     ("reply", "reply:TEXT=ANSWER"),
@@ -53,15 +57,20 @@ pub(super) const USAGES: [(&str, &str); 22] = [
     ("burst", "burst:1000x1KiB, of 8 bytes or more, 1GiB in all"),
     (
         "bad",
-        "bad:utf8, bad:rsv, bad:opcode, bad:masked, bad:continuation, bad:ping126 or bad:length",
+        "bad:utf8, bad:rsv, bad:opcode, bad:masked, bad:continuation, bad:ping126, bad:length, \
+         bad:rsv1, bad:deflate, bad:bfinal, bad:desync, bad:window or bad:bomb:16MiB up to 1GiB",
     ),
     (
         "refuse",
         "refuse:STATUS from 300 to 599, refuse:503:5s or refuse:302:/path",
     ),
     ("wait", "wait:2s, up to 1m"),
-    ("accept", "accept:wrong or accept:none"),
+    ("accept", "accept:wrong, accept:none or accept:unasked"),
     ("subprotocol", "subprotocol:NAME or subprotocol:none"),
+    (
+        "deflate",
+        "deflate:off, deflate:takeover, or deflate:window:9 up to 15",
+    ),
     ("greet", "greet:TEXT"),
     ("who", "who"),
 ];
@@ -160,11 +169,13 @@ fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
         "ping" => Step::Ping(duration(value, INTERVALS)?),
         "close" => Step::Close(closing(value)?, when),
         "burst" => Step::Burst(burst(value)?, when),
-        "bad" => Step::Bad(Bad::ALL.into_iter().find(|bad| bad.name() == value)?, when),
+        "bad" => Step::Bad(bad(value)?, when),
         "refuse" => Step::Refuse(refuse(value)?),
         "wait" => Step::Wait(duration(value, DELAYS)?),
         "accept" if value == "wrong" => Step::Accept(Accept::Wrong),
         "accept" if value == "none" => Step::Accept(Accept::Absent),
+        "accept" if value == "unasked" => Step::Accept(Accept::Unasked),
+        "deflate" => Step::Deflate(deflate(value)?),
         "subprotocol" if value == "none" => Step::Subprotocol(None),
         "subprotocol" => Step::Subprotocol(Some(value.parse().ok()?)),
         "greet" => Step::Greet(text()),
@@ -265,6 +276,24 @@ fn burst(value: &str) -> Option<Burst> {
     let (messages, size) = (number(messages)?, size(size_of_each)?);
     let is_bounded = SIZES.contains(&size.checked_mul(messages)?);
     (is_bounded && size >= NUMBER).then_some(Burst { messages, size })
+}
+
+fn bad(value: &str) -> Option<Bad> {
+    match value.strip_prefix("bomb:") {
+        Some(bytes) => size(bytes).map(Bad::Bomb),
+        None => Bad::NAMED.into_iter().find(|bad| bad.name() == value),
+    }
+}
+
+fn deflate(value: &str) -> Option<Deflate> {
+    let window = value.strip_prefix("window:").and_then(number);
+    match value {
+        "off" => Some(Deflate::Off),
+        "takeover" => Some(Deflate::Takeover),
+        _ => window
+            .filter(|bits| WINDOWS.contains(bits))
+            .map(Deflate::Window),
+    }
 }
 
 fn refuse(value: &str) -> Option<Refuse> {

@@ -139,7 +139,7 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    /// A connection's side of the signal that the drain begins.
+    /// A connection's side of the signal of the drain.
     pub(crate) fn drain(&self) -> Drain {
         self.signal.subscribe()
     }

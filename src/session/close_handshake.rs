@@ -71,6 +71,9 @@ where
     }
 
     async fn say_close(&mut self, end: &End) -> Result<(), End> {
+        if matches!(end, End::Drained) {
+            self.finish_echo().await?;
+        }
         // A Pong that is owed is sent before Close.
         self.codec.answer(self.writer.write_buffer())?;
         if let Some(frame) = end.close_frame() {

@@ -10,8 +10,10 @@
 //! | [`tracked_io`] | the stream, with the peer's last sign of life and the bytes written |
 //! | [`read_buffer`] | bytes that were read: there is a buffer only while there are any |
 //! | [`single_frame`] | messages of a single frame, unmasked in place |
+//! | [`utf8`] | the check of text that comes in pieces |
 //! | [`protocol`] | all other frames, legal or not: tungstenite |
-//! | [`codec`] | the three above as one |
+//! | [`deflate`] | messages that come compressed, and their compressed echoes |
+//! | [`codec`] | the four above as one |
 //! | [`echo`] | the way in which a message is sent back |
 //! | [`write_buffer`] | frames that are to be written |
 //! | [`writer`] | feeding, flushing, and the end of a session whose writes make no progress |
@@ -24,6 +26,7 @@
 
 mod close_handshake;
 mod codec;
+mod deflate;
 mod echo;
 pub(crate) mod faulty;
 mod flood;
@@ -34,6 +37,7 @@ mod schedule;
 mod single_frame;
 mod stats;
 mod tracked_io;
+mod utf8;
 mod write_buffer;
 mod writer;
 
@@ -59,6 +63,7 @@ use crate::runtime::timers::{Alert, Timer, Timers};
 use crate::session::tracked_io::TrackedIo;
 use crate::telemetry::metrics::Metrics;
 use crate::ws::close::End;
+use crate::ws::deflate::PermessageDeflate;
 use crate::ws::frames::Opcode;
 use codec::Codec;
 use flood::ControlBudget;
@@ -76,6 +81,8 @@ pub(crate) struct SessionContext {
     pub(crate) timers: Timers,
     pub(crate) drain: Drain,
     pub(crate) info: ConnectionInfo,
+    /// The agreed parameters of compression, if messages may be compressed.
+    pub(crate) deflate: Option<PermessageDeflate>,
 }
 
 /// Runs a session over `stream`, from which `early` has been read already, until its close
@@ -93,6 +100,7 @@ where
     // No async fn: its future would hold each argument twice.
     async move {
         let Err(end) = session.converse().await;
+        session.timer.cancel();
         // Boxed, so that a session does not hold memory all the time for its end.
         let report = Box::pin(session.leave(end)).await;
         (report, session.io.into_inner())
@@ -104,7 +112,7 @@ struct Session<S> {
     codec: Codec,
     writer: Writer,
     schedule: Schedule,
-    /// Timer of the schedule, unless the session is faulty, and has a clock of its own.
+    /// Timer of the schedule. A faulty session has a clock of its own, and does not poll it.
     timer: Timer,
     controls: ControlBudget,
     stats: SessionStats,
@@ -119,12 +127,13 @@ impl<S> Session<S> {
             metrics,
             timers,
             info,
+            deflate,
             ..
         } = context;
         let schedule = Schedule::new(&config, slots, start, rand::random());
         Self {
             io: TrackedIo::new(stream),
-            codec: Codec::new(early, config.max_message_size),
+            codec: Codec::new(early, config.max_message_size, deflate),
             writer: Writer::default(),
             timer: timers.timer(schedule.next()),
             schedule,
@@ -190,7 +199,7 @@ where
                     let text = self.config.heartbeat_text.as_bytes();
                     self.stats.beat(text.len());
                     self.writer.feed(Opcode::Text, text);
-                    self.schedule.skip_beats(now, &self.config);
+                    self.schedule.skip_beats(Moment::now(), &self.config);
                 }
                 Due::Ping => {
                     self.stats.metrics.pings.inc();
@@ -201,7 +210,7 @@ where
                 Due::Stuck => return Ok(Some(Pause::Silence(End::Stuck))),
             }
             if self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
-                return Ok(Some(Pause::Blocked));
+                return Ok(Some(Pause::BlockedBeat));
             }
         }
         Ok(None)
@@ -262,12 +271,9 @@ where
                 true => Ok(()),
                 false => Err(end),
             },
-            Pause::Blocked => {
-                if !self.writer.gave_way() {
-                    self.stats.metrics.stalls.inc();
-                    self.codec.settle();
-                }
-                self.flush().await?;
+            Pause::Blocked => self.flush_blocked().await,
+            Pause::BlockedBeat => {
+                self.flush_blocked().await?;
                 self.schedule.skip_beats(Moment::now(), &self.config);
                 Ok(())
             }
@@ -277,6 +283,15 @@ where
                 Ok(())
             }
         }
+    }
+
+    /// Goes on with a flush that has to wait.
+    async fn flush_blocked(&mut self) -> Result<(), End> {
+        if !self.writer.gave_way() {
+            self.stats.metrics.stalls.inc();
+            self.codec.settle();
+        }
+        self.flush().await
     }
 
     async fn flush(&mut self) -> Result<(), End> {
@@ -293,6 +308,13 @@ where
                 self.stats.echo(opcode, payload.len(), self.io.alive_at());
                 self.echo(opcode, cx)
             }
+            Received::Compressed(opcode) => {
+                let payload = self.codec.payload();
+                self.stats.echo(opcode, payload.len(), self.io.alive_at());
+                self.codec.begin_echo();
+                Ok(())
+            }
+            Received::Echo => self.send_compressed(cx),
             Received::Close(frame) => Err(End::by_peer(frame.map(|frame| *frame))),
             Received::Control(_) | Received::Part => Ok(()),
         }
@@ -314,11 +336,14 @@ where
 /// Reason why a session stops echoing for a moment.
 #[derive(Debug)]
 enum Pause {
-    /// The peer has been silent for too long, by the clock: the session ends so unless it is heard
-    /// after all.
+    /// The peer has been silent for too long, by the clock: the session ends with this unless the
+    /// peer is heard after all.
     Silence(End),
     /// The peer does not read, or its share of writing is used up.
     Blocked,
+    /// The same, with a heart beat or a Ping that is to be written. Those that are due before it is
+    /// written are skipped.
+    BlockedBeat,
     /// Other sessions have their turn.
     Others,
 }

@@ -13,13 +13,20 @@ use tokio_tungstenite::tungstenite::protocol::{
 use tokio_tungstenite::tungstenite::{Error, Message, Result};
 
 use super::read_buffer::ReadBuffer;
+use super::single_frame::unmask;
+use super::utf8::Utf8Checker;
 use super::write_buffer::WriteBuffer;
 use crate::runtime::budget::Budget;
 use crate::session::tracked_io::TrackedIo;
-use crate::ws::frames::{Endless, Frames, Header, MAX_FRAME_HEADER, Opcode};
+use crate::ws::frames::{
+    CONTINUATION, Endless, FIN, Frames, Header, MAX_FRAME_HEADER, Opcode, TEXT,
+};
 
 /// Maximum bytes that tungstenite reads at once.
 const PIECE: usize = 1 << 10;
+
+/// Maximum bytes of a fragment of text that are checked at once.
+const CHECKED: usize = 256;
 
 /// Maximum characters of a text message that the trace shows.
 const PREVIEW: usize = 64;
@@ -33,6 +40,10 @@ const FRAGMENTS: u64 = 128 << 10;
 pub(super) enum Received {
     /// A text or binary message.
     Message(Opcode),
+    /// A text or binary message that came compressed.
+    Compressed(Opcode),
+    /// Nothing, but the echo of a message that came compressed is complete.
+    Echo,
     /// A Ping or a Pong.
     Control(Opcode),
     Close(Option<Box<CloseFrame>>),
@@ -45,15 +56,16 @@ impl Received {
     pub(super) fn preview(&self, payload: &[u8]) -> String {
         let bytes = payload.len();
         match self {
-            Self::Message(Opcode::Text) => {
+            Self::Message(Opcode::Text) | Self::Compressed(Opcode::Text) => {
                 let text = String::from_utf8_lossy(payload);
                 let start: String = text.chars().take(PREVIEW).collect();
                 format!("text of {bytes} bytes: {start:?}")
             }
-            Self::Message(_) => format!("binary of {bytes} bytes"),
+            Self::Message(_) | Self::Compressed(_) => format!("binary of {bytes} bytes"),
             Self::Control(opcode) => format!("{opcode:?} of {bytes} bytes"),
             Self::Close(Some(frame)) => format!("Close {}: {:?}", frame.code, &*frame.reason),
             Self::Close(None) => "Close".to_owned(),
+            Self::Echo => "an echo was compressed".to_owned(),
             Self::Part => "part of a message".to_owned(),
         }
     }
@@ -66,7 +78,13 @@ pub(super) struct Protocol {
     /// Payload of what was received last.
     payload: Bytes,
     frames: Frames,
+    text: FragmentedText,
     max_fragments: u64,
+}
+
+/// Maximum bytes of a message's fragments, headers included.
+pub(super) fn max_fragments(max_message_size: usize) -> u64 {
+    (max_message_size as u64).saturating_add(FRAGMENTS * MAX_FRAME_HEADER as u64)
 }
 
 impl Protocol {
@@ -80,13 +98,14 @@ impl Protocol {
             context: WebSocketContext::new(Role::Server, Some(config)),
             payload: Bytes::new(),
             frames: Frames::default(),
-            max_fragments: (max_message_size as u64)
-                .saturating_add(FRAGMENTS * MAX_FRAME_HEADER as u64),
+            text: FragmentedText::default(),
+            max_fragments: max_fragments(max_message_size),
         }
     }
 
     /// Begins the frame at the start of the read buffer.
     pub(super) fn begin(&mut self, header: &Header) {
+        self.text.begin(header);
         self.frames.begin(header);
     }
 
@@ -108,14 +127,19 @@ impl Protocol {
                 read_buffer,
                 io,
                 frames: &mut self.frames,
+                text: &mut self.text,
                 max_fragments: self.max_fragments,
                 budget,
                 is_cut_off: false,
+                is_utf8: true,
                 cx,
             },
             replies,
         };
         match self.context.read(&mut stream) {
+            Err(Error::Io(_)) if !stream.source.is_utf8 => {
+                Poll::Ready(Err(Error::Utf8(String::new())))
+            }
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                 match stream.source.is_cut_off {
                     true => Poll::Ready(Ok(Some(Received::Part))),
@@ -183,6 +207,54 @@ impl Protocol {
     }
 }
 
+/// Text in fragments. tungstenite checks a fragment once it is complete, this one as it comes.
+#[derive(Default)]
+struct FragmentedText {
+    checker: Utf8Checker,
+    /// Whether the message is text.
+    is_text: bool,
+    /// Bytes of the current frame that are not checked: its header, or all of it.
+    skipped: u64,
+    mask: [u8; 4],
+}
+
+impl FragmentedText {
+    /// Begins a frame.
+    fn begin(&mut self, header: &Header) {
+        self.skipped = header.frame_size();
+        if header.is_control() {
+            return;
+        }
+        match header.first & !FIN {
+            CONTINUATION => {}
+            first => {
+                self.is_text = first == TEXT;
+                self.checker = Utf8Checker::default();
+            }
+        }
+        if let Some(mask) = header.mask.filter(|_| self.is_text) {
+            (self.skipped, self.mask) = (header.size as u64, mask);
+        }
+    }
+
+    /// Takes the next bytes of the frame, and returns whether the text may be UTF-8 yet.
+    fn pass(&mut self, bytes: &[u8]) -> bool {
+        let skipped = self.skipped.min(bytes.len() as u64);
+        self.skipped -= skipped;
+        let pieces = bytes[skipped as usize..].chunks(CHECKED);
+        pieces.fold(true, |is_good, piece| is_good && self.check(piece))
+    }
+
+    fn check(&mut self, masked: &[u8]) -> bool {
+        let mut text = [0; CHECKED];
+        let text = &mut text[..masked.len()];
+        text.copy_from_slice(masked);
+        unmask(text, self.mask);
+        self.mask.rotate_left(text.len() % 4);
+        self.checker.push(text)
+    }
+}
+
 /// Stream that is lent to tungstenite for one call.
 struct Stream<'a, R> {
     source: R,
@@ -211,10 +283,13 @@ struct Source<'a, 'b, S> {
     read_buffer: &'a mut ReadBuffer,
     io: &'a mut TrackedIo<S>,
     frames: &'a mut Frames,
+    text: &'a mut FragmentedText,
     max_fragments: u64,
     budget: &'a mut Budget,
     /// Whether the turn ended before the message did.
     is_cut_off: bool,
+    /// Whether the text so far may be UTF-8.
+    is_utf8: bool,
     cx: &'a mut Context<'b>,
 }
 
@@ -233,7 +308,11 @@ impl<S: AsyncRead + Unpin> Read for Source<'_, '_, S> {
         let piece = left.min(buf.len()).min(self.read_buffer.len());
         self.read_buffer.copy_to_slice(&mut buf[..piece]);
         self.frames.pass(piece);
-        Ok(piece)
+        self.is_utf8 = self.text.pass(&buf[..piece]);
+        match self.is_utf8 {
+            true => Ok(piece),
+            false => Err(ErrorKind::InvalidData.into()),
+        }
     }
 }
 
@@ -250,6 +329,7 @@ impl<S: AsyncRead + Unpin> Source<'_, '_, S> {
             }
         };
         self.budget.frame(0);
+        self.text.begin(&header);
         self.frames.begin(&header);
         let fragments = self.frames.fragments();
         match fragments > self.max_fragments {

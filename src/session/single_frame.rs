@@ -6,6 +6,7 @@ use std::ops::Range;
 use fearless_simd::{Level, Simd, dispatch};
 use tokio_tungstenite::tungstenite::{Error, Result};
 
+use super::utf8::is_utf8;
 use crate::ws::frames::{Header, MAX_FRAME_HEADER, Opcode};
 
 /// First bytes of single-frame messages: FIN, no reserved bit, and the opcode.
@@ -56,8 +57,8 @@ impl SingleFrame {
         let is_whole = come == end;
         let payload = &mut bytes[header.size..come];
         let before = self.unmask(payload, mask);
-        if opcode == Opcode::Text {
-            check_utf8(payload, before, is_whole)?;
+        if opcode == Opcode::Text && !is_utf8(payload, before, is_whole) {
+            return Err(Error::Utf8(String::new()));
         }
         if !is_whole {
             return Ok(Start::Partial(end));
@@ -77,47 +78,8 @@ impl SingleFrame {
     }
 }
 
-/// Checks that the part of a text that has come is UTF-8 (RFC 6455, section 8.1). All but the first
-/// `before` bytes are new: a long message is checked piece by piece, while it is in the cache.
-fn check_utf8(text: &[u8], before: usize, is_whole: bool) -> Result<()> {
-    let start = match before {
-        0 => 0,
-        _ => before - unfinished(&text[..before]),
-    };
-    let end = match is_whole {
-        true => text.len(),
-        false => text.len() - unfinished(text),
-    };
-    let is_utf8 = simdutf8::basic::from_utf8(&text[start..end]).is_ok();
-    match is_utf8 && (is_whole || may_become_utf8(&text[end..])) {
-        true => Ok(()),
-        false => Err(Error::Utf8(String::new())),
-    }
-}
-
-/// Whether these bytes are UTF-8, or could be with more bytes after them.
-fn may_become_utf8(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes)
-        .err()
-        .is_none_or(|error| error.error_len().is_none())
-}
-
-/// Number of bytes at the end of a text that are an incomplete character: at most 3.
-fn unfinished(text: &[u8]) -> usize {
-    let is_continuation = |byte: &&u8| **byte & 0xc0 == 0x80;
-    let last = text.iter().rev();
-    let came = 1 + last.clone().take(3).take_while(is_continuation).count();
-    let size = match last.clone().nth(came - 1) {
-        Some(0xc0..=0xdf) => 2,
-        Some(0xe0..=0xef) => 3,
-        Some(0xf0..) => 4,
-        _ => 0,
-    };
-    if came < size { came } else { 0 }
-}
-
 /// Unmasks a payload (RFC 6455, section 5.3).
-fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     match payload.len() >= LONG {
         true => dispatch!(Level::new(), simd => unmask_long(simd, payload, mask)),
         false => unmask_rows::<16>(payload, mask),

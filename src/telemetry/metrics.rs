@@ -18,6 +18,7 @@ use crate::net::connection_info::{ConnectionInfo, Http, TlsVersion};
 use crate::telemetry::logging;
 use crate::telemetry::rejects::Rejects;
 use crate::ws::close::{End, WORDS};
+use crate::ws::deflate::PermessageDeflate;
 
 /// Media type of an exposition.
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -53,6 +54,7 @@ pub(crate) struct Metrics {
     draining: Gauge,
     open: Family<Way, Gauge>,
     opened: Family<Way, Counter>,
+    compression: Family<Takeover, Counter>,
     ended: Family<Why, Counter>,
     refused: Family<Status, Counter>,
     handshakes: Histogram,
@@ -83,6 +85,24 @@ impl From<ConnectionInfo> for Way {
             },
             tls: info.tls.map_or("none", TlsVersion::number),
         }
+    }
+}
+
+/// Label of a session that may be compressed: which side keeps its window between messages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Takeover {
+    takeover: &'static str,
+}
+
+impl From<PermessageDeflate> for Takeover {
+    fn from(agreed: PermessageDeflate) -> Self {
+        let takeover = match (agreed.server_takeover, agreed.client_takeover) {
+            (false, false) => "none",
+            (false, true) => "client",
+            (true, false) => "server",
+            (true, true) => "both",
+        };
+        Self { takeover }
     }
 }
 
@@ -136,6 +156,7 @@ impl Metrics {
             draining: Gauge::default(),
             open: Family::default(),
             opened: Family::default(),
+            compression: Family::default(),
             ended: Family::default(),
             refused: Family::default(),
             handshakes: Histogram::new(HANDSHAKE_BUCKETS),
@@ -174,6 +195,9 @@ impl Metrics {
         for why in WORDS {
             self.ended.get_or_create_owned(&Why { why });
         }
+        for takeover in ["none", "client", "server", "both"] {
+            self.compression.get_or_create_owned(&Takeover { takeover });
+        }
         for status in REFUSALS {
             self.refused.get_or_create_owned(&Status { status });
         }
@@ -189,6 +213,8 @@ impl Metrics {
         ours.register("sessions", help, self.open.clone());
         let help = "Sessions that were opened";
         ours.register("sessions_opened", help, self.opened.clone());
+        let help = "Sessions that were opened with permessage-deflate";
+        ours.register("compressed_sessions_opened", help, self.compression.clone());
         let help = "Sessions that have ended, by the word that the log has for it";
         ours.register("sessions_ended", help, self.ended.clone());
         let help = "Upgrades that were refused";
@@ -215,8 +241,16 @@ impl Metrics {
         ours.register("write_stalls", help, self.stalls.clone());
     }
 
-    /// Counts a session that begins, and the duration of its handshake.
-    pub(crate) fn begin(&self, info: ConnectionInfo, handshake: Duration) -> SessionGuard {
+    /// Counts a session that begins, the duration of its handshake, and what it agreed on.
+    pub(crate) fn begin(
+        &self,
+        info: ConnectionInfo,
+        handshake: Duration,
+        deflate: Option<PermessageDeflate>,
+    ) -> SessionGuard {
+        if let Some(agreed) = deflate {
+            self.compression.get_or_create(&agreed.into()).inc();
+        }
         let way = Way::from(info);
         self.handshakes.observe(handshake.as_secs_f64());
         self.opened.get_or_create(&way).inc();

@@ -1,6 +1,7 @@
 //! Ends of sessions: one table from an end to the Close frame that is sent, the word for it in the
 //! log, and the way in which TCP is ended.
 
+use std::error;
 use std::io::{self, ErrorKind};
 
 use tokio_tungstenite::tungstenite::Error;
@@ -26,6 +27,9 @@ pub(crate) enum End {
     /// The peer sent text, or a close reason, that is not UTF-8.
     #[error("text must be UTF-8")]
     NotUtf8,
+    /// The peer sent a compressed message that cannot be decompressed.
+    #[error("message does not decompress")]
+    NotDeflate,
     /// The peer sent a message larger than this limit in bytes.
     #[error("message over {0} bytes")]
     TooBig(usize),
@@ -59,9 +63,20 @@ pub(crate) enum End {
 }
 
 /// All words that [`End::word`] returns.
-pub(crate) const WORDS: [&str; 12] = [
-    "closed", "protocol", "not-utf8", "too-big", "flood", "stuck", "drained", "dead", "stalled",
-    "eof", "lost", "fault",
+pub(crate) const WORDS: [&str; 13] = [
+    "closed",
+    "protocol",
+    "not-utf8",
+    "not-deflate",
+    "too-big",
+    "flood",
+    "stuck",
+    "drained",
+    "dead",
+    "stalled",
+    "eof",
+    "lost",
+    "fault",
 ];
 
 /// Way to end TCP once the last byte is written.
@@ -83,6 +98,7 @@ impl End {
             Self::Closed(_) => "closed",
             Self::Protocol(_) | Self::IllegalCode => "protocol",
             Self::NotUtf8 => "not-utf8",
+            Self::NotDeflate => "not-deflate",
             Self::TooBig(_) => "too-big",
             Self::Flood(_) => "flood",
             Self::Stuck => "stuck",
@@ -112,7 +128,7 @@ impl End {
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
         let code = match self {
             Self::Protocol(_) => CloseCode::Protocol,
-            Self::NotUtf8 => CloseCode::Invalid,
+            Self::NotUtf8 | Self::NotDeflate => CloseCode::Invalid,
             Self::TooBig(_) => CloseCode::Size,
             Self::Flood(_) | Self::Stuck => CloseCode::Policy,
             Self::Drained => CloseCode::Away,
@@ -176,7 +192,8 @@ impl From<Error> for End {
             }
             // The error of rustls when TCP ends without a close_notify.
             Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Self::Eof,
-            Error::Io(error) if is_endless(&error) => Self::Flood("fragments without end"),
+            Error::Io(error) if is::<Endless>(&error) => Self::Flood("fragments without end"),
+            Error::Io(error) if is::<NotDeflate>(&error) => Self::NotDeflate,
             Error::Io(error) => Self::Lost(error),
             other => Self::Lost(io::Error::other(other)),
         }
@@ -191,8 +208,19 @@ fn said(frame: Option<&CloseFrame>) -> String {
     }
 }
 
-fn is_endless(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Endless>())
+fn is<E: error::Error + 'static>(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<E>())
+}
+
+/// Error of a compressed message that cannot be decompressed.
+#[derive(Debug, thiserror::Error)]
+#[error("the message does not decompress")]
+pub(crate) struct NotDeflate;
+
+impl From<NotDeflate> for Error {
+    fn from(error: NotDeflate) -> Self {
+        Self::Io(io::Error::other(error))
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +250,7 @@ mod tests {
                 "protocol",
             ),
             (Error::Utf8(String::new()).into(), 1007, "not-utf8"),
+            (Error::from(NotDeflate).into(), 1007, "not-deflate"),
             (
                 Error::Capacity(CapacityError::MessageTooLong {
                     size: 2,

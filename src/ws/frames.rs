@@ -14,8 +14,19 @@ pub(crate) enum Opcode {
     Pong = 0xa,
 }
 
+/// Opcodes of data frames.
+pub(crate) const CONTINUATION: u8 = 0x0;
+pub(crate) const TEXT: u8 = Opcode::Text as u8;
+pub(crate) const BINARY: u8 = Opcode::Binary as u8;
+
 /// Bit in the first byte of the last frame of a message.
 pub(crate) const FIN: u8 = 0x80;
+
+/// Reserved bits in the first byte of a frame.
+pub(crate) const RSV: u8 = 0x70;
+
+/// The first of these bits: it marks the first frame of a compressed message (RFC 7692, section 6).
+pub(crate) const RSV1: u8 = 0x40;
 
 /// Size of the header of a server's frame: at least 4 bytes less than that of a client's frame,
 /// which has a mask.
@@ -95,11 +106,16 @@ impl Header {
         self.payload.saturating_add(self.size as u64)
     }
 
-    fn is_control(&self) -> bool {
+    /// The opcode, which may be a reserved one.
+    pub(crate) fn opcode(&self) -> u8 {
+        self.first & 0x0f
+    }
+
+    pub(crate) fn is_control(&self) -> bool {
         self.first & 0x08 != 0
     }
 
-    fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.first & 0x80 != 0
     }
 }

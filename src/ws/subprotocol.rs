@@ -18,13 +18,17 @@ impl FromStr for Subprotocol {
     type Err = SubprotocolError;
 
     fn from_str(text: &str) -> Result<Self, SubprotocolError> {
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if !text.is_empty() && text.chars().all(token) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(SubprotocolError)
+        match is_token(text) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(SubprotocolError),
         }
     }
+}
+
+/// Whether a text is a token (RFC 9110, section 5.6.2).
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_part)
 }
 
 /// Error of a text that is no name of a [`Subprotocol`].

@@ -52,6 +52,7 @@ impl Flag {
             ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR", _) => ["one", "other"],
             ("ORIGIN", _) => ["https://one.test", "https://other.test"],
             ("STEPS", _) => ["who", "echo:off"],
+            ("HOW", _) => ["off", "takeover"],
             ("URL", _) => ["https://one.test", "https://other.test"],
             ("FORMAT", _) => ["json", "pretty"],
             (value, _) => panic!("add two values of {value} here, for --{}", self.long),

@@ -30,6 +30,20 @@ fn an_extended_connect_is_answered_with_200_and_the_subprotocol() {
 }
 
 #[test]
+fn compression_is_agreed_on_over_http2_as_over_http1() {
+    let version = ("Sec-WebSocket-Version", "13");
+    let offer = ("Sec-WebSocket-Extensions", "permessage-deflate");
+    let config = ServerConfig::default();
+    let over_http2 = answer(&connect("websocket", &[version, offer]), &config).unwrap();
+    let over_http1 = answer(&request(&[offer]), &config).unwrap();
+    let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    for handshake in [over_http2, over_http1] {
+        let response: Response<()> = handshake.response();
+        assert_eq!(response.headers()["sec-websocket-extensions"], expected);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_an_extended_connect_is_refused_with_its_status() {
     let version = ("Sec-WebSocket-Version", "13");
     for (status, protocol, headers) in [
@@ -79,7 +93,7 @@ fn there_is_no_accept_to_distort_over_http2() {
     let mut request = connect("websocket", &[("Sec-WebSocket-Version", "13")]);
     *request.uri_mut() = "https://localhost/?do=accept:wrong".parse().unwrap();
     let refusal = answer(&request, &ServerConfig::default())
-        .and_then(Handshake::distorted)
+        .and_then(|handshake| handshake.distorted(&ServerConfig::default()))
         .unwrap_err();
     assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
     assert!(refusal.sentence.contains("accept"), "{refusal:?}");

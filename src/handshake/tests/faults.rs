@@ -4,7 +4,7 @@ use super::*;
 fn asked(query: &str, config: &ServerConfig) -> Result<Handshake, Refusal> {
     let mut request = request(&[("Sec-WebSocket-Protocol", "chat")]);
     *request.uri_mut() = format!("/?{query}").parse().unwrap();
-    answer(&request, config).and_then(Handshake::distorted)
+    answer(&request, config).and_then(|handshake| handshake.distorted(config))
 }
 
 #[test]

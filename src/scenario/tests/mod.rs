@@ -107,6 +107,8 @@ fn every_step_is_parsed_and_written_as_it_was() {
             ),
         ),
         ("bad:utf8", Step::Bad(Bad::Utf8, When::Start)),
+        ("bad:desync", Step::Bad(Bad::Desync, When::Start)),
+        ("bad:bomb:16MiB@3msg", Step::Bad(Bad::Bomb(16 << 20), at_3)),
         ("bad:ping126@3msg", Step::Bad(Bad::Ping126, at_3)),
         (
             "refuse:300",
@@ -137,6 +139,11 @@ fn every_step_is_parsed_and_written_as_it_was() {
             Step::Subprotocol(Some("chat".parse().unwrap())),
         ),
         ("subprotocol:none", Step::Subprotocol(None)),
+        ("accept:unasked", Step::Accept(Accept::Unasked)),
+        ("deflate:off", Step::Deflate(Deflate::Off)),
+        ("deflate:takeover", Step::Deflate(Deflate::Takeover)),
+        ("deflate:window:9", Step::Deflate(Deflate::Window(9))),
+        ("deflate:window:15", Step::Deflate(Deflate::Window(15))),
         ("greet:Grüße", Step::Greet("Grüße".into())),
         ("who", Step::Who),
     ] {

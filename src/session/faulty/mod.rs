@@ -195,7 +195,7 @@ where
             .replies()
             .extend(script.head);
         let now = Instant::now();
-        while self.put(now) {}
+        while matches!(self.put(now), Ok(true)) {}
         let exempt = self.session.writer.write_buffer().replies().len();
         for step in scenario.steps() {
             if let Step::Rate(rate) = step {

@@ -12,6 +12,7 @@ use crate::session::Session;
 use crate::session::protocol::Received;
 use crate::session::schedule::{Activity, Due};
 use crate::ws::close::End;
+use crate::ws::deflate::PermessageDeflate;
 use crate::ws::frames::Opcode;
 
 /// A peer whose deadline has passed by the clock.
@@ -123,19 +124,10 @@ where
     pub(super) fn answer(&mut self, received: Received, now: Instant) -> Result<(), Finish> {
         self.session.check(&received)?;
         match received {
-            Received::Message(opcode) => {
-                let payload = self.session.codec.payload();
-                let heard_at = self.session.io.alive_at();
-                let stats = &mut self.session.stats;
-                stats.receive(opcode, payload.len(), heard_at);
-                let mut canned = self.canned.iter();
-                let reply = canned
-                    .find(|reply| opcode == Opcode::Text && reply.message.as_bytes() == payload);
-                match reply {
-                    Some(reply) => self.send_queue.echo(now, opcode, reply.answer.as_bytes()),
-                    None if self.echoes => self.send_queue.echo(now, opcode, payload),
-                    None => self.send_queue.no_echo(),
-                }
+            Received::Message(opcode) => self.echo(opcode, None, now),
+            Received::Compressed(opcode) => {
+                let deflate = self.session.codec.deflate();
+                self.echo(opcode, deflate, now);
             }
             Received::Close(frame) => {
                 let frame = frame.map(|frame| *frame);
@@ -144,8 +136,26 @@ where
                     false => Finish::Unanswered(frame),
                 });
             }
-            Received::Control(_) | Received::Part => {}
+            Received::Control(_) | Received::Part | Received::Echo => {}
         }
         Ok(())
+    }
+    /// Counts a message, and puts its echo into the send queue, or the answer that replaces it. It is
+    /// compressed as `deflate` says.
+    fn echo(&mut self, opcode: Opcode, deflate: Option<PermessageDeflate>, now: Instant) {
+        let Session {
+            codec, stats, io, ..
+        } = &mut self.session;
+        let payload = codec.payload();
+        stats.receive(opcode, payload.len(), io.alive_at());
+        let mut canned = self.canned.iter();
+        let reply =
+            canned.find(|reply| opcode == Opcode::Text && reply.message.as_bytes() == payload);
+        let queue = &mut self.send_queue;
+        match reply {
+            Some(reply) => queue.echo(now, opcode, reply.answer.as_bytes(), deflate),
+            None if self.echoes => queue.echo(now, opcode, payload, deflate),
+            None => queue.no_echo(),
+        }
     }
 }

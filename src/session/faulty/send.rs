@@ -52,7 +52,7 @@ where
         loop {
             let mut is_all = false;
             while !is_all && !self.session.writer.is_full() && !self.budget.is_spent() {
-                is_all = !self.put(now);
+                is_all = !self.put(now)?;
                 self.budget.piece();
             }
             let Session { io, writer, .. } = &mut self.session;
@@ -74,13 +74,15 @@ where
     }
 
     /// Puts the next piece that is due into the write buffer, and returns whether there was one.
-    pub(super) fn put(&mut self, now: Instant) -> bool {
+    pub(super) fn put(&mut self, now: Instant) -> Result<bool, Finish> {
         let Session { writer, stats, .. } = &mut self.session;
-        let put = self.send_queue.put(now, writer.write_buffer().replies());
+        let bytes = writer.write_buffer().replies();
+        let put = self.send_queue.put(now, bytes, &mut self.budget);
+        let put = put.map_err(End::from)?;
         if let Put::Message(opcode, bytes) = put {
             stats.send(opcode, bytes, now.into());
         }
-        put != Put::Nothing
+        Ok(put != Put::Nothing)
     }
 
     /// Gives up a peer that has taken no bytes for too long.

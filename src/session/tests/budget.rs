@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 
+use super::deflate::{DEFAULT, Zip};
 use super::*;
 use crate::session::faulty::{self, Script};
 
@@ -125,6 +126,18 @@ async fn a_turn_has_a_bounded_number_of_bytes() {
     assert!((32..100).contains(&polls), "{polls} polls");
     let polls = polls_of("echo:off", message).await;
     assert!((32..200).contains(&polls), "{polls} polls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bomb_takes_turns() {
+    let bomb = Zip::new(DEFAULT, 9).compress(&vec![0; 16 << 20], &[]);
+    assert!(bomb.len() < 20_000, "{} bytes", bomb.len());
+    let context = SessionContext {
+        deflate: Some(DEFAULT),
+        ..context(quiet(), Shutdown::new().subscribe())
+    };
+    let polls = polls(run(AtOnce(frame(BINARY | 0x40, &bomb)), b"", context)).await;
+    assert!((64..400).contains(&polls), "{polls} polls");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod budget;
 mod close;
+mod deflate;
 mod echo;
 mod faulty;
 mod pause;
@@ -26,6 +27,7 @@ use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::{Drain, Shutdown};
 use crate::runtime::timers::Timers;
+use crate::ws::deflate::PermessageDeflate;
 
 /// Bytes that the stream holds in each direction, unless a test says otherwise.
 const PIPE: usize = 1 << 20;
@@ -43,6 +45,7 @@ fn context(config: ServerConfig, drain: Drain) -> SessionContext {
         timers,
         drain,
         info: ConnectionInfo::new(1, Peer::Local),
+        deflate: None,
     }
 }
 
@@ -71,9 +74,17 @@ impl Client {
     }
 
     fn start_over(config: ServerConfig, pipe: usize) -> Self {
+        Self::start_by(config, pipe, None)
+    }
+
+    fn start_by(config: ServerConfig, pipe: usize, deflate: Option<PermessageDeflate>) -> Self {
         let (stream, far_end) = duplex(pipe);
         let shutdown = Shutdown::new();
-        let session = run(far_end, b"", context(config, shutdown.subscribe()));
+        let context = SessionContext {
+            deflate,
+            ..context(config, shutdown.subscribe())
+        };
+        let session = run(far_end, b"", context);
         let session = tokio::spawn(async { session.await.0 });
         Self {
             stream,

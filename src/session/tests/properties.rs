@@ -20,7 +20,7 @@ use crate::session::write_buffer::LARGE;
 
 /// A stream that reads `input` to its end and keeps what is written, both in pieces of the given
 /// sizes, over and over. A size of 0 means that the stream is not ready once.
-struct CutStream {
+pub(super) struct CutStream {
     input: io::Cursor<Vec<u8>>,
     output: Arc<Mutex<Vec<u8>>>,
     reads: std::iter::Cycle<std::vec::IntoIter<usize>>,
@@ -85,7 +85,7 @@ impl AsyncWrite for CutStream {
 }
 
 /// Sizes of pieces. Not all are 0, so that there is progress.
-fn cuts() -> impl Strategy<Value = Vec<usize>> {
+pub(super) fn cuts() -> impl Strategy<Value = Vec<usize>> {
     let size = prop_oneof![Just(0), 1..20_usize, 1..5_000_usize, Just(usize::MAX)];
     vec(size, 0..8).prop_map(|mut sizes| {
         sizes.push(4096);
@@ -121,7 +121,7 @@ fn play(
     converse_by(run, input, reads, writes)
 }
 
-fn converse_by(
+pub(super) fn converse_by(
     run: impl AsyncFnOnce(CutStream, ServerConfig, Drain) -> Report,
     input: Vec<u8>,
     reads: Vec<usize>,
@@ -154,7 +154,7 @@ fn converse_by(
 }
 
 /// Parses `bytes` as whole server frames, into first bytes and payloads, or `None` if they are not.
-fn frames(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
+pub(super) fn frames(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
     let mut frames = Vec::new();
     while let Some((frame, rest)) = split_frame(bytes) {
         if frame.header.mask.is_some() {

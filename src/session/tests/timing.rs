@@ -77,6 +77,29 @@ async fn heart_beats_do_not_pile_up_behind_a_blocked_peer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_heart_beat_that_is_due_during_a_blocked_echo_is_late_and_not_lost() {
+    let mut client = Client::start_over(
+        ServerConfig {
+            send_timeout: PATIENCE,
+            ..beating()
+        },
+        256,
+    );
+    client.send(&frame(BINARY, &[5; 300])).await;
+    sleep(secs(100)).await;
+    let start = Instant::now();
+    client.expect(BINARY, &[5; 300]).await;
+    client.expect(TEXT, b"heart beat").await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    // Then in its old rhythm.
+    client.expect(TEXT, b"heart beat").await;
+    let second = start.elapsed();
+    assert!((secs(1)..=secs(3)).contains(&second), "{second:?}");
+    client.expect(TEXT, b"heart beat").await;
+    assert_eq!(start.elapsed() - second, secs(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_pinged_and_lives_if_it_answers() {
     let start = Instant::now();
     let mut client = Client::start(ServerConfig {

@@ -141,7 +141,7 @@ async fn the_ws_library_of_node_reports_every_fault() {
         ("deaf", gone(json!([]))),
         ("noreply", gone(hello())),
         ("bad:utf8", failed("WS_ERR_INVALID_UTF8")),
-        ("bad:rsv", failed("WS_ERR_UNEXPECTED_RSV_1")),
+        ("bad:rsv", failed("WS_ERR_UNEXPECTED_RSV_2_3")),
         ("bad:opcode", failed("WS_ERR_INVALID_OPCODE")),
         ("bad:masked", failed("WS_ERR_UNEXPECTED_MASK")),
         ("bad:continuation", failed("WS_ERR_INVALID_OPCODE")),

@@ -303,6 +303,7 @@ async fn the_step_who_tells_what_the_server_saw() {
             ["x-odd", "\"\u{e9}"],
         ],
         "subprotocols": {"offered": ["chat", "b"], "selected": "chat"},
+        "extensions": {"offered": [], "agreed": null},
         "do": "who,greet:hi",
         "server": null,
     });

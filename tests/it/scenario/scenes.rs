@@ -203,9 +203,9 @@ fn ends() -> Vec<(&'static str, Vec<Event>)> {
 }
 
 fn broken() -> Vec<(&'static str, Vec<Event>)> {
-    let frames: [(&str, &[u8]); 7] = [
+    let frames: [(&str, &[u8]); 12] = [
         ("bad:utf8", b"\x81\x02\xc3\x28"),
-        ("bad:rsv", b"\xc1\x02hi"),
+        ("bad:rsv", b"\xa1\x02hi"),
         ("bad:opcode", b"\x83\x02hi"),
         ("bad:masked", b"\x81\x82\0\0\0\0hi"),
         ("bad:continuation", b"\x80\x02hi"),
@@ -214,6 +214,14 @@ fn broken() -> Vec<(&'static str, Vec<Event>)> {
             &[&b"\x89\x7e\0\x7e"[..], &[b' '; 126]].concat(),
         ),
         ("bad:length", b"\x82\x7f\x80\0\0\0\0\0\0\0"),
+        ("bad:rsv1", b"\xc9\0"),
+        ("bad:deflate", b"\xc1\x03\xff\xff\xff"),
+        ("bad:bfinal", b"\xc1\x08\xf3\x48\xcd\xc9\xc9\x07\0\0"),
+        ("bad:window", b"\xc1\x06\x4a\x04\xde\xff\x0f\0"),
+        (
+            "bad:desync",
+            b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0\xc1\x05\xf2\0\x11\0\0",
+        ),
     ];
     let mut scenes: Vec<_> = frames
         .into_iter()
@@ -222,7 +230,7 @@ fn broken() -> Vec<(&'static str, Vec<Event>)> {
             (steps, events)
         })
         .collect();
-    let late = vec![says("one"), hears("one"), gets(b"\xc1\x02hi")];
+    let late = vec![says("one"), hears("one"), gets(b"\xa1\x02hi")];
     scenes.push(("bad:rsv@1msg", late));
     scenes
 }

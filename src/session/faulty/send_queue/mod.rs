@@ -2,22 +2,24 @@
 //! messages are cut into fragments.
 
 use std::collections::VecDeque;
+use std::io;
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::runtime::budget::Budget;
 use crate::scenario::Burst;
-use crate::ws::frames::{self, FIN, Opcode};
+use crate::session::deflate::{Compressor, Deflation};
+use crate::ws::deflate::PermessageDeflate;
+use crate::ws::frames::{self, CONTINUATION, FIN, Opcode, RSV1};
 
 /// Maximum number of echoes that wait.
 const MAX_WAITING: usize = 64;
 
 /// Maximum bytes of a payload in one piece.
 const PIECE: u64 = 16 << 10;
-
-/// Opcode of a frame that continues a message.
-const CONTINUATION: u8 = 0x0;
 
 #[derive(Debug)]
 pub(super) struct SendQueue {
@@ -32,6 +34,7 @@ pub(super) struct SendQueue {
     waiting: usize,
     /// Messages and frames other than echoes: they are sent before waiting echoes.
     others: VecDeque<Other>,
+    compressor: Compressor,
     under_way: Option<UnderWay>,
     /// Number of messages whose echo was sent, or that get none.
     answered: u64,
@@ -53,6 +56,7 @@ struct Echo {
     due: Instant,
     opcode: Opcode,
     payload: Bytes,
+    deflate: Option<PermessageDeflate>,
 }
 
 #[derive(Debug)]
@@ -69,11 +73,23 @@ enum Other {
 struct UnderWay {
     opcode: Opcode,
     payload: Payload,
+    /// Bytes of the message, before it is compressed.
+    size: u64,
+    compression: Compression,
     /// Bytes of payload that have been put.
     out: u64,
     /// Bytes of the current frame's payload that have not.
     left: Option<u64>,
     is_echo: bool,
+}
+
+#[derive(Debug)]
+enum Compression {
+    None,
+    /// It is under way, and no piece of the message can be put yet.
+    Begun(Deflation),
+    /// The payload is compressed.
+    Complete,
 }
 
 #[derive(Debug)]
@@ -93,6 +109,7 @@ impl SendQueue {
             echoes: VecDeque::new(),
             waiting: 0,
             others: VecDeque::new(),
+            compressor: Compressor::default(),
             under_way: None,
             answered: 0,
         }
@@ -131,8 +148,14 @@ impl SendQueue {
         left.is_some()
     }
 
-    /// Takes an echo, which is due after all earlier ones.
-    pub(super) fn echo(&mut self, now: Instant, opcode: Opcode, payload: &[u8]) {
+    /// Takes an echo, which is due after all earlier ones. It is compressed as `deflate` says.
+    pub(super) fn echo(
+        &mut self,
+        now: Instant,
+        opcode: Opcode,
+        payload: &[u8],
+        deflate: Option<PermessageDeflate>,
+    ) {
         let (least, most) = self.delay;
         let late = rand::random_range(least..=most);
         let earlier = self.echoes.back().map_or(now, |echo| echo.due);
@@ -142,6 +165,7 @@ impl SendQueue {
             opcode,
             // Copied, because it may wait for long, and would keep the whole buffer alive.
             payload: Bytes::copy_from_slice(payload),
+            deflate,
         });
     }
 
@@ -171,25 +195,34 @@ impl SendQueue {
     }
 
     /// Appends the next piece that is due to `bytes`, if there is one.
-    pub(super) fn put(&mut self, now: Instant, bytes: &mut Vec<u8>) -> Put {
+    ///
+    /// # Errors
+    /// When a message cannot be compressed.
+    pub(super) fn put(
+        &mut self,
+        now: Instant,
+        bytes: &mut Vec<u8>,
+        budget: &mut Budget,
+    ) -> io::Result<Put> {
         if self.under_way.is_none() {
             if let Some(Other::Frame(frame)) = self.others.front() {
                 bytes.extend_from_slice(frame);
                 self.others.pop_front();
-                return Put::Piece;
+                return Ok(Put::Piece);
             }
             self.under_way = self.next_other().or_else(|| self.next_echo(now));
         }
         let Some(message) = &mut self.under_way else {
-            return Put::Nothing;
+            return Ok(Put::Nothing);
         };
-        if !message.put(self.fragment, bytes) {
-            return Put::Piece;
+        let is_compressing = !message.deflate(&mut self.compressor, budget)?;
+        if is_compressing || !message.put(self.fragment, bytes) {
+            return Ok(Put::Piece);
         }
-        let put = Put::Message(message.opcode, message.payload.len() as usize);
+        let put = Put::Message(message.opcode, message.size as usize);
         self.answered += u64::from(message.is_echo);
         self.under_way = None;
-        put
+        Ok(put)
     }
 
     fn next_other(&mut self) -> Option<UnderWay> {
@@ -217,6 +250,10 @@ impl SendQueue {
         self.waiting -= echo.payload.len();
         Some(UnderWay {
             is_echo: true,
+            compression: match echo.deflate {
+                Some(agreed) => Compression::Begun(self.compressor.begin(agreed)),
+                None => Compression::None,
+            },
             ..UnderWay::new(echo.opcode, Payload::Bytes(echo.payload))
         })
     }
@@ -226,11 +263,30 @@ impl UnderWay {
     fn new(opcode: Opcode, payload: Payload) -> Self {
         Self {
             opcode,
+            size: payload.len(),
             payload,
+            compression: Compression::None,
             out: 0,
             left: None,
             is_echo: false,
         }
+    }
+
+    /// Compresses a piece of the payload if there is need to, and returns whether it is complete.
+    fn deflate(&mut self, compressor: &mut Compressor, budget: &mut Budget) -> io::Result<bool> {
+        let (Compression::Begun(deflation), Payload::Bytes(payload)) =
+            (&mut self.compression, &self.payload)
+        else {
+            return Ok(true);
+        };
+        if !deflation.step(payload, budget)? {
+            return Ok(false);
+        }
+        let compression = mem::replace(&mut self.compression, Compression::Complete);
+        if let Compression::Begun(deflation) = compression {
+            self.payload = Payload::Bytes(compressor.end(deflation).into_bytes());
+        }
+        Ok(true)
     }
 
     /// Appends a piece to `bytes`, and returns whether it was the last one.
@@ -239,6 +295,7 @@ impl UnderWay {
         let left = self.left.unwrap_or_else(|| {
             let size = rest.min(fragment);
             let opcode = match self.out {
+                0 if matches!(self.compression, Compression::Complete) => RSV1 | self.opcode as u8,
                 0 => self.opcode as u8,
                 _ => CONTINUATION,
             };

@@ -4,10 +4,16 @@ fn send_queue() -> SendQueue {
     SendQueue::new(100)
 }
 
+/// Puts the next piece.
+fn put(send_queue: &mut SendQueue, now: Instant, bytes: &mut Vec<u8>) -> Put {
+    let put = send_queue.put(now, bytes, &mut Budget::new());
+    put.expect("zlib has no errors")
+}
+
 /// Everything that is due at `now`.
 fn out(send_queue: &mut SendQueue, now: Instant) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while send_queue.put(now, &mut bytes) != Put::Nothing {}
+    while put(send_queue, now, &mut bytes) != Put::Nothing {}
     bytes
 }
 
@@ -23,7 +29,7 @@ fn messages_are_cut_into_fragments() {
         let mut send_queue = send_queue();
         send_queue.fragment(size);
         send_queue.text("hey");
-        send_queue.echo(now, Opcode::Binary, b"");
+        send_queue.echo(now, Opcode::Binary, b"", None);
         assert_eq!(out(&mut send_queue, now), expected, "{size}");
         assert!(send_queue.is_empty());
         assert_eq!(send_queue.answered(), 1);
@@ -55,7 +61,7 @@ fn a_large_message_comes_in_pieces() {
             2 => Put::Message(Opcode::Binary, size as usize),
             _ => Put::Piece,
         };
-        assert_eq!(send_queue.put(Instant::now(), &mut bytes), expected);
+        assert_eq!(put(&mut send_queue, Instant::now(), &mut bytes), expected);
         assert_eq!(send_queue.is_mid_frame(), piece < 2);
     }
     assert_eq!(bytes.len() as u64, 4 + size);
@@ -67,9 +73,9 @@ fn a_frame_goes_between_messages() {
     let now = Instant::now();
     let mut send_queue = send_queue();
     send_queue.fragment(1);
-    send_queue.echo(now, Opcode::Text, b"ab");
+    send_queue.echo(now, Opcode::Text, b"ab", None);
     let mut bytes = Vec::new();
-    send_queue.put(now, &mut bytes);
+    put(&mut send_queue, now, &mut bytes);
     send_queue.frame(b"frame".to_vec());
     assert!(!send_queue.is_mid_frame());
     bytes.extend(out(&mut send_queue, now));
@@ -83,7 +89,7 @@ fn echoes_are_late_and_in_order() {
     let mut send_queue = send_queue();
     send_queue.delay(least, most);
     for n in 0..20 {
-        send_queue.echo(start, Opcode::Binary, &[n]);
+        send_queue.echo(start, Opcode::Binary, &[n], None);
     }
     assert!(send_queue.next_due() >= Some(start + least));
     send_queue.text("at once");
@@ -98,11 +104,11 @@ fn echoes_are_late_and_in_order() {
 fn what_waits_is_bounded() {
     let now = Instant::now();
     let mut send_queue = send_queue();
-    (0..MAX_WAITING).for_each(|_| send_queue.echo(now, Opcode::Text, b""));
+    (0..MAX_WAITING).for_each(|_| send_queue.echo(now, Opcode::Text, b"", None));
     assert!(!send_queue.has_room());
     out(&mut send_queue, now);
     assert!(send_queue.has_room());
-    send_queue.echo(now, Opcode::Text, &[b' '; 100]);
+    send_queue.echo(now, Opcode::Text, &[b' '; 100], None);
     assert!(!send_queue.has_room());
     out(&mut send_queue, now);
     assert!(send_queue.has_room());
