@@ -60,7 +60,8 @@ pub struct ServerConfig {
     /// Whether permessage-deflate (RFC 7692) is accepted, if a client offers it.
     pub compression: Compression,
     /// The largest message that is echoed, in bytes of payload, which count
-    /// uncompressed; a larger one closes with 1009.
+    /// uncompressed; a larger one closes with 1009. A limit above 4 GiB
+    /// counts as 4 GiB.
     pub max_message_size: usize,
     /// Sessions at the same time; one more is refused with 503.
     pub max_connections: usize,

@@ -72,7 +72,8 @@ where
         while let Some(messages) = self.codec.compressed()
             && messages.owes_echo()
         {
-            if let Next::Received(Received::Echo) = messages.deflate(&mut Budget::new())? {
+            let next = messages.deflate(&mut Budget::new())?;
+            if matches!(next, Next::Received(Received::Echo)) {
                 self.flush().await?;
                 poll_fn(|cx| Poll::Ready(self.send_compressed(cx))).await?;
                 return self.flush().await;

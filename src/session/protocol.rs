@@ -241,8 +241,8 @@ impl FragmentedText {
     fn pass(&mut self, bytes: &[u8]) -> bool {
         let skipped = self.skipped.min(bytes.len() as u64);
         self.skipped -= skipped;
-        let pieces = bytes[skipped as usize..].chunks(CHECKED);
-        pieces.fold(true, |is_good, piece| is_good && self.check(piece))
+        let mut pieces = bytes[skipped as usize..].chunks(CHECKED);
+        pieces.all(|piece| self.check(piece))
     }
 
     fn check(&mut self, masked: &[u8]) -> bool {

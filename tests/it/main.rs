@@ -5,6 +5,7 @@
 mod browser;
 mod cli;
 mod close;
+mod compression;
 mod docs;
 mod echo;
 mod faults;

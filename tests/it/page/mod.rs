@@ -2,6 +2,7 @@
 
 mod browser;
 mod builder;
+mod compression;
 mod hands;
 mod list;
 mod looks;
