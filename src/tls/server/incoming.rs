@@ -116,10 +116,21 @@ impl Incoming {
     /// Takes the thread's buffer, with the part of a record that has come at its front.
     fn use_shared(&mut self) -> &mut Buffer {
         let own = self.0.take();
-        let sealed = own.as_ref().map_or(&[][..], |own| own.sealed_bytes());
-        let mut shared = SHARED.take().unwrap_or_else(Buffer::shared);
-        shared.memory[..sealed.len()].copy_from_slice(sealed);
-        shared.sealed = 0..sealed.len();
+        let length = own.as_ref().map_or(0, |own| own.sealed.len());
+        let mut shared = match own {
+            // It was taken for an earlier read. To make another one costs zeroing it.
+            Some(mut shared) if shared.is_shared() => {
+                shared.memory.copy_within(shared.sealed.clone(), 0);
+                shared
+            }
+            own => {
+                let sealed = own.as_ref().map_or(&[][..], |own| own.sealed_bytes());
+                let mut shared = SHARED.take().unwrap_or_else(Buffer::shared);
+                shared.memory[..length].copy_from_slice(sealed);
+                shared
+            }
+        };
+        shared.sealed = 0..length;
         shared.plain = 0..0;
         self.0.insert(shared)
     }

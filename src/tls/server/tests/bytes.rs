@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{PIPE, Setup, VERSIONS, connect, pattern, read_once};
 use crate::tls::provider;
+use crate::tls::server::incoming::Incoming;
 
 #[tokio::test]
 async fn bytes_pass_with_every_cipher_wherever_they_are_cut() {
@@ -74,6 +75,19 @@ async fn many_records_come_with_one_read() {
         assert_eq!(got, sent);
         assert!(read_once(&mut server, PIPE).is_pending());
     }
+}
+
+#[test]
+fn reads_in_succession_use_one_buffer() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut incoming = Incoming::default();
+    let places = [(); 2].map(|()| {
+        let mut io = &[23, 3, 3, 0, 1, 0][..];
+        assert!(incoming.poll_fill(1, &mut io, &mut cx).is_ready());
+        let record = incoming.next_record().unwrap().unwrap();
+        incoming.payload(&record).as_ptr()
+    });
+    assert_eq!(places[0], places[1]);
 }
 
 #[tokio::test]
