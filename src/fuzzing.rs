@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Join, join, split};
 use tokio::time::sleep;
 
 use crate::config::ServerConfig;
-use crate::handshake::{self, Handshake};
+use crate::handshake;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::shutdown::Shutdown;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds beside it. Their names say what they are."""
 
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -38,6 +39,12 @@ HANDSHAKES = {
     "origin-null-and-foreign": head(more=[("Origin", "null"), ("Origin", "https://example.net")]),
     "subprotocols-over-two-lines": head(
         more=[("Sec-WebSocket-Protocol", "a b, ,mqtt"), ("Sec-WebSocket-Protocol", "chat")]
+    ),
+    "extensions": head(
+        more=[
+            ("Sec-WebSocket-Extensions", "x; a=\"b,c\", permessage-deflate; server_max_window_bits=8"),
+            ("Sec-WebSocket-Extensions", 'permessage-deflate; server_max_window_bits="1\\0"; client_max_window_bits'),
+        ]
     ),
     "subprotocols-none-valid": head(more=[("Sec-WebSocket-Protocol", "a b, c/d")]),
     "path-unknown": head("GET /nowhere HTTP/1.1"),
@@ -111,7 +118,47 @@ SESSIONS = {
     "drain-in-5-s": session(HELLO, BYE, settings=DRAIN_5_S | NO_PING, reads=[len(HELLO), WAIT_11_S, WAIT_1_S]),
 }
 
-for target, seeds in {"handshake": HANDSHAKES, "session": SESSIONS}.items():
+TAKEOVER, IS_TEXT, NO_WINDOW = 0x01, 0x02, 0x70
+
+
+def compressed(*messages, level=6, bits=15, flush=zlib.Z_SYNC_FLUSH, takeover=False, settings=NO_WINDOW, fragment=5):
+    """An input as `fuzz_targets/deflate.rs` describes it, of up to two messages."""
+    made = []
+    for message in messages:
+        if not made or not takeover:
+            zip = zlib.compressobj(level, zlib.DEFLATED, -bits)
+        made.append((zip.compress(message) + zip.flush(flush)).removesuffix(b"\0\0\xff\xff"))
+    settings |= TAKEOVER if takeover else 0
+    return bytes([settings, fragment, len(made[0])]) + b"".join(made)
+
+
+def raw(*messages, settings=NO_WINDOW):
+    return bytes([settings, 3, len(messages[0])]) + b"".join(messages)
+
+
+HELLO_TWICE = [b"hello, hello, hello", b"hello, hello"]
+
+COMPRESSED = {
+    "text": compressed(*HELLO_TWICE, settings=NO_WINDOW | IS_TEXT),
+    "text-not-utf8": compressed(b"gr\xfcn", b"hello", settings=NO_WINDOW | IS_TEXT),
+    "takeover": compressed(*HELLO_TWICE, takeover=True),
+    "takeover-window-9": compressed(*HELLO_TWICE, takeover=True, settings=0),
+    "window-12": compressed(*HELLO_TWICE, bits=12, settings=0x30),
+    "stored": compressed(*HELLO_TWICE, level=0),
+    "dynamic": compressed(bytes(range(64)) * 3, bytes(range(32)) * 40, level=9),
+    "full-flush": compressed(*HELLO_TWICE, flush=zlib.Z_FULL_FLUSH),
+    "partial-flush": compressed(*HELLO_TWICE, flush=zlib.Z_PARTIAL_FLUSH),
+    "bfinal": compressed(*HELLO_TWICE, flush=zlib.Z_FINISH),
+    "bfinal-takeover": raw(b"\xf3\x48\xcd\xc9\xc9\x07\0\0", b"\xf2\0\x11\0\0", settings=NO_WINDOW | TAKEOVER),
+    "bomb": compressed(bytes(200_000), bytes(2_000_000)),
+    "empty": compressed(b"", b""),
+    "nothing": raw(b"", b""),
+    "desync": raw(b"\xf2\x48\xcd\xc9\xc9\x07\0", b"\xf2\0\x11\0\0"),
+    "garbage": raw(b"\xff\xff\xff", b"\x4a\x04\xde\xff\x0f\0"),
+    "cut-off": raw(compressed(*HELLO_TWICE)[3:10], b"\0"),
+}
+
+for target, seeds in {"deflate": COMPRESSED, "handshake": HANDSHAKES, "session": SESSIONS}.items():
     (HERE / target).mkdir(exist_ok=True)
     for name, content in seeds.items():
         (HERE / target / name).write_bytes(content)

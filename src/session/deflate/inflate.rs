@@ -89,6 +89,11 @@ impl Inflation {
         self.limit
     }
 
+    /// Reduces the memory, before a wait that may be long.
+    pub(super) fn settle(&mut self) {
+        self.output.settle();
+    }
+
     /// Whether there may be more output without more input.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind

@@ -1,6 +1,7 @@
 //! Memory for the output of zlib, which is borrowed from the thread.
 
 use std::cell::Cell;
+use std::mem;
 use std::ops::Deref;
 
 use bytes::{Buf, Bytes};
@@ -48,10 +49,27 @@ impl Output {
     /// Room for `most` bytes, or for fewer, but for `least` in any case.
     pub(super) fn room(&mut self, least: usize, most: usize) -> &mut [u8] {
         if self.memory.len() - self.end < least {
-            self.memory.resize(2 * self.memory.len(), 0);
+            match self.memory.len() < KEPT {
+                true => self.move_to(Self::new().memory),
+                false => self.memory.resize(2 * self.memory.len(), 0),
+            }
         }
         let end = self.end.saturating_add(most).min(self.memory.len());
         &mut self.memory[self.end..end]
+    }
+
+    /// Reduces the memory to what little output there is, before a wait that may be long.
+    pub(super) fn settle(&mut self) {
+        if self.memory.len() == KEPT && self.end < KEPT / 4 {
+            self.move_to(vec![0; self.end]);
+        }
+    }
+
+    /// Moves the output to other memory, and gives its own back to the thread.
+    fn move_to(&mut self, mut memory: Vec<u8>) {
+        let end = self.end;
+        memory[..end].copy_from_slice(&self.memory[..end]);
+        mem::replace(self, Self { memory, end }).give_back();
     }
 
     /// Notes that this many bytes were written to the room.

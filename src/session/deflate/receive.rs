@@ -1,7 +1,7 @@
 //! Compressed messages as they come: their frames, and what comes out of them.
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Buf;
 use tokio::io::AsyncRead;
@@ -140,7 +140,11 @@ impl Receiving {
             } else {
                 MAX_FRAME_HEADER
             };
-            match ready!(read_buffer.poll_fill(wanted, io, cx))? {
+            let Poll::Ready(read) = read_buffer.poll_fill(wanted, io, cx) else {
+                self.inflation.settle();
+                return Poll::Pending;
+            };
+            match read? {
                 0 => return Poll::Ready(Err(ProtocolError::ResetWithoutClosingHandshake.into())),
                 read => budget.call(read),
             }
