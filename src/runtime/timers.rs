@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use slab::Slab;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::moment::Moment;
 use super::shutdown::{Drain, Window};
@@ -83,7 +83,7 @@ impl Timers {
     /// Fires the timers for ever: each once it is due, and all of them when the drain begins.
     pub(crate) async fn run(&self, drain: Drain) -> Infallible {
         let mut begun = Some(drain.begun());
-        let mut sleep = pin!(sleep_until(Instant::now()));
+        let mut sleeps = Sleeps::new();
         poll_fn(|cx| {
             loop {
                 if let Some(wait) = &mut begun
@@ -92,11 +92,8 @@ impl Timers {
                     begun = None;
                     self.begin_drain(window);
                 }
-                match self.fire(cx.waker()) {
-                    None => return Poll::Pending,
-                    Some(next) => sleep.as_mut().reset(next.into()),
-                }
-                ready!(sleep.as_mut().poll(cx));
+                let next = self.fire(cx.waker());
+                ready!(sleeps.poll_until(next, cx));
             }
         })
         .await
@@ -109,8 +106,8 @@ impl Timers {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the tasks whose timers are due, and returns the moment of the next.
-    fn fire(&self, driver: &Waker) -> Option<Moment> {
+    /// Wakes the tasks whose timers are due, and returns the moments of the next two slots.
+    fn fire(&self, driver: &Waker) -> [Option<Moment>; 2] {
         let now = Moment::now();
         let mut due = Vec::new();
         let mut waiting = self.waiting();
@@ -124,7 +121,8 @@ impl Timers {
             let copy = &self.0.latest.fired_at;
             copy.store(now.as_nanos(), Ordering::Relaxed);
         }
-        let next = waiting.slots.keys().next().copied();
+        let mut slots = waiting.slots.keys().copied();
+        let next = [slots.next(), slots.next()];
         let earlier = waiting.driver.replace(driver.clone());
         // The lock is released first: a task that wakes, or is dropped with its waker, may want to
         // take it.
@@ -147,6 +145,39 @@ impl Timers {
         let wakers: Vec<_> = wakers.map(|(_, waker)| waker.clone()).collect();
         drop(waiting);
         wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Waits for the next slot, and already for the one behind it: a timer of tokio's that is set while
+/// no other waits wakes the thread, which then writes to itself, and looks for events once more.
+struct Sleeps([Pin<Box<Sleep>>; 2]);
+
+impl Sleeps {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self([Box::pin(sleep_until(now)), Box::pin(sleep_until(now))])
+    }
+
+    /// Waits until the first of these moments. Without one it waits for ever.
+    fn poll_until(&mut self, next: [Option<Moment>; 2], cx: &mut Context<'_>) -> Poll<()> {
+        let Self(sleeps) = self;
+        let [first, second] = next.map(|moment| moment.map(Instant::from));
+        if first == Some(sleeps[1].deadline()) {
+            sleeps.swap(0, 1);
+        }
+        for (sleep, at) in sleeps.iter_mut().zip([first, second]) {
+            if let Some(at) = at.filter(|at| *at != sleep.deadline()) {
+                sleep.as_mut().reset(at);
+            }
+        }
+        if second.is_some() {
+            // It is polled again when the first is over.
+            let _ = sleeps[1].as_mut().poll(cx);
+        }
+        match first {
+            Some(_) => sleeps[0].as_mut().poll(cx),
+            None => Poll::Pending,
+        }
     }
 }
 
