@@ -87,12 +87,17 @@ fn check(messages: &[&[u8]], echoes: &[&[u8]], takeover: bool, window: Option<u8
     let mut server = Inflate::new(false, 15);
     // zlib forgets its window at a block with BFINAL; the session does not within a message.
     let mut is_known = true;
+    assert!(echoes.len() <= messages.len());
     for (message, echo) in messages.iter().zip(echoes) {
         let (echo, is_last) = inflate(&mut client, echo);
         assert!(!is_last && echo.len() <= LIMIT);
-        let (expected, is_last) = inflate(&mut server, message);
+        // What has no byte is empty. zlib would wait for the end of a block.
+        let (expected, is_last) = match message.is_empty() {
+            true => (Vec::new(), false),
+            false => inflate(&mut server, message),
+        };
         is_known &= !is_last;
-        if is_known && !message.is_empty() {
+        if is_known {
             assert!(
                 echo == expected,
                 "{} bytes, not {}",
