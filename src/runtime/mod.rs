@@ -1,5 +1,5 @@
-//! Tasks and time: the tasks of connections, the signal that ends them, and the limits on what they
-//! use.
+//! Tasks and time: the tasks of connections, their timers, the signal that ends them, and the limits
+//! on what they use.
 
 pub(crate) mod budget;
 pub(crate) mod deadline;

@@ -2,9 +2,9 @@
 //! the drain begins.
 //!
 //! A session waits for one slot of time after another, and ten thousand others wait for the same
-//! few slots. So a slot is a list of wakers, and the whole list is woken at once. In tokio's timer
-//! wheel each timer is a node of its own, which is moved twice before it fires and takes 100 bytes
-//!: see `benches/README.md`.
+//! few slots. So a slot is a list of wakers, and the whole list is woken at once. A timer of tokio's
+//! is a node of its own in a wheel, and takes more than 100 bytes. `benches/README.md` has what was
+//! measured.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -43,8 +43,8 @@ struct Shared {
 /// Copies that are read without the lock, by every session at every message. They have a line of
 /// memory of their own, for the lock beside them is taken by all threads.
 ///
-/// A stale copy does no harm: who writes a new one wakes the tasks behind it, and a task that is
-/// woken sees what was written before.
+/// A stale copy does no harm: who writes a new one wakes the tasks that it concerns, and a
+/// task that is woken sees what was written before.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Latest {
@@ -65,6 +65,8 @@ struct Waiting {
     window: Option<Window>,
     /// Waker of the task that fires the timers.
     driver: Option<Waker>,
+    /// Moment at which that task wakes, at the latest. Its slot may be gone.
+    wakes_at: Option<Moment>,
 }
 
 impl Timers {
@@ -123,6 +125,7 @@ impl Timers {
         }
         let mut slots = waiting.slots.keys().copied();
         let next = [slots.next(), slots.next()];
+        waiting.wakes_at = next[0];
         let earlier = waiting.driver.replace(driver.clone());
         // The lock is released first: a task that wakes, or is dropped with its waker, may want to
         // take it.
@@ -148,8 +151,9 @@ impl Timers {
     }
 }
 
-/// Waits for the next slot, and already for the one behind it: a timer of tokio's that is set while
-/// no other waits wakes the thread, which then writes to itself, and looks for events once more.
+/// Timers of tokio's for the next slot, and already for the one behind it. When one is set while no
+/// other waits, tokio wakes the thread that waits for it: the thread writes to itself, and looks for
+/// events once more than it has to.
 struct Sleeps([Pin<Box<Sleep>>; 2]);
 
 impl Sleeps {
@@ -185,14 +189,16 @@ impl Waiting {
     /// Lets a task wait for the slot at `at`, and returns its key there. The driver's waker is
     /// returned if the driver has to look at the clock earlier now.
     fn insert(&mut self, at: Moment, waker: Waker) -> (u32, Option<Waker>) {
-        let first = self.slots.first_key_value();
-        let is_first = first.is_none_or(|(first, _)| at < *first);
+        let is_early = self.wakes_at.is_none_or(|wakes_at| at < wakes_at);
+        if is_early {
+            self.wakes_at = Some(at);
+        }
         let slot = self.slots.entry(at);
         let key = slot
             .or_insert_with(|| mem::take(&mut self.spare))
             .insert(waker);
         let key = u32::try_from(key).expect("fewer tasks wait than memory holds");
-        (key, is_first.then(|| self.driver.clone()).flatten())
+        (key, is_early.then(|| self.driver.clone()).flatten())
     }
 
     /// Takes a task out of a slot, if the slot has not fired.
