@@ -41,6 +41,11 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
         false
     }
 
+    /// Number of bytes that the stream has taken, and the socket has not, as TLS has some.
+    fn unsent(&self) -> usize {
+        0
+    }
+
     /// Writes bytes after which the end of the stream follows at once. They may wait for that, so
     /// that both are one packet.
     fn poll_write_last(

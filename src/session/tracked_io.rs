@@ -59,6 +59,13 @@ impl<S> TrackedIo<S> {
     }
 }
 
+impl<S: Transport> TrackedIo<S> {
+    /// Number that changes whenever the peer's socket takes bytes.
+    pub(crate) fn progress(&self) -> u64 {
+        self.written.wrapping_sub(self.io.unsent() as u64)
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for TrackedIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,

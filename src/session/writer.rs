@@ -107,7 +107,7 @@ impl Writer {
         patience: Duration,
     ) -> Result<(), End>
     where
-        W: AsyncWrite + Unpin,
+        W: Transport,
     {
         let at_once = poll_fn(|cx| Poll::Ready(self.poll_flush(io, cx)));
         match at_once.await {
@@ -140,17 +140,17 @@ impl Writer {
         patience: Duration,
     ) -> Result<(), End>
     where
-        W: AsyncWrite + Unpin,
+        W: Transport,
     {
         let mut timer = pin!(sleep(patience));
-        let mut written = io.written();
+        let mut progress = io.progress();
         let mut is_late = false;
         poll_fn(|cx| {
             if let Poll::Ready(sent) = self.poll_flush(io, cx) {
                 return Poll::Ready(sent);
             }
-            if io.written() != written {
-                (written, is_late) = (io.written(), false);
+            if io.progress() != progress {
+                (progress, is_late) = (io.progress(), false);
                 timer.as_mut().reset(Instant::now() + patience);
             }
             ready!(timer.as_mut().poll(cx));

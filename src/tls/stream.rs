@@ -84,6 +84,13 @@ impl Transport for MaybeTls {
         !matches!(self, Self::Client(_))
     }
 
+    fn unsent(&self) -> usize {
+        match self {
+            Self::Server(stream) => stream.unsent(),
+            Self::Plain(_) | Self::Client(_) => 0,
+        }
+    }
+
     fn poll_write_last(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

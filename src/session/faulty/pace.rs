@@ -79,6 +79,10 @@ impl<S: Transport> Transport for Paced<S> {
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
         self.io.poll_hangup(cx)
     }
+
+    fn unsent(&self) -> usize {
+        self.io.unsent()
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {

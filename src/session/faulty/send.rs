@@ -15,8 +15,8 @@ use crate::ws::close::End;
 
 /// A write that is blocked.
 pub(super) struct Blocked {
-    /// Number of bytes written when it last made progress.
-    written: u64,
+    /// The stream's progress when it last made any.
+    progress: u64,
     /// Moment at which it is given up.
     pub(super) deadline: Instant,
     /// Whether the deadline is that of the grace period, in which the socket is tried once more.
@@ -87,18 +87,18 @@ where
 
     /// Gives up a peer that has taken no bytes for too long.
     pub(super) fn wait_for_peer(&mut self, now: Instant) -> Result<(), Finish> {
-        let written = self.session.io.written();
+        let progress = self.session.io.progress();
         let deadline = now + self.session.config.send_timeout;
         if self.blocked.is_none() {
             self.session.stats.metrics.stalls.inc();
         }
         let fresh = Blocked {
-            written,
+            progress,
             deadline,
             is_late: false,
         };
         let blocked = match &mut self.blocked {
-            Some(blocked) if blocked.written == written => blocked,
+            Some(blocked) if blocked.progress == progress => blocked,
             blocked => blocked.insert(fresh),
         };
         if blocked.deadline > now {

@@ -1,7 +1,12 @@
-use tokio::io::BufReader;
+use std::io;
+use std::pin::Pin;
+use std::task::ready;
+
+use tokio::io::{AsyncWrite, BufReader};
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
+use crate::net::stream::delegate_read;
 use crate::session::schedule::PROGRESS_TIMEOUT;
 use crate::ws::close::Teardown;
 
@@ -162,6 +167,69 @@ async fn a_peer_that_reads_a_byte_a_second_is_slow_but_not_stalled() {
         client.stream.read_u8().await.unwrap();
     }
     assert!(!client.session.is_finished());
+}
+
+/// A stream that takes all that is written, and then sends it as the pipe takes it, as TLS does.
+struct Sealing {
+    pipe: DuplexStream,
+    sealed: Vec<u8>,
+}
+
+impl AsyncRead for Sealing {
+    delegate_read!(Self { pipe, .. } => pipe);
+}
+
+impl AsyncWrite for Sealing {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        self.sealed.extend(bytes);
+        let _ = self.poll_flush(cx)?;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.sealed.is_empty() {
+            let Self { pipe, sealed } = &mut *self;
+            let sent = ready!(Pin::new(pipe).poll_write(cx, sealed))?;
+            sealed.drain(..sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+impl Transport for Sealing {
+    fn reset(self) {}
+
+    fn poll_hangup(&mut self, _: &mut Context<'_>) -> Poll<Hangup> {
+        Poll::Pending
+    }
+
+    fn unsent(&self) -> usize {
+        self.sealed.len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_peer_is_not_stalled_by_what_the_stream_holds_back() {
+    let (mut client, pipe) = duplex(256);
+    let sealed = Vec::new();
+    let context = context(quiet(), Shutdown::new().subscribe());
+    let session = tokio::spawn(async { run(Sealing { pipe, sealed }, b"", context).await.0 });
+    client.write_all(&frame(BINARY, &[5; 3000])).await.unwrap();
+    for _ in 0..100 {
+        sleep(secs(1)).await;
+        client.read_u8().await.unwrap();
+    }
+    assert!(!session.is_finished());
 }
 
 #[tokio::test(start_paused = true)]

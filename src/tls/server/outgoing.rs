@@ -36,6 +36,12 @@ impl Outgoing {
         self.first.is_empty()
     }
 
+    /// Number of bytes that are to be written.
+    pub(super) fn unsent(&self) -> usize {
+        let records = once(&self.first).chain(&self.more);
+        records.map(Vec::len).sum::<usize>() - self.written
+    }
+
     /// Size of the memory that is taken.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {

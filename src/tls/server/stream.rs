@@ -121,6 +121,11 @@ impl<S> ServerStream<S> {
         self.is_http2
     }
 
+    /// Number of sealed bytes that the socket has not taken.
+    pub(crate) fn unsent(&self) -> usize {
+        self.outgoing.unsent()
+    }
+
     pub(crate) fn get_ref(&self) -> &S {
         &self.io
     }
