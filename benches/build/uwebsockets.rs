@@ -28,7 +28,7 @@ struct Program {
     /// The macro that chooses the TLS of uSockets.
     tls: &'static str,
     libraries: &'static [&'static str],
-    /// What Debian calls the packages that it takes.
+    /// Names of the packages that it takes, on Debian.
     packages: &'static str,
 }
 

@@ -71,7 +71,7 @@ pub fn certificate() -> [PathBuf; 2] {
 /// A bridge that runs.
 #[derive(Debug)]
 pub struct Bridge {
-    /// Where it listens.
+    /// Address on which the bridge listens.
     pub address: SocketAddr,
     pub handshakes: Arc<Handshakes>,
 }
@@ -81,7 +81,7 @@ pub struct Bridge {
 pub struct Handshakes {
     full: AtomicU64,
     resumed: AtomicU64,
-    /// What the first of them agreed on.
+    /// Terms of the first of them.
     agreed: OnceLock<String>,
 }
 
@@ -95,7 +95,7 @@ impl Handshakes {
         self.agreed.get_or_init(|| agreed(tls).unwrap_or_default());
     }
 
-    /// What the first of them agreed on: the version, the cipher suite, and the key exchange.
+    /// Terms of the first of them: the version, the cipher suite, and the key exchange.
     pub fn agreed(&self) -> &str {
         self.agreed.get().map_or("", String::as_str)
     }

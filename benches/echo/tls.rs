@@ -24,7 +24,7 @@ use crate::rounds::{Bench, blame};
 use crate::servers::Running;
 use crate::traffic::Traffic;
 
-/// What was measured over TLS.
+/// Measurements over TLS.
 #[derive(Debug, Default)]
 struct Measured {
     loads: Vec<CaseResults>,
@@ -36,7 +36,7 @@ struct Measured {
     missing: Option<&'static str>,
 }
 
-/// What the handshakes with a server agreed on.
+/// Terms on which the handshakes with a server agreed.
 #[derive(Debug, PartialEq, Eq)]
 struct Agreed {
     server: String,
@@ -47,7 +47,7 @@ struct Agreed {
 /// The servers of a case.
 struct Servers {
     measured: Vec<Running>,
-    /// What is behind nginx, as long as it is needed.
+    /// Server behind nginx, as long as it is needed.
     _backend: Option<Running>,
     missing: Option<&'static str>,
 }

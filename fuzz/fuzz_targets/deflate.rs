@@ -113,7 +113,7 @@ fn check(messages: &[&[u8]], echoes: &[&[u8]], takeover: bool, window: Option<u8
     }
 }
 
-/// What zlib makes of a message, and whether there was a block with BFINAL.
+/// Message that zlib makes of compressed bytes, and whether there was a block with BFINAL.
 fn inflate(inflate: &mut Inflate, message: &[u8]) -> (Vec<u8>, bool) {
     let input = [message, &FLUSHED].concat();
     let mut out = vec![0; LIMIT + 1];

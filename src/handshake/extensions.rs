@@ -202,7 +202,7 @@ mod tests {
         Some(offer.accept(policy).to_string())
     }
 
-    /// What a server says by default, before other parameters.
+    /// Answer of a server by default, before other parameters.
     const DEFAULT: &str =
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 

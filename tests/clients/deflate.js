@@ -1,4 +1,4 @@
-// What Node's ws gets back of what it sends compressed.
+// Messages that Node's ws sends compressed, and gets back.
 //
 //     node deflate.js URL [BITS]
 //

@@ -23,7 +23,7 @@ const AGAIN: &[u8] = b"\xf2\x00\x11\x00\x00";
 /// End of a flush, which senders remove from a message.
 const FLUSHED: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// What the server answers by default.
+/// Answer of the server by default.
 const NO_TAKEOVER: &str =
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 

@@ -7,7 +7,7 @@ use crate::results::CaseResults;
 use crate::servers::Role;
 use crate::table::cpu_with_range;
 
-/// What was measured, or nothing if nothing was.
+/// Tables of what was measured; nothing if nothing was.
 pub fn render(measured: &Measured) -> String {
     let tables = [
         results(&measured.loads, "message", "Messages over TLS"),

@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// What a message without its header decompresses to.
+    /// Decompresses a message, which comes without its header.
     fn inflate(message: &[u8], size: usize) -> Result<Vec<u8>, InflateError> {
         let mut out = vec![1; size + 1];
         let input = [message, &[0x00, 0x00, 0xff, 0xff]].concat();

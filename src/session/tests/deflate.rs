@@ -17,7 +17,7 @@ const RSV1: u8 = 0x40;
 /// End of a flush, which senders remove from a message.
 const FLUSHED: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// What servers and clients agree on by default.
+/// Parameters that servers and clients agree on by default.
 pub(super) const DEFAULT: PermessageDeflate = PermessageDeflate {
     server_takeover: false,
     client_takeover: false,

@@ -74,7 +74,7 @@ struct Handshake {
     outgoing: Vec<u8>,
 }
 
-/// What is to be done next.
+/// Next thing to do.
 enum Next {
     Step,
     Write,

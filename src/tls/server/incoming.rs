@@ -27,7 +27,7 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(super) struct Incoming(Option<Box<Buffer>>);
 
-/// What was in the latest records, and behind it records that are still sealed.
+/// Plaintext of the latest record, and behind it records that are still sealed.
 #[derive(Debug)]
 struct Buffer {
     memory: Vec<u8>,

@@ -24,7 +24,7 @@ pub(super) struct Protection {
     /// Number of records after which a key to seal with is worn out.
     limit: u64,
     suite: SupportedCipherSuite,
-    /// What makes the next keys, in TLS 1.3.
+    /// Source of the next keys, in TLS 1.3.
     updates: Option<Box<Updates>>,
 }
 

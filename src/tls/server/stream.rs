@@ -70,7 +70,7 @@ enum End {
 }
 
 impl End {
-    /// What a read returns from now on.
+    /// Result of every read from now on.
     fn read(&self) -> io::Result<()> {
         Err(match self {
             Self::Closed => return Ok(()),

@@ -59,7 +59,7 @@ impl AsyncWrite for Cut {
     delegate_write!(Self { stream, .. } => stream);
 }
 
-/// How both sides are set up.
+/// Settings of both sides.
 struct Setup {
     server: Arc<ServerConfig>,
     client: ClientConfig,
