@@ -13,6 +13,7 @@
 #![no_main]
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::slice;
 use std::sync::LazyLock;
@@ -25,7 +26,7 @@ use echobeat_frames::{masked, split_frame, split_header};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// Opcodes (RFC 6455, section 5.2).
 const CONTINUED: u8 = 0x0;
@@ -85,8 +86,10 @@ fuzz_target!(|input: &[u8]| {
         reading: Pace::new(reads),
         writing: Pace::new(writes),
         is_broken: false,
-        // Enough for every byte to come and go alone, and for some frames in every wait.
-        polls_left: (1 << 16) + 16 * sent.len(),
+        polled_at: None,
+        polls: 0,
+        // Enough for every byte to come and go alone.
+        max_polls: (1 << 12) + 16 * sent.len(),
     };
     let runtime = runtime::Builder::new_current_thread()
         .enable_time()
@@ -148,7 +151,11 @@ struct Stream<'a> {
     reading: Pace<'a>,
     writing: Pace<'a>,
     is_broken: bool,
-    polls_left: usize,
+    /// Moment of the last poll, and number of polls at that moment. A session that waits lets the
+    /// clock go on.
+    polled_at: Option<Instant>,
+    polls: usize,
+    max_polls: usize,
 }
 
 /// What one direction of a stream does, step by step. Behind the last step, it moves all there is.
@@ -215,7 +222,12 @@ impl<'a> Pace<'a> {
 impl Stream<'_> {
     /// Notes a poll, and fails if the stream has.
     fn begin_poll(&mut self) -> io::Result<()> {
-        self.polls_left = self.polls_left.checked_sub(1).expect("the session waits");
+        let now = Some(Instant::now());
+        if mem::replace(&mut self.polled_at, now) != now {
+            self.polls = 0;
+        }
+        self.polls += 1;
+        assert!(self.polls <= self.max_polls, "the session waits");
         match self.is_broken {
             true => Err(ErrorKind::ConnectionReset.into()),
             false => Ok(()),
