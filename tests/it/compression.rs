@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use echobeat::{Compression, ServerConfig};
 use echobeat_frames::{TEXT, frame, text_echo, text_frame};
@@ -10,6 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use zlib_rs::{Inflate, InflateFlush};
 
+use crate::cli::{Running, echobeat};
 use crate::proxy::TestProxy;
 use crate::support::{PATIENCE, Raw, TestServer, UPGRADE, config};
 
@@ -29,7 +31,11 @@ const NO_TAKEOVER: &str =
 
 /// A session whose client offers this, and the extension that was agreed on.
 async fn session(server: &TestServer, path: &str, offer: &str) -> (Raw, Option<String>) {
-    let mut raw = server.raw().await;
+    session_at(server.address, path, offer).await
+}
+
+async fn session_at(address: SocketAddr, path: &str, offer: &str) -> (Raw, Option<String>) {
+    let mut raw = Raw::connect(address).await;
     let offer = format!("Sec-WebSocket-Extensions: {offer}\r\n");
     raw.send(format!("GET {path} HTTP/1.1\r\n{UPGRADE}{offer}\r\n"))
         .await;
@@ -113,6 +119,19 @@ async fn who_and_the_metrics_say_what_was_agreed() {
     for (takeover, count) in [("none", 1), ("both", 0)] {
         let line = format!("{counter}{{takeover=\"{takeover}\"}} {count}\n");
         assert!(metrics.body.contains(&line), "{line}{}", metrics.body);
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_what_was_agreed() {
+    let mut running = Running::start(echobeat(&["127.0.0.1:0"])).await;
+    for (offer, field) in [("permessage-deflate", Some(NO_TAKEOVER)), ("x-other", None)] {
+        let (_, agreed) = session_at(running.address(), "/", offer).await;
+        assert_eq!(agreed.as_deref(), field);
+        let open = running.logs("open").await;
+        let said = open.split_once("extension=\"").map(|(_, said)| said);
+        let said = said.and_then(|said| said.split('"').next());
+        assert_eq!(said, field, "{open}");
     }
 }
 

@@ -44,10 +44,13 @@ async fn a_browser_compresses_and_the_page_says_so() {
     let is_plain =
         "text('state-title') === 'Connected' && !text('state-note').includes('permessage')";
     page.until(is_plain).await;
+    let no_takeover = "permessage-deflate; client_no_context_takeover; server_no_context_takeover";
     for (step, agreed) in [
+        ("", no_takeover),
+        ("?do=fragment:64KiB", no_takeover),
         (
-            "",
-            "permessage-deflate; client_no_context_takeover; server_no_context_takeover",
+            "?do=deflate:takeover&do=fragment:1KiB",
+            "permessage-deflate",
         ),
         ("?do=deflate:takeover", "permessage-deflate"),
         ("?do=deflate:off", ""),
