@@ -27,7 +27,13 @@ impl Moment {
         Instant::now().into()
     }
 
-    /// Nanoseconds since the start of the process's count, which is no moment itself.
+    /// The moment at so many nanoseconds since the start of the process's count, which is no moment
+    /// itself.
+    pub(crate) fn from_nanos(nanoseconds: u64) -> Option<Self> {
+        NonZeroU64::new(nanoseconds).map(Self)
+    }
+
+    /// Nanoseconds since the start of the process's count.
     pub(crate) fn as_nanos(self) -> u64 {
         self.0.get()
     }

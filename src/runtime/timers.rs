@@ -40,16 +40,16 @@ struct Shared {
     waiting: Mutex<Waiting>,
 }
 
-/// Copies that are read without the lock, by every session at every message. They have a line of
-/// memory of their own, for the lock beside them is taken by all threads.
+/// News that are written under the lock, and read without it, by every session at every message.
+/// They have a line of memory of their own, for the lock beside them is taken by all threads.
 ///
-/// A stale copy does no harm: who writes a new one wakes the tasks that it concerns, and a
+/// A read that comes too early does no harm: who writes wakes the tasks that it concerns, and a
 /// task that is woken sees what was written before.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Latest {
     /// The last moment at which timers fired, in nanoseconds since the start of the process's
-    /// count.
+    /// count, or 0. No slot is at or before it.
     fired_at: AtomicU64,
     is_draining: AtomicBool,
 }
@@ -60,8 +60,6 @@ struct Waiting {
     slots: BTreeMap<Moment, Slab<Waker>>,
     /// An empty slot, in the memory of one that has fired.
     spare: Slab<Waker>,
-    /// The last moment at which timers fired. No slot is before it.
-    fired_at: Option<Moment>,
     window: Option<Window>,
     /// Waker of the task that fires the timers.
     driver: Option<Waker>,
@@ -101,6 +99,11 @@ impl Timers {
         .await
     }
 
+    /// The last moment at which timers fired.
+    fn fired_at(&self) -> Option<Moment> {
+        Moment::from_nanos(self.0.latest.fired_at.load(Ordering::Relaxed))
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0
             .waiting
@@ -119,9 +122,8 @@ impl Timers {
             due.push(slot.remove());
         }
         if !due.is_empty() {
-            waiting.fired_at = Some(now);
-            let copy = &self.0.latest.fired_at;
-            copy.store(now.as_nanos(), Ordering::Relaxed);
+            let fired_at = &self.0.latest.fired_at;
+            fired_at.store(now.as_nanos(), Ordering::Relaxed);
         }
         let mut slots = waiting.slots.keys().copied();
         let next = [slots.next(), slots.next()];
@@ -254,17 +256,31 @@ impl Timer {
 
     /// Whether a task with this waker needs no further poll before it is woken.
     fn is_waiting(&self, waker: &Waker) -> bool {
-        let Latest {
-            fired_at,
-            is_draining,
-        } = &self.timers.0.latest;
         self.is_in_slot
             && self.task == waker.data().addr()
-            && fired_at.load(Ordering::Relaxed) < self.at.as_nanos()
-            && (self.knows_of_drain || !is_draining.load(Ordering::Relaxed))
+            && self.due().is_none()
+            && !self.has_to_drain()
+    }
+
+    /// The last moment at which timers fired, if this one is due by then.
+    fn due(&self) -> Option<Moment> {
+        self.timers.fired_at().filter(|now| *now >= self.at)
+    }
+
+    /// Whether the drain has begun, and the task does not know it.
+    fn has_to_drain(&self) -> bool {
+        let is_draining = &self.timers.0.latest.is_draining;
+        !self.knows_of_drain && is_draining.load(Ordering::Relaxed)
     }
 
     fn poll_slot(&mut self, waker: &Waker) -> Poll<Alert> {
+        // Without the lock, which the slot that has fired does not need.
+        if let Some(now) = self.due()
+            && !self.has_to_drain()
+        {
+            self.is_in_slot = false;
+            return Poll::Ready(Alert::Clock(now));
+        }
         self.leave_slot();
         let mut waiting = self.timers.waiting();
         if let Some(window) = waiting.window
@@ -272,7 +288,7 @@ impl Timer {
         {
             return Poll::Ready(Alert::Drain(window));
         }
-        if let Some(now) = waiting.fired_at.filter(|now| *now >= self.at) {
+        if let Some(now) = self.due() {
             return Poll::Ready(Alert::Clock(now));
         }
         let (key, driver) = waiting.insert(self.at, waker.clone());
