@@ -199,7 +199,7 @@ where
                     let text = self.config.heartbeat_text.as_bytes();
                     self.stats.beat(text.len());
                     self.writer.feed(Opcode::Text, text);
-                    self.schedule.skip_beats(Moment::now(), &self.config);
+                    self.schedule.skip_beats(now, &self.config);
                 }
                 Due::Ping => {
                     self.stats.metrics.pings.inc();
@@ -287,6 +287,8 @@ where
 
     /// Goes on with a flush that has to wait.
     async fn flush_blocked(&mut self) -> Result<(), End> {
+        // Nothing is done by the clock meanwhile, and afterwards it is not the time of the slot.
+        self.timer.cancel();
         if !self.writer.gave_way() {
             self.stats.metrics.stalls.inc();
             self.codec.settle();
