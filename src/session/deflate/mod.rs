@@ -1,16 +1,19 @@
 //! permessage-deflate (RFC 7692): compressed messages, in both directions.
 //!
 //! Without context takeover, compressors, decompressors and their memory belong to the thread, and
-//! a session borrows them for a message. With takeover they belong to the session.
+//! a session borrows them for a message. With takeover the session has a decompressor of its own, and
+//! keeps what went into its compressor.
 //!
 //! | room | purpose |
 //! |---|---|
 //! | [`receive`] | the frames of a compressed message |
 //! | [`inflate`] | decompression |
 //! | [`compress`] | compression |
+//! | [`history`] | what a compressor may refer to |
 //! | [`output`] | memory for what comes out of zlib |
 
 mod compress;
+mod history;
 mod inflate;
 mod output;
 mod receive;
@@ -39,7 +42,7 @@ pub(super) struct Messages {
     state: State,
     /// Decompressor that the session keeps.
     inflate: Option<Box<Inflate>>,
-    /// Compressor that the session keeps.
+    /// What went into the session's compressor.
     compressor: Compressor,
 }
 
@@ -152,8 +155,8 @@ impl Messages {
         let State::Deflating(opcode, message, deflation) = mem::take(&mut self.state) else {
             return Next::Nothing;
         };
+        let output = self.compressor.end(deflation, &message);
         message.give_back();
-        let output = self.compressor.end(deflation);
         self.state = State::Deflated(opcode, output);
         Next::Received(Received::Echo)
     }
