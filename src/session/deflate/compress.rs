@@ -36,6 +36,10 @@ const EMPTY: u8 = 0x00;
 /// Number of windows, from the smallest to the largest.
 const WINDOWS: usize = (MAX_WINDOW - MIN_WINDOW + 1) as usize;
 
+/// Most bytes that a session keeps for its compressor. A compressor that is restored looks back no
+/// further: with 32 KiB that takes longer than to compress a message of 16 KiB.
+const MOST_HISTORY: usize = 8 << 10;
+
 /// Compressors of sessions with takeover that a thread keeps.
 const MOST_RECENT: usize = 8;
 
@@ -59,8 +63,8 @@ struct Recent {
 /// on another thread since then does not find it.
 type Stamp = NonZero<u64>;
 
-/// A session's compressor. A session with takeover keeps only what went into it, a tenth of what a
-/// compressor takes, and goes on with one of the thread's.
+/// A session's compressor. A session with takeover keeps only the end of what went into it, and goes on
+/// with one of the thread's compressors.
 #[derive(Default)]
 pub(in crate::session) struct Compressor {
     history: History,
@@ -112,7 +116,8 @@ impl Compressor {
         } = deflation;
         match agreed.server_takeover {
             true => {
-                self.history.push(message, 1 << window(agreed));
+                let window = 1 << window(agreed);
+                self.history.push(message, MOST_HISTORY.min(window));
                 self.recent = Some(leave_recent(deflate, agreed));
             }
             false => give_back(deflate, agreed),

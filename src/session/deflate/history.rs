@@ -1,9 +1,8 @@
-//! The bytes that a compressor may refer to.
+//! The bytes that a compressed message may refer to.
 
 use std::collections::VecDeque;
 
-/// End of all that a session has compressed: as much as its window has, which is all that a
-/// compressor needs to go on.
+/// End of all messages of one direction: all that zlib needs to go on with the next one.
 #[derive(Debug, Default)]
 pub(super) struct History(VecDeque<u8>);
 

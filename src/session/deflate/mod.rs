@@ -1,15 +1,15 @@
 //! permessage-deflate (RFC 7692): compressed messages, in both directions.
 //!
-//! Without context takeover, compressors, decompressors and their memory belong to the thread, and
-//! a session borrows them for a message. With takeover the session has a decompressor of its own, and
-//! keeps what went into its compressor.
+//! Compressors, decompressors and their memory belong to the thread, and a session borrows them for a
+//! message. With context takeover the session keeps the ends of what it has received and sent, which
+//! the next message may refer to.
 //!
 //! | room | purpose |
 //! |---|---|
 //! | [`receive`] | the frames of a compressed message |
 //! | [`inflate`] | decompression |
 //! | [`compress`] | compression |
-//! | [`history`] | what a compressor may refer to |
+//! | [`history`] | what the next message may refer to |
 //! | [`output`] | memory for what comes out of zlib |
 
 mod compress;
@@ -24,7 +24,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::AsyncRead;
 use tokio_tungstenite::tungstenite::Result;
-use zlib_rs::Inflate;
 
 use super::protocol::Received;
 use super::read_buffer::ReadBuffer;
@@ -33,6 +32,7 @@ use crate::session::tracked_io::TrackedIo;
 use crate::ws::deflate::PermessageDeflate;
 use crate::ws::frames::{BINARY, FIN, Header, Opcode, RSV1, TEXT};
 pub(super) use compress::{Compressor, Deflation};
+use history::History;
 pub(super) use output::Output;
 use receive::{Event, Receiving};
 
@@ -40,8 +40,8 @@ use receive::{Event, Receiving};
 #[derive(Default)]
 pub(super) struct Messages {
     state: State,
-    /// Decompressor that the session keeps.
-    inflate: Option<Box<Inflate>>,
+    /// End of what came out of the decompressor, with takeover.
+    history: History,
     /// What went into the session's compressor.
     compressor: Compressor,
 }
@@ -78,7 +78,7 @@ pub(super) enum Next {
 impl Messages {
     /// Whether it takes memory for nothing.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.state, State::None) && self.inflate.is_none() && self.compressor.is_idle()
+        matches!(self.state, State::None) && self.history.is_empty() && self.compressor.is_idle()
     }
 
     /// Whether part of a message has come.
@@ -99,7 +99,7 @@ impl Messages {
         limit: usize,
         read_buffer: &mut ReadBuffer,
     ) -> Result<()> {
-        let receiving = Receiving::begin(&mut self.inflate, agreed, header, limit, read_buffer)?;
+        let receiving = Receiving::begin(&self.history, agreed, header, limit, read_buffer)?;
         self.state = State::Receiving(receiving);
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Messages {
             return Next::Nothing;
         };
         let opcode = receiving.opcode;
-        let output = receiving.into_output(&mut self.inflate);
+        let output = receiving.into_output(&mut self.history);
         self.state = State::Received(opcode, output);
         Next::Received(Received::Compressed(opcode))
     }

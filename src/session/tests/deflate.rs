@@ -271,10 +271,12 @@ async fn what_is_illegal_ends_the_session_with_its_code() {
         (1002, after(vec![CONTINUED_LAST, 0])),
         (1009, after(header(CONTINUED, 1 << 62))),
     ] {
-        let (mut client, _) = client(quiet(), DEFAULT);
-        client.send(&bytes).await;
-        let report = client.expect_close(code).await;
-        assert_ne!(report.end.word(), "closed", "{bytes:x?}");
+        for agreed in [DEFAULT, TAKEOVER] {
+            let (mut client, _) = client(quiet(), agreed);
+            client.send(&bytes).await;
+            let report = client.expect_close(code).await;
+            assert_ne!(report.end.word(), "closed", "{bytes:x?}");
+        }
     }
 }
 
