@@ -1,11 +1,13 @@
-// uWebSockets' own example of an echo server, without compression, to stand beside echobeat. It sends
+// uWebSockets' own example of an echo server, to stand beside echobeat. It sends
 // heart beats as echobeat does, from one timer, which fires ten times a second and serves those whose
 // turn it is. Built with OpenSSL, it speaks TLS 1.3, and its arguments are the files of a certificate
-// and its key.
+// and its key. Built with zlib, it compresses all echoes, and its argument is "shared" or "dedicated":
+// whose the compressor is.
 
 #include <array>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <unordered_set>
 
 #include "App.h"
@@ -14,6 +16,12 @@
 constexpr bool TLS = true;
 #else
 constexpr bool TLS = false;
+#endif
+
+#ifdef UWS_NO_ZLIB
+constexpr bool ZLIB = false;
+#else
+constexpr bool ZLIB = true;
 #endif
 
 constexpr int PERIOD_MS = 3000;
@@ -36,6 +44,13 @@ static void beat(us_timer_t *) {
     }
 }
 
+static uWS::CompressOptions compression(const char *compressor) {
+    if (!std::strcmp(compressor, "dedicated")) {
+        return uWS::CompressOptions(uWS::DEDICATED_COMPRESSOR_32KB | uWS::SHARED_DECOMPRESSOR);
+    }
+    return uWS::CompressOptions(uWS::SHARED_COMPRESSOR | uWS::SHARED_DECOMPRESSOR);
+}
+
 int main(int argc, char **argv) {
     uWS::SocketContextOptions options;
     if (TLS) {
@@ -46,11 +61,15 @@ int main(int argc, char **argv) {
         options.cert_file_name = argv[1];
         options.key_file_name = argv[2];
     }
+    if (ZLIB && argc != 2) {
+        std::fprintf(stderr, "usage: %s shared|dedicated\n", argv[0]);
+        return 2;
+    }
     auto *loop = reinterpret_cast<us_loop_t *>(uWS::Loop::get());
     us_timer_set(us_create_timer(loop, 0, 0), beat, SLOT_MS, SLOT_MS);
     uWS::TemplatedApp<TLS>(options)
         .ws<Session>("/*", {
-            .compression = uWS::DISABLED,
+            .compression = ZLIB ? compression(argv[1]) : uWS::DISABLED,
             .maxPayloadLength = 64 * 1024 * 1024,
             .maxBackpressure = 64 * 1024 * 1024,
             .open = [](auto *ws) {
@@ -58,7 +77,7 @@ int main(int argc, char **argv) {
                 sessions[now].insert(ws);
             },
             .message = [](auto *ws, std::string_view message, uWS::OpCode opcode) {
-                ws->send(message, opcode);
+                ws->send(message, opcode, ZLIB);
             },
             .close = [](auto *ws, int, std::string_view) {
                 sessions[ws->getUserData()->slot].erase(ws);

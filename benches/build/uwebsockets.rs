@@ -1,5 +1,5 @@
 //! Builds `uwebsockets.cpp` with the source of uWebSockets and uSockets, which the crate
-//! `libuwebsockets-sys` contains: one program without TLS, and one with OpenSSL.
+//! `libuwebsockets-sys` contains: one program without TLS, one with OpenSSL, and one that compresses.
 
 use std::env;
 use std::error::Error;
@@ -27,16 +27,19 @@ struct Program {
     variable: &'static str,
     /// The macro that chooses the TLS of uSockets.
     tls: &'static str,
+    /// Whether there is compression.
+    zlib: bool,
     libraries: &'static [&'static str],
     /// Names of the packages that it takes, on Debian.
     packages: &'static str,
 }
 
-const PROGRAMS: [Program; 2] = [
+const PROGRAMS: [Program; 3] = [
     Program {
         name: "uwebsockets",
         variable: "UWEBSOCKETS",
         tls: "LIBUS_NO_SSL",
+        zlib: false,
         libraries: &[],
         packages: "g++",
     },
@@ -44,12 +47,21 @@ const PROGRAMS: [Program; 2] = [
         name: "uwebsockets-tls",
         variable: "UWEBSOCKETS_TLS",
         tls: "LIBUS_USE_OPENSSL",
+        zlib: false,
         libraries: &["-lssl", "-lcrypto"],
         packages: "g++ and libssl-dev",
     },
+    Program {
+        name: "uwebsockets-deflate",
+        variable: "UWEBSOCKETS_DEFLATE",
+        tls: "LIBUS_NO_SSL",
+        zlib: true,
+        libraries: &["-lz"],
+        packages: "g++ and zlib1g-dev",
+    },
 ];
 
-/// Builds both programs.
+/// Builds all programs.
 pub(crate) fn build() -> Result<(), Failure> {
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed={SERVER}");
@@ -100,7 +112,10 @@ impl Program {
         c.file(sockets.join("crypto/openssl.c"));
         let mut objects = c.try_compile_intermediates()?;
         let mut cpp = self.compiler(&sockets, &directory);
-        cpp.cpp(true).flag("-std=c++20").define("UWS_NO_ZLIB", None);
+        cpp.cpp(true).flag("-std=c++20");
+        if !self.zlib {
+            cpp.define("UWS_NO_ZLIB", None);
+        }
         cpp.include(source.join("src"));
         cpp.file(SERVER).file(sockets.join("crypto/sni_tree.cpp"));
         objects.extend(cpp.try_compile_intermediates()?);

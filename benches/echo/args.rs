@@ -142,11 +142,21 @@ impl Args {
 
     /// Whether echobeat is to be compared with this peer. If none is named, it is with all there
     /// are.
-    fn asks_for(&self, peer: Peer) -> bool {
+    pub fn asks_for(&self, peer: Peer) -> bool {
         match self.server[..] {
             [] => peer != Peer::Uwebsockets || uwebsockets::is_built(),
             _ => self.server.contains(&peer),
         }
+    }
+
+    /// Whether echobeat is to be compared with all that are there.
+    pub fn asks_for_all(&self) -> bool {
+        self.server.is_empty()
+    }
+
+    /// Sessions that keep windows of compression.
+    pub fn deflate_sessions(&self) -> usize {
+        if self.quick { 100 } else { 500 }
     }
 
     /// The echobeats that are asked for, by their paths.

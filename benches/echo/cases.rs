@@ -23,6 +23,14 @@ pub const TLS_OPENING: &str = "tls: open, upgrade, close";
 pub const TLS_RESUMING: &str = "tls: open, upgrade, close, resumed";
 pub const TLS_IDLE: &str = "tls: idle";
 
+/// Bits of the windows of sessions whose memory is measured.
+pub const DEFLATE_WINDOWS: [u8; 3] = [15, 12, 9];
+
+/// The name of the case of sessions that keep windows of so many bits.
+pub fn deflate_memory(bits: u8) -> String {
+    format!("deflate: idle, {bits} bits")
+}
+
 /// Two of these through a proxy.
 pub const PROXY_OPENING: &str = "proxy: open, upgrade, close";
 pub const PROXY_IDLE: &str = "proxy: idle";
@@ -50,6 +58,7 @@ pub enum Content {
     Text,
     /// Text, most of which is not ASCII.
     Utf8,
+    Json,
 }
 
 impl Load {
@@ -58,6 +67,7 @@ impl Load {
             Content::Binary => "",
             Content::Text => " text",
             Content::Utf8 => " UTF-8",
+            Content::Json => " JSON",
         };
         Self {
             name: format!(
@@ -116,6 +126,24 @@ pub fn proxied() -> Vec<Load> {
     let alone = Load::new(Content::Binary, 64, 1, 1);
     let loads = [alone].into_iter().chain(few());
     loads.map(|load| load.named("proxy")).collect()
+}
+
+/// The loads of compressed messages, without context takeover or with it.
+pub fn deflate(takeover: bool) -> Vec<Load> {
+    let part = match takeover {
+        true => "deflate, takeover",
+        false => "deflate",
+    };
+    let sizes = [(200, 50), (1 << 10, 50), (16 << 10, 10), (1 << 20, 2)].into_iter();
+    let loads = sizes.flat_map(|(size, connections)| {
+        [1, 16].map(|in_flight| Load::new(Content::Json, size, in_flight, connections))
+    });
+    loads.map(|load| load.named(part)).collect()
+}
+
+/// Messages that fill any window.
+pub fn deflate_filling() -> Load {
+    Load::new(Content::Json, 16 << 10, 1, 1)
 }
 
 fn few() -> [Load; 4] {

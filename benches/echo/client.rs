@@ -29,9 +29,54 @@ pub fn connect(address: SocketAddr, wire: Wire) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
+/// Opens a connection with a session that has these extensions, as the server has to word them.
+pub fn connect_with(address: SocketAddr, extensions: &Extensions) -> Result<TcpStream, Failure> {
+    let mut stream = connect(address, Wire::Tcp)?;
+    let offer = format!("Sec-WebSocket-Extensions: {}\r\n\r\n", extensions.offered);
+    let request = [&REQUEST[..REQUEST.len() - 2], offer.as_bytes()].concat();
+    let head = exchange(&mut stream, &request)?;
+    match agreed(&head) {
+        Some(agreed) if extensions.is_answered_by(agreed) => Ok(stream),
+        Some(agreed) => Err(format!("the server agrees on {agreed}").into()),
+        None => Err("the server agrees on no extension".into()),
+    }
+}
+
+/// Extensions of a session.
+#[derive(Debug)]
+pub struct Extensions {
+    /// The offer.
+    pub offered: String,
+    /// Parameters that the answer must have.
+    pub wanted: Vec<String>,
+    /// One that it must not have.
+    pub unwanted: &'static str,
+}
+
+impl Extensions {
+    fn is_answered_by(&self, answer: &str) -> bool {
+        let parameters: Vec<_> = answer.split(';').map(str::trim).collect();
+        let mut wanted = self.wanted.iter();
+        wanted.all(|wanted| parameters.contains(&wanted.as_str()))
+            && !parameters.contains(&self.unwanted)
+    }
+}
+
+/// The value of the header `Sec-WebSocket-Extensions` in the head of a response.
+fn agreed(head: &str) -> Option<&str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let found = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-extensions"));
+    found.map(|(_, value)| value.trim())
+}
+
 /// Makes a session of a connection.
 pub fn upgrade(stream: &mut TcpStream) -> Result<(), Failure> {
-    stream.write_all(REQUEST)?;
+    exchange(stream, REQUEST).map(drop)
+}
+
+/// Sends an upgrade, and returns the head of the response, which accepts it.
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<String, Failure> {
+    stream.write_all(request)?;
     let mut head = [0; MAX_HEAD];
     let mut length = 0;
     while !head[..length].ends_with(b"\r\n\r\n") {
@@ -47,5 +92,5 @@ pub fn upgrade(stream: &mut TcpStream) -> Result<(), Failure> {
         let line = String::from_utf8_lossy(line.unwrap_or_default());
         return Err(format!("the upgrade is refused: {line}").into());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&head[..length]).into_owned())
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::net;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use echobeat_frames::close_frame;
@@ -11,21 +13,43 @@ use mio::{Events, Interest, Poll, Token};
 use crate::Failure;
 use crate::args::Timing;
 use crate::cases::Load;
-use crate::client::{self, PATIENCE};
-use crate::echoes::Echoes;
+use crate::client::PATIENCE;
 use crate::process;
 use crate::results::{self, Latencies, Sample};
 use crate::servers::Running;
-use crate::traffic::{Traffic, Wire};
 
 /// One buffer is read into for all connections: so the generator's reads are few.
 const READ_BUFFER: usize = 256 << 10;
 
+/// Messages that are sent one after another, and then from the start again.
+pub trait Messages {
+    /// Echoes that have come back on a connection.
+    type Echoes: Default;
+
+    /// Opens a connection to send them on.
+    fn connect(&self, server: &Running) -> Result<net::TcpStream, Failure>;
+
+    /// Bytes of `count` frames from that of this number on. There may be as many as are in flight.
+    fn size(&self, first: usize, count: usize) -> usize;
+
+    /// Bytes after which the frames begin again.
+    fn turn(&self) -> usize;
+
+    /// Frames, or pieces of them, that begin within a turn.
+    fn frames(&self, range: Range<usize>) -> &[u8];
+
+    /// Reads what came back, and returns the number of echoes that are now whole.
+    fn read(&self, echoes: &mut Self::Echoes, bytes: &[u8]) -> Result<usize, Failure>;
+
+    /// Whether the server is to be sent a Close in the end.
+    fn says_goodbye(&self) -> bool;
+}
+
 /// Measures a server under load once.
-pub fn round(
+pub fn round<M: Messages>(
     server: &Running,
     load: &Load,
-    traffic: &Traffic,
+    traffic: &M,
     timing: &Timing,
 ) -> Result<Sample, Failure> {
     let mut generator = Generator::connect(server, load, traffic)?;
@@ -67,22 +91,22 @@ impl Tally {
     }
 }
 
-struct Generator<'t> {
+struct Generator<'t, M: Messages> {
     poll: Poll,
     events: Events,
-    connections: Vec<Connection<'t>>,
+    connections: Vec<Connection<'t, M>>,
     buffer: Vec<u8>,
     tally: Tally,
     /// Whether a new message goes out for each that comes back.
     refills: bool,
 }
 
-impl<'t> Generator<'t> {
-    fn connect(server: &Running, load: &Load, traffic: &'t Traffic) -> Result<Self, Failure> {
+impl<'t, M: Messages> Generator<'t, M> {
+    fn connect(server: &Running, load: &Load, traffic: &'t M) -> Result<Self, Failure> {
         let poll = Poll::new()?;
         let mut connections = Vec::with_capacity(load.connections);
         for number in 0..load.connections {
-            let stream = client::connect(server.address, server.wire)?;
+            let stream = traffic.connect(server)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -151,25 +175,28 @@ impl<'t> Generator<'t> {
     }
 }
 
-struct Connection<'t> {
+struct Connection<'t, M: Messages> {
     stream: TcpStream,
-    traffic: &'t Traffic,
-    echoes: Echoes,
+    traffic: &'t M,
+    echoes: M::Echoes,
     /// When messages were sent that have not come back, and how many at a time.
     sent: VecDeque<(Instant, usize)>,
+    /// Messages that were to be sent so far.
+    messages: usize,
     /// Where the frames go on.
     next: usize,
     /// Bytes of frames that wait until the socket takes them.
     unsent: usize,
 }
 
-impl<'t> Connection<'t> {
-    fn new(stream: TcpStream, traffic: &'t Traffic) -> Self {
+impl<'t, M: Messages> Connection<'t, M> {
+    fn new(stream: TcpStream, traffic: &'t M) -> Self {
         Self {
             stream,
             traffic,
-            echoes: Echoes::default(),
+            echoes: M::Echoes::default(),
             sent: VecDeque::new(),
+            messages: 0,
             next: 0,
             unsent: 0,
         }
@@ -181,7 +208,8 @@ impl<'t> Connection<'t> {
 
     fn send(&mut self, messages: usize, now: Instant) -> io::Result<()> {
         self.sent.push_back((now, messages));
-        self.unsent += messages * self.traffic.frame;
+        self.unsent += self.traffic.size(self.messages, messages);
+        self.messages += messages;
         self.flush()
     }
 
@@ -209,7 +237,7 @@ impl<'t> Connection<'t> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            let whole = self.echoes.read(self.traffic, &buffer[..read])?;
+            let whole = self.traffic.read(&mut self.echoes, &buffer[..read])?;
             if whole > 0 {
                 let now = Instant::now();
                 self.record(whole, now, tally)?;
@@ -242,7 +270,7 @@ impl<'t> Connection<'t> {
 
     /// Says goodbye, without waiting for the answer: nothing is measured any more.
     fn close(&mut self) {
-        if self.traffic.wire == Wire::WebSocket {
+        if self.traffic.says_goodbye() {
             let _ = self.stream.write(&close_frame(1000, b""));
         }
     }

@@ -24,6 +24,8 @@
 //! - `echoes`: reads what comes back, and checks it
 //! - `bridge`: from plain TCP to TLS and HTTP/2
 //! - `client`: connecting and upgrading
+//! - `json`: messages that compress
+//! - `deflate`: compressed messages, beside the servers that compress, and what sessions keep
 //! - `tls`: the servers that speak TLS, and nginx in front of one that does not
 //! - `proxy`: the reverse proxy, beside nginx and HAProxy
 //! - `load`, `opening`, `batches`, `idle`, `beats`: one measurement of one server each
@@ -41,8 +43,10 @@ mod build;
 mod cases;
 mod chart;
 mod client;
+mod deflate;
 mod echoes;
 mod idle;
+mod json;
 mod load;
 mod machine;
 mod markdown;
@@ -109,6 +113,7 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     let links = bench.links(cases::links())?;
     print!("{}", table::links(&links));
     print!("{}", tls::report(&bench)?);
+    print!("{}", deflate::report(&bench)?);
     print!("{}", table::idle(&bench.idle()?));
     print!("{}", table::beats(&bench.beats()?));
     print!("{}", proxy::report(&bench)?);

@@ -19,8 +19,17 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
 
 /// The memory of a process that is resident, in bytes.
 pub fn resident(pid: u32) -> Option<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The part of it that no file stands behind.
+pub fn anonymous(pid: u32) -> Option<u64> {
+    memory(pid, "RssAnon:")
+}
+
+fn memory(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes * 1024)
 }

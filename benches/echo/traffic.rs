@@ -1,10 +1,17 @@
 //! The frames that are sent, and the bytes that must come back for them.
 
+use std::net::TcpStream;
 use std::ops::Range;
 
 use echobeat_frames::{BINARY, TEXT, frame, server_frame};
 
+use crate::Failure;
 use crate::cases::{Content, Load};
+use crate::client;
+use crate::echoes::Echoes;
+use crate::json;
+use crate::load::Messages;
+use crate::servers::Running;
 
 /// How a server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +27,9 @@ pub enum Wire {
 /// as many as are in flight at the same time.
 #[derive(Debug)]
 pub struct Traffic {
-    pub wire: Wire,
+    wire: Wire,
     /// Bytes of a frame as it is sent.
-    pub frame: usize,
+    frame: usize,
     /// Bytes of its echo, of which the first `head` are the header.
     pub echo: usize,
     pub head: usize,
@@ -37,7 +44,7 @@ impl Traffic {
     pub fn new(load: &Load, wire: Wire) -> Self {
         let first = match load.content {
             Content::Binary => BINARY,
-            Content::Text | Content::Utf8 => TEXT,
+            Content::Text | Content::Utf8 | Content::Json => TEXT,
         };
         let messages = load.in_flight.max(2);
         let (mut frames, mut echoes) = (Vec::new(), Vec::new());
@@ -64,16 +71,6 @@ impl Traffic {
         }
     }
 
-    /// The bytes after which the frames begin again.
-    pub fn turn(&self) -> usize {
-        self.frames.len() / 2
-    }
-
-    /// Frames, or pieces of them.
-    pub fn frames(&self, range: Range<usize>) -> &[u8] {
-        &self.frames[range]
-    }
-
     /// What must come back for the message of this number.
     pub fn echo_of(&self, number: usize) -> &[u8] {
         let start = number % self.messages * self.echo;
@@ -86,6 +83,34 @@ impl Traffic {
     }
 }
 
+impl Messages for Traffic {
+    type Echoes = Echoes;
+
+    fn connect(&self, server: &Running) -> Result<TcpStream, Failure> {
+        client::connect(server.address, self.wire)
+    }
+
+    fn size(&self, _: usize, count: usize) -> usize {
+        count * self.frame
+    }
+
+    fn turn(&self) -> usize {
+        self.frames.len() / 2
+    }
+
+    fn frames(&self, range: Range<usize>) -> &[u8] {
+        &self.frames[range]
+    }
+
+    fn read(&self, echoes: &mut Echoes, bytes: &[u8]) -> Result<usize, Failure> {
+        echoes.read(self, bytes)
+    }
+
+    fn says_goodbye(&self) -> bool {
+        self.wire == Wire::WebSocket
+    }
+}
+
 /// A payload that is no other message's.
 fn payload(load: &Load, number: usize) -> Vec<u8> {
     // Multiplying by an odd number makes neighbours differ in many bits.
@@ -94,6 +119,7 @@ fn payload(load: &Load, number: usize) -> Vec<u8> {
         Content::Binary => bytes.collect(),
         Content::Text => bytes.map(|byte| b' ' + byte % 95).collect(),
         Content::Utf8 => utf8(load.size, number),
+        Content::Json => json::message(load.size, number).into_bytes(),
     }
 }
 

@@ -123,7 +123,7 @@ pub enum Compression {
     #[default]
     On,
     /// Messages are compressed with the help of earlier ones, unless the client is against it. Each
-    /// session keeps a compressor and a decompressor.
+    /// session keeps the ends of what it has received and sent.
     Takeover,
 }
 

@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::{Error, Result};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
+use super::history::History;
 use super::output::Output;
 use crate::runtime::budget::Budget;
 use crate::session::utf8::is_utf8;
@@ -22,11 +23,8 @@ const PIECE: usize = 32 << 10;
 /// it for the end, unless the message was cut off in the middle of a block.
 const BEHIND: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 
-/// Number of bytes that the sender removed.
-const REMOVED: usize = 4;
-
-/// Largest window.
-const HISTORY: usize = 1 << MAX_WINDOW;
+/// Bytes of the largest window.
+const MOST_HISTORY: usize = 1 << MAX_WINDOW;
 
 thread_local! {
     /// Decompressor for the next message of a thread's sessions.
@@ -39,7 +37,7 @@ pub(super) struct Inflation {
     output: Output,
     limit: usize,
     is_text: bool,
-    takeover: bool,
+    agreed: PermessageDeflate,
     position: Position,
     /// Whether zlib may have more output for the input that it has.
     is_behind: bool,
@@ -58,26 +56,25 @@ enum Position {
 }
 
 impl Inflation {
-    /// Begins a message of at most `limit` bytes. The session has kept the decompressor of earlier
-    /// messages, if it keeps one.
+    /// Begins a message of at most `limit` bytes, which may refer to the history of earlier ones.
     pub(super) fn begin(
-        kept: &mut Option<Box<Inflate>>,
+        history: &History,
         agreed: PermessageDeflate,
         opcode: Opcode,
         limit: usize,
     ) -> Self {
-        let takeover = agreed.client_takeover;
-        let (earlier, window) = match takeover {
-            true => (kept.take(), agreed.client_window.map(NonZero::get)),
-            false => (SPARE.take(), None),
-        };
-        let window = window.unwrap_or(MAX_WINDOW).max(MIN_WINDOW);
+        let spare = SPARE.take();
+        let mut inflate = spare.unwrap_or_else(|| Box::new(Inflate::new(false, MAX_WINDOW)));
+        for piece in history.pieces() {
+            // A raw stream takes any history at its start.
+            let _ = inflate.set_dictionary(piece);
+        }
         Self {
-            inflate: earlier.unwrap_or_else(|| Box::new(Inflate::new(false, window))),
+            inflate,
             output: Output::new(),
             limit,
             is_text: opcode == Opcode::Text,
-            takeover,
+            agreed,
             position: Position::Start,
             is_behind: false,
             behind: 0,
@@ -133,7 +130,7 @@ impl Inflation {
     /// Goes on behind a block with BFINAL. What came out so far may be referred to.
     fn restart(&mut self) {
         self.inflate.reset(false);
-        let history = self.output.len().saturating_sub(HISTORY);
+        let history = self.output.len().saturating_sub(MOST_HISTORY);
         // A raw stream takes any history at its start.
         let _ = self.inflate.set_dictionary(&self.output[history..]);
     }
@@ -155,19 +152,15 @@ impl Inflation {
     /// # Errors
     /// When the message is cut off, too large, or text that is not UTF-8.
     pub(super) fn finish(&mut self, budget: &mut Budget) -> Result<bool> {
-        let behind = match self.takeover {
-            true => &BEHIND[..REMOVED],
-            false => &BEHIND,
-        };
         // Nothing was compressed, or the last block says that it is the last.
         let is_complete = self.behind == 0 && self.position != Position::Within;
-        while !is_complete && (self.behind < behind.len() || self.is_behind) {
+        while !is_complete && (self.behind < BEHIND.len() || self.is_behind) {
             if budget.is_spent() {
                 return Ok(false);
             }
-            self.behind += self.step(&behind[self.behind..], budget)?;
+            self.behind += self.step(&BEHIND[self.behind..], budget)?;
         }
-        if !is_complete && !self.takeover && self.position != Position::End {
+        if !is_complete && self.position != Position::End {
             return Err(NotDeflate.into());
         }
         match self.is_text && !is_utf8(&self.output, self.output.len(), true) {
@@ -176,20 +169,19 @@ impl Inflation {
         }
     }
 
-    /// The message that has come to its end. The decompressor goes to the session or the thread.
-    pub(super) fn into_output(mut self, kept: &mut Option<Box<Inflate>>) -> Output {
-        match self.takeover {
-            true => {
-                if self.position == Position::End {
-                    self.restart();
-                }
-                *kept = Some(self.inflate);
-            }
-            false => {
-                self.inflate.reset(false);
-                SPARE.set(Some(self.inflate));
-            }
+    /// The message that has come to its end. With takeover it becomes history.
+    pub(super) fn into_output(mut self, history: &mut History) -> Output {
+        if self.agreed.client_takeover {
+            history.push(&self.output, 1 << window(self.agreed));
         }
+        self.inflate.reset(false);
+        SPARE.set(Some(self.inflate));
         self.output
     }
+}
+
+/// Bits of the window of the client's compressor.
+fn window(agreed: PermessageDeflate) -> u8 {
+    let bits = agreed.client_window.map_or(MAX_WINDOW, NonZero::get);
+    bits.clamp(MIN_WINDOW, MAX_WINDOW)
 }

@@ -1,16 +1,19 @@
 //! permessage-deflate (RFC 7692): compressed messages, in both directions.
 //!
-//! Without context takeover, compressors, decompressors and their memory belong to the thread, and
-//! a session borrows them for a message. With takeover they belong to the session.
+//! Compressors, decompressors and their memory belong to the thread, and a session borrows them for a
+//! message. With context takeover the session keeps the ends of what it has received and sent, which
+//! the next message may refer to.
 //!
 //! | room | purpose |
 //! |---|---|
 //! | [`receive`] | the frames of a compressed message |
 //! | [`inflate`] | decompression |
 //! | [`compress`] | compression |
+//! | [`history`] | what the next message may refer to |
 //! | [`output`] | memory for what comes out of zlib |
 
 mod compress;
+mod history;
 mod inflate;
 mod output;
 mod receive;
@@ -21,7 +24,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::AsyncRead;
 use tokio_tungstenite::tungstenite::Result;
-use zlib_rs::Inflate;
 
 use super::protocol::Received;
 use super::read_buffer::ReadBuffer;
@@ -30,6 +32,7 @@ use crate::session::tracked_io::TrackedIo;
 use crate::ws::deflate::PermessageDeflate;
 use crate::ws::frames::{BINARY, FIN, Header, Opcode, RSV1, TEXT};
 pub(super) use compress::{Compressor, Deflation};
+use history::History;
 pub(super) use output::Output;
 use receive::{Event, Receiving};
 
@@ -37,9 +40,9 @@ use receive::{Event, Receiving};
 #[derive(Default)]
 pub(super) struct Messages {
     state: State,
-    /// Decompressor that the session keeps.
-    inflate: Option<Box<Inflate>>,
-    /// Compressor that the session keeps.
+    /// End of what came out of the decompressor, with takeover.
+    history: History,
+    /// What went into the session's compressor.
     compressor: Compressor,
 }
 
@@ -75,7 +78,7 @@ pub(super) enum Next {
 impl Messages {
     /// Whether it takes memory for nothing.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.state, State::None) && self.inflate.is_none() && self.compressor.is_idle()
+        matches!(self.state, State::None) && self.history.is_empty() && self.compressor.is_idle()
     }
 
     /// Whether part of a message has come.
@@ -96,7 +99,7 @@ impl Messages {
         limit: usize,
         read_buffer: &mut ReadBuffer,
     ) -> Result<()> {
-        let receiving = Receiving::begin(&mut self.inflate, agreed, header, limit, read_buffer)?;
+        let receiving = Receiving::begin(&self.history, agreed, header, limit, read_buffer)?;
         self.state = State::Receiving(receiving);
         Ok(())
     }
@@ -126,7 +129,7 @@ impl Messages {
             return Next::Nothing;
         };
         let opcode = receiving.opcode;
-        let output = receiving.into_output(&mut self.inflate);
+        let output = receiving.into_output(&mut self.history);
         self.state = State::Received(opcode, output);
         Next::Received(Received::Compressed(opcode))
     }
@@ -152,8 +155,8 @@ impl Messages {
         let State::Deflating(opcode, message, deflation) = mem::take(&mut self.state) else {
             return Next::Nothing;
         };
+        let output = self.compressor.end(deflation, &message);
         message.give_back();
-        let output = self.compressor.end(deflation);
         self.state = State::Deflated(opcode, output);
         Next::Received(Received::Echo)
     }

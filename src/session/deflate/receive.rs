@@ -8,8 +8,8 @@ use tokio::io::AsyncRead;
 use tokio_tungstenite::tungstenite::Result;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
-use zlib_rs::Inflate;
 
+use super::history::History;
 use super::inflate::Inflation;
 use super::output::Output;
 use crate::runtime::budget::Budget;
@@ -62,7 +62,7 @@ impl Receiving {
     /// # Errors
     /// When the frame is illegal.
     pub(super) fn begin(
-        kept: &mut Option<Box<Inflate>>,
+        history: &History,
         agreed: PermessageDeflate,
         header: &Header,
         limit: usize,
@@ -74,7 +74,7 @@ impl Receiving {
         };
         let mut receiving = Self {
             opcode,
-            inflation: Inflation::begin(kept, agreed, opcode, limit),
+            inflation: Inflation::begin(history, agreed, opcode, limit),
             frame: Frame::default(),
             fragments: 0,
             max_fragments: max_fragments(limit),
@@ -168,9 +168,9 @@ impl Receiving {
         Ok(())
     }
 
-    /// The message, once it is complete. Its decompressor goes to the session or the thread.
-    pub(super) fn into_output(self, kept: &mut Option<Box<Inflate>>) -> Output {
-        self.inflation.into_output(kept)
+    /// The message, once it is complete. With takeover it becomes history.
+    pub(super) fn into_output(self, history: &mut History) -> Output {
+        self.inflation.into_output(history)
     }
 }
 

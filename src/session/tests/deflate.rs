@@ -136,6 +136,29 @@ async fn what_comes_compressed_goes_back_compressed_and_what_comes_plain_plain()
 }
 
 #[tokio::test(start_paused = true)]
+async fn sessions_that_take_turns_refer_to_their_own_messages_each() {
+    for bits in [None, Some(9), Some(12)] {
+        let agreed = PermessageDeflate {
+            server_window: bits.and_then(std::num::NonZero::new),
+            ..TAKEOVER
+        };
+        // More than a thread keeps compressors for.
+        let mut clients: Vec<_> = (0..20).map(|_| client(quiet(), agreed)).collect();
+        for turn in 0..4 {
+            for (number, (client, zip)) in clients.iter_mut().enumerate() {
+                let message = noise(number as u64 + 1, 200);
+                let compressed = zip.compress(&message, &[]);
+                client.send(&frame(BINARY | RSV1, &compressed)).await;
+                let (first, echo) = client.frame().await;
+                assert_eq!(first, BINARY | RSV1);
+                assert_eq!(echo.len() < 20, turn > 0, "{} bytes", echo.len());
+                assert!(zip.decompress(&echo) == message);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_examples_of_the_rfc_are_understood() {
     // RFC 7692, section 7.2.3: one block, again with takeover, stored, with BFINAL, two blocks.
     let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
@@ -248,10 +271,12 @@ async fn what_is_illegal_ends_the_session_with_its_code() {
         (1002, after(vec![CONTINUED_LAST, 0])),
         (1009, after(header(CONTINUED, 1 << 62))),
     ] {
-        let (mut client, _) = client(quiet(), DEFAULT);
-        client.send(&bytes).await;
-        let report = client.expect_close(code).await;
-        assert_ne!(report.end.word(), "closed", "{bytes:x?}");
+        for agreed in [DEFAULT, TAKEOVER] {
+            let (mut client, _) = client(quiet(), agreed);
+            client.send(&bytes).await;
+            let report = client.expect_close(code).await;
+            assert_ne!(report.end.word(), "closed", "{bytes:x?}");
+        }
     }
 }
 

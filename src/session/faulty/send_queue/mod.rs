@@ -284,7 +284,8 @@ impl UnderWay {
         }
         let compression = mem::replace(&mut self.compression, Compression::Complete);
         if let Compression::Begun(deflation) = compression {
-            self.payload = Payload::Bytes(compressor.end(deflation).into_bytes());
+            let compressed = compressor.end(deflation, payload).into_bytes();
+            self.payload = Payload::Bytes(compressed);
         }
         Ok(true)
     }
