@@ -23,6 +23,15 @@ const INFLATED: usize = 12;
 /// Work of a compressed byte that is made, besides the work for what it is made from.
 const DEFLATED: usize = 50;
 
+/// Work of a compressor before it takes a message.
+const COMPRESSOR: usize = 20 << 10;
+
+/// Work of a decompressor before it takes a message.
+const DECOMPRESSOR: usize = 2 << 10;
+
+/// Work of a byte of earlier messages that a compressor is told.
+const TOLD: usize = 4;
+
 /// Work left in a turn, in bytes that are copied once: a message counts when it is read, and again
 /// when it is handled.
 ///
@@ -62,6 +71,16 @@ impl Budget {
     pub(crate) fn deflate(&mut self, taken: usize, made: usize) {
         let of_output = made.saturating_mul(DEFLATED);
         self.spend(of_output.saturating_add(taken.saturating_mul(2)));
+    }
+
+    /// Counts the preparation of a decompressor, which is told so many bytes of earlier messages.
+    pub(crate) fn decompressor(&mut self, history: usize) {
+        self.spend(DECOMPRESSOR.saturating_add(history));
+    }
+
+    /// Counts the preparation of a compressor, which is told so many bytes of earlier messages.
+    pub(crate) fn compressor(&mut self, history: usize) {
+        self.spend(COMPRESSOR.saturating_add(history.saturating_mul(TOLD)));
     }
 
     fn spend(&mut self, work: usize) {
@@ -105,6 +124,10 @@ mod tests {
         assert_eq!(times(|budget| budget.call(256 << 10)), 2);
         assert_eq!(times(|budget| budget.frame(usize::MAX)), 1);
         assert_eq!(times(|budget| budget.piece()), 8 << 10);
+        assert_eq!(times(|budget| budget.compressor(0)), 26);
+        assert_eq!(times(|budget| budget.compressor(8 << 10)), 10);
+        assert_eq!(times(|budget| budget.decompressor(0)), 256);
+        assert_eq!(times(|budget| budget.decompressor(32 << 10)), 16);
         // JSON, and what a bomb has.
         assert_eq!(times(|budget| budget.inflate(5 << 10, 16 << 10)), 6);
         assert_eq!(times(|budget| budget.inflate(32, 32 << 10)), 8);

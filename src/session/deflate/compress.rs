@@ -86,9 +86,13 @@ impl Compressor {
 
     /// Begins to compress a message.
     pub(in crate::session) fn begin(&mut self, agreed: PermessageDeflate) -> Deflation {
-        let recent = self.recent.take().and_then(take_recent);
+        let (deflate, told) = match self.recent.take().and_then(take_recent) {
+            Some(recent) => (recent, 0),
+            None => (self.restore(agreed), self.history.len()),
+        };
         Deflation {
-            deflate: recent.unwrap_or_else(|| self.restore(agreed)),
+            deflate,
+            told,
             output: Output::new(),
             taken: 0,
             agreed,
@@ -165,6 +169,8 @@ fn give_back(mut deflate: Box<Deflate>, agreed: PermessageDeflate) {
 /// too: reset in the midst of a block, zlib has been seen to make garbage of the next message.
 pub(in crate::session) struct Deflation {
     deflate: Box<Deflate>,
+    /// Bytes of earlier messages that the compressor was told for this one.
+    told: usize,
     output: Output,
     /// Number of bytes that have gone in.
     taken: usize,
@@ -188,6 +194,9 @@ impl Deflation {
         message: &[u8],
         budget: &mut Budget,
     ) -> io::Result<bool> {
+        if self.taken == 0 {
+            budget.compressor(self.told);
+        }
         if message.is_empty() {
             self.output.push(EMPTY);
             return Ok(true);

@@ -12,6 +12,10 @@ impl History {
         self.0.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Appends a message, and forgets what is out of a window of this many bytes.
     pub(super) fn push(&mut self, message: &[u8], window: usize) {
         let message = &message[message.len().saturating_sub(window)..];

@@ -56,21 +56,11 @@ enum Position {
 }
 
 impl Inflation {
-    /// Begins a message of at most `limit` bytes, which may refer to the history of earlier ones.
-    pub(super) fn begin(
-        history: &History,
-        agreed: PermessageDeflate,
-        opcode: Opcode,
-        limit: usize,
-    ) -> Self {
+    /// Begins a message of at most `limit` bytes.
+    pub(super) fn begin(agreed: PermessageDeflate, opcode: Opcode, limit: usize) -> Self {
         let spare = SPARE.take();
-        let mut inflate = spare.unwrap_or_else(|| Box::new(Inflate::new(false, MAX_WINDOW)));
-        for piece in history.pieces() {
-            // A raw stream takes any history at its start.
-            let _ = inflate.set_dictionary(piece);
-        }
         Self {
-            inflate,
+            inflate: spare.unwrap_or_else(|| Box::new(Inflate::new(false, MAX_WINDOW))),
             output: Output::new(),
             limit,
             is_text: opcode == Opcode::Text,
@@ -96,13 +86,19 @@ impl Inflation {
         self.is_behind
     }
 
-    /// Decompresses a piece, and returns how many bytes of `input` it took.
+    /// Decompresses a piece, and returns how many bytes of `input` it took. The message may refer to
+    /// `history`.
     ///
     /// # Errors
     /// When the input is no compressed message, or one that is too large, or text that is not UTF-8.
-    pub(super) fn step(&mut self, input: &[u8], budget: &mut Budget) -> Result<usize> {
-        if self.position == Position::End && !input.is_empty() {
-            self.restart();
+    pub(super) fn step(
+        &mut self,
+        input: &[u8],
+        history: &History,
+        budget: &mut Budget,
+    ) -> Result<usize> {
+        if self.position != Position::Within && !input.is_empty() {
+            self.begin_stream(history, budget);
         }
         let checked = self.output.len();
         // One byte beyond the limit shows that the message is too large.
@@ -127,12 +123,16 @@ impl Inflation {
         Ok(taken)
     }
 
-    /// Goes on behind a block with BFINAL. What came out so far may be referred to.
-    fn restart(&mut self) {
+    /// Begins a stream of zlib's: at the start of the message, or behind a block with BFINAL. It may
+    /// refer to earlier messages, and to what came out so far.
+    fn begin_stream(&mut self, history: &History, budget: &mut Budget) {
+        let recent = &self.output[self.output.len().saturating_sub(MOST_HISTORY)..];
         self.inflate.reset(false);
-        let history = self.output.len().saturating_sub(MOST_HISTORY);
-        // A raw stream takes any history at its start.
-        let _ = self.inflate.set_dictionary(&self.output[history..]);
+        for piece in history.pieces().chain([recent]) {
+            // A raw stream takes any history at its start.
+            let _ = self.inflate.set_dictionary(piece);
+        }
+        budget.decompressor(history.len() + recent.len());
     }
 
     /// Checks the output, of which this many bytes are checked already.
@@ -151,14 +151,14 @@ impl Inflation {
     ///
     /// # Errors
     /// When the message is cut off, too large, or text that is not UTF-8.
-    pub(super) fn finish(&mut self, budget: &mut Budget) -> Result<bool> {
+    pub(super) fn finish(&mut self, history: &History, budget: &mut Budget) -> Result<bool> {
         // Nothing was compressed, or the last block says that it is the last.
         let is_complete = self.behind == 0 && self.position != Position::Within;
         while !is_complete && (self.behind < BEHIND.len() || self.is_behind) {
             if budget.is_spent() {
                 return Ok(false);
             }
-            self.behind += self.step(&BEHIND[self.behind..], budget)?;
+            self.behind += self.step(&BEHIND[self.behind..], history, budget)?;
         }
         if !is_complete && self.position != Position::End {
             return Err(NotDeflate.into());
@@ -170,11 +170,10 @@ impl Inflation {
     }
 
     /// The message that has come to its end. With takeover it becomes history.
-    pub(super) fn into_output(mut self, history: &mut History) -> Output {
+    pub(super) fn into_output(self, history: &mut History) -> Output {
         if self.agreed.client_takeover {
             history.push(&self.output, 1 << window(self.agreed));
         }
-        self.inflate.reset(false);
         SPARE.set(Some(self.inflate));
         self.output
     }

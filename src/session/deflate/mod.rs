@@ -99,7 +99,7 @@ impl Messages {
         limit: usize,
         read_buffer: &mut ReadBuffer,
     ) -> Result<()> {
-        let receiving = Receiving::begin(&self.history, agreed, header, limit, read_buffer)?;
+        let receiving = Receiving::begin(agreed, header, limit, read_buffer)?;
         self.state = State::Receiving(receiving);
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Messages {
     ) -> Poll<Result<Next>> {
         if let State::Receiving(receiving) = &mut self.state {
             return Poll::Ready(Ok(
-                match ready!(receiving.poll(read_buffer, io, budget, cx))? {
+                match ready!(receiving.poll(&self.history, read_buffer, io, budget, cx))? {
                     Event::Complete => self.complete(),
                     Event::Part => Next::Received(Received::Part),
                     Event::Control(header) => Next::Control(header),

@@ -62,7 +62,6 @@ impl Receiving {
     /// # Errors
     /// When the frame is illegal.
     pub(super) fn begin(
-        history: &History,
         agreed: PermessageDeflate,
         header: &Header,
         limit: usize,
@@ -74,7 +73,7 @@ impl Receiving {
         };
         let mut receiving = Self {
             opcode,
-            inflation: Inflation::begin(history, agreed, opcode, limit),
+            inflation: Inflation::begin(agreed, opcode, limit),
             frame: Frame::default(),
             fragments: 0,
             max_fragments: max_fragments(limit),
@@ -107,9 +106,11 @@ impl Receiving {
         Ok(())
     }
 
-    /// Receives until the message is complete, or something else comes first.
+    /// Receives until the message is complete, or something else comes first. The message may refer to
+    /// `history`.
     pub(super) fn poll<S: AsyncRead + Unpin>(
         &mut self,
+        history: &History,
         read_buffer: &mut ReadBuffer,
         io: &mut TrackedIo<S>,
         budget: &mut Budget,
@@ -120,12 +121,12 @@ impl Receiving {
                 return Poll::Ready(Ok(Event::Part));
             }
             let wanted = if self.inflation.is_behind() || self.has_payload(read_buffer) {
-                self.inflate(read_buffer, budget)?;
+                self.inflate(history, read_buffer, budget)?;
                 continue;
             } else if self.frame.left > 0 {
                 PIECE
             } else if self.frame.is_last {
-                return Poll::Ready(Ok(match self.inflation.finish(budget)? {
+                return Poll::Ready(Ok(match self.inflation.finish(history, budget)? {
                     true => Event::Complete,
                     false => Event::Part,
                 }));
@@ -157,12 +158,17 @@ impl Receiving {
     }
 
     /// Decompresses a piece of the payload that is in the read buffer.
-    fn inflate(&mut self, read_buffer: &mut ReadBuffer, budget: &mut Budget) -> Result<()> {
+    fn inflate(
+        &mut self,
+        history: &History,
+        read_buffer: &mut ReadBuffer,
+        budget: &mut Budget,
+    ) -> Result<()> {
         let left = usize::try_from(self.frame.left).unwrap_or(usize::MAX);
         let there = left.min(read_buffer.len());
         let payload = &mut read_buffer[..there];
         unmask(&mut payload[self.frame.unmasked..], self.frame.mask);
-        let taken = self.inflation.step(payload, budget)?;
+        let taken = self.inflation.step(payload, history, budget)?;
         self.frame.pass(there, taken);
         read_buffer.advance(taken);
         Ok(())

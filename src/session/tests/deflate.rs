@@ -194,6 +194,17 @@ async fn blocks_with_bfinal_are_legal_in_any_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn earlier_messages_may_be_referred_to_behind_a_block_with_bfinal() {
+    let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+    let empty_and_again = b"\x03\x00\xf2\x00\x11\x00\x00";
+    let (mut client, mut zip) = client(quiet(), TAKEOVER);
+    for message in [&hello[..], empty_and_again] {
+        client.send(&frame(TEXT | RSV1, message)).await;
+        client.expect_compressed(&mut zip, TEXT, b"Hello").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn empty_messages_and_empty_blocks_are_legal() {
     let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
     let with_block = [&hello[..], b"\x00\x00\xff\xff\x00"].concat();
