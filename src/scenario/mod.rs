@@ -360,7 +360,7 @@ fn contradiction(one: &Step, other: &Step, has_replies: bool) -> Option<&'static
         )
     });
     if are_at_odds {
-        return Some("there is no compression to set up");
+        return Some("deflate:off leaves no compression to set up");
     }
     if either(|a, b| matches!((a, b), (Step::Beat(None), Step::Say(_, When::Start)))) {
         return Some("there is no heart beat to say it");

@@ -121,7 +121,7 @@ fn what_is_no_step_is_named() {
         ),
         (
             "deflate:window:9,deflate:off",
-            "The steps deflate and deflate contradict each other: there is no compression to set up.",
+            "The steps deflate and deflate contradict each other: deflate:off leaves no compression to set up.",
         ),
         (&"greet:,".repeat(65), "There are more than 64 steps."),
         (&"who,".repeat(2049), "The steps are more than 8 KiB."),

@@ -12,6 +12,9 @@ use super::deflate::{DEFAULT, Zip};
 use super::*;
 use crate::session::faulty::{self, Script};
 
+/// Bit that marks a compressed message.
+const RSV1: u8 = 0x40;
+
 /// A stream that has all its bytes at once, takes everything that is written, and never ends.
 struct AtOnce(Vec<u8>);
 
@@ -128,16 +131,35 @@ async fn a_turn_has_a_bounded_number_of_bytes() {
     assert!((32..200).contains(&polls), "{polls} polls");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_bomb_takes_turns() {
-    let bomb = Zip::new(DEFAULT, 9).compress(&vec![0; 16 << 20], &[]);
-    assert!(bomb.len() < 20_000, "{} bytes", bomb.len());
+/// Number of polls of a session with compression that finds `bytes` at once.
+async fn polls_for_compressed(bytes: Vec<u8>) -> usize {
     let context = SessionContext {
         deflate: Some(DEFAULT),
         ..context(quiet(), Shutdown::new().subscribe())
     };
-    let polls = polls(run(AtOnce(frame(BINARY | 0x40, &bomb)), b"", context)).await;
+    polls(run(AtOnce(bytes), b"", context)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bomb_takes_turns() {
+    let bomb = Zip::new(DEFAULT, 9).compress(&vec![0; 16 << 20], &[]);
+    assert!(bomb.len() < 20_000, "{} bytes", bomb.len());
+    let polls = polls_for_compressed(frame(BINARY | RSV1, &bomb)).await;
     assert!((64..400).contains(&polls), "{polls} polls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_compressed_messages_and_blocks_with_bfinal_take_turns() {
+    let message = b"\x4a\x04\x00";
+    let polls = polls_for_compressed(frame(BINARY | RSV1, message).repeat(2_000)).await;
+    assert!((80..200).contains(&polls), "messages: {polls} polls");
+
+    // Behind each block zlib is told the last 32 KiB.
+    let mut blocks = Zip::new(DEFAULT, 1).compress(&[7; 40_000], &[]);
+    blocks.extend([0x00, 0x00, 0xff, 0xff]);
+    blocks.extend(b"\x4b\x04\x00".repeat(2_000));
+    let polls = polls_for_compressed(frame(BINARY | RSV1, &blocks)).await;
+    assert!((100..300).contains(&polls), "blocks: {polls} polls");
 }
 
 #[tokio::test(start_paused = true)]
