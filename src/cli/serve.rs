@@ -223,6 +223,7 @@ impl ServeArgs {
             drain: lifetime.drain,
             scenario: self.scenario.unwrap_or_default(),
             faults: !self.no_faults,
+            api: None,
         })
     }
 }

@@ -75,6 +75,7 @@ fn every_flag_arrives() {
         drain: Duration::from_secs(120),
         scenario: "who,fin@3msg".parse().unwrap(),
         faults: true,
+        api: None,
     };
     assert_eq!(config.unwrap(), expected);
 }

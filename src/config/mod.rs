@@ -12,8 +12,10 @@ use crate::platform;
 use crate::scenario::Scenario;
 use crate::ws::subprotocol::Subprotocol;
 
+mod api;
 mod origin;
 mod proxy;
+pub use api::ApiConfig;
 pub use origin::Origin;
 pub(crate) use origin::is_own;
 pub(crate) use proxy::default_max_tunnels;
@@ -85,6 +87,8 @@ pub struct ServerConfig {
     pub scenario: Scenario,
     /// Whether a request may ask for a scenario of its own; otherwise it gets 403.
     pub faults: bool,
+    /// The HTTP API; `None`: there is none, and nothing is kept for it.
+    pub api: Option<ApiConfig>,
 }
 
 impl Default for ServerConfig {
@@ -110,6 +114,7 @@ impl Default for ServerConfig {
             drain: Duration::from_secs(10),
             scenario: Scenario::default(),
             faults: true,
+            api: None,
         }
     }
 }
