@@ -18,6 +18,7 @@ use crate::http::response::head_bytes;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
+use crate::registry::Registry;
 use crate::runtime::deadline::timeout;
 use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
@@ -40,6 +41,8 @@ pub(crate) struct EchoService {
     metrics: Arc<Metrics>,
     timers: Timers,
     occurrences: Arc<Occurrences>,
+    /// The connections, if there is an API.
+    registry: Option<Registry>,
 }
 
 impl EchoService {
@@ -54,6 +57,7 @@ impl EchoService {
         Self {
             negotiator,
             limit: Limit::new(config.max_connections),
+            registry: config.api.clone().map(Registry::new),
             config: Arc::new(config),
             metrics: Arc::new(metrics),
             timers,
@@ -123,10 +127,7 @@ impl Service for EchoService {
                     let pending = PendingSession {
                         upgrade,
                         begun_at: exchange.begun_at,
-                        context: SessionContext {
-                            info,
-                            ..shared.clone()
-                        },
+                        context: shared.for_session(info),
                     };
                     if pending.is_faulty() {
                         // Boxed, so that an ordinary session reserves no memory for it.
@@ -187,6 +188,7 @@ impl EchoService {
             drain,
             info,
             deflate: None,
+            connection: None,
         }
     }
 
@@ -197,6 +199,7 @@ impl EchoService {
             Arc::clone(&self.metrics),
             connection.drain.clone(),
             Arc::clone(&self.occurrences),
+            self.registry.clone(),
         )
     }
 }

@@ -2,19 +2,24 @@
 
 use futures_util::FutureExt;
 use hyper::Response;
+use hyper::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::info;
 
 use super::redact::loggable;
 use super::routes::Upgrade;
 use crate::net::connection_info::ConnectionInfo;
-use crate::net::linger::linger;
+use crate::net::linger::{PeerEnd, linger};
 use crate::net::transport::Transport;
+use crate::registry::connection::TcpEnd;
 use crate::runtime::limit::Permit;
 use crate::session::{self, Report, SessionContext};
 use crate::telemetry::metrics::SessionGuard;
 use crate::ws::close::Teardown;
 use crate::ws::subprotocol::Subprotocol;
+
+/// Header line of the answer to an upgrade, which names the connection for the API.
+const CONNECTION_ID: &str = "echobeat-connection";
 
 /// A session that is to begin.
 pub(super) struct PendingSession {
@@ -30,9 +35,19 @@ impl PendingSession {
         !self.upgrade.handshake.scenario.is_default()
     }
 
-    /// The response that accepts the upgrade.
+    /// The response that accepts the upgrade. With an API it names the connection.
     pub(super) fn response(&self) -> Response<()> {
-        self.upgrade.handshake.response()
+        let mut response = self.upgrade.handshake.response();
+        let id = self
+            .upgrade
+            .admission
+            .as_ref()
+            .map(|admission| admission.id());
+        if let Some(Ok(id)) = id.map(|id| HeaderValue::from_bytes(id.as_bytes())) {
+            let name = HeaderName::from_static(CONNECTION_ID);
+            response.headers_mut().insert(name, id);
+        }
+        response
     }
 
     /// Counts the session, and logs that it begins.
@@ -47,10 +62,12 @@ impl PendingSession {
         guard
     }
 
-    /// The upgrade, and the surroundings of its session.
-    pub(super) fn into_parts(self) -> (Box<Upgrade>, SessionContext) {
+    /// The upgrade, and the surroundings of its session. The registry learns of it here.
+    pub(super) fn into_parts(mut self) -> (Box<Upgrade>, SessionContext) {
+        let admission = self.upgrade.admission.take();
         let context = SessionContext {
             deflate: self.upgrade.handshake.deflate,
+            connection: admission.map(|admission| admission.open()),
             ..self.context
         };
         (self.upgrade, context)
@@ -76,10 +93,25 @@ impl PendingSession {
 
 /// Ends the stream of a session in the way that the report asks for.
 pub(super) async fn tear_down<S: Transport>(stream: S, report: Report, _until_the_end: Permit) {
-    match report.teardown {
-        Teardown::Linger => Box::pin(linger(stream)).await,
-        Teardown::Drop => {}
-        Teardown::Reset => stream.reset(),
+    let Report {
+        teardown,
+        connection,
+        ..
+    } = report;
+    let tcp = match teardown {
+        Teardown::Linger => match Box::pin(linger(stream)).await {
+            PeerEnd::Closed => Some(TcpEnd::Fin),
+            PeerEnd::Reset => Some(TcpEnd::Rst),
+            PeerEnd::Late => Some(TcpEnd::Timeout),
+        },
+        Teardown::Drop => None,
+        Teardown::Reset => {
+            stream.reset();
+            Some(TcpEnd::Rst)
+        }
+    };
+    if let (Some(mut connection), Some(tcp)) = (connection, tcp) {
+        connection.tcp_ended(tcp);
     }
 }
 
@@ -92,14 +124,19 @@ fn log_open(info: ConnectionInfo, upgrade: &Upgrade) {
     let extension = handshake.deflate.map(|deflate| deflate.to_string());
     let scenario = &handshake.scenario;
     let scenario = (!scenario.is_default()).then(|| scenario.to_string());
+    let id = upgrade.admission.as_ref().map(|admission| admission.id());
     match &handshake.passed_over {
-        None => info!(parent: &info.span(), path, subprotocol, extension, r#do = scenario, "open"),
+        None => {
+            let span = info.span();
+            info!(parent: &span, path, id, subprotocol, extension, r#do = scenario, "open");
+        }
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
             let offered: Vec<_> = offered.split(", ").map(loggable).collect();
             let offered = offered.join(", ");
             let message = "open, without a subprotocol";
-            info!(parent: &info.span(), path, offered, extension, r#do = scenario, "{message}");
+            let span = info.span();
+            info!(parent: &span, path, id, offered, extension, r#do = scenario, "{message}");
         }
     }
 }

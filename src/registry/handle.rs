@@ -161,14 +161,15 @@ impl ConnectionHandle {
         is_kept.then(|| Bytes::copy_from_slice(payload))
     }
 
-    /// Takes the next piece of mail. Without any, the task is woken when there is.
+    /// Takes the next piece of mail, or of the endings alone if the session `is_busy` with a push.
+    /// Without any, the task is woken when there is.
     #[inline]
-    pub(crate) fn next_mail(&mut self, cx: &mut Context<'_>) -> Option<Mail> {
+    pub(crate) fn next_mail(&mut self, cx: &mut Context<'_>, is_busy: bool) -> Option<Mail> {
         let task = cx.waker().data().addr();
         if self.link.mailbox.is_empty() && self.task == task {
             return None;
         }
-        let mail = self.link.mailbox.take(cx.waker());
+        let mail = self.link.mailbox.take(cx.waker(), is_busy);
         if mail.is_none() {
             self.task = task;
         }

@@ -119,8 +119,11 @@ async fn a_push_waits_for_its_first_receiver() {
         });
     assert_eq!((delivery.delivered, delivery.skipped), (1, 0));
     let mut cx = std::task::Context::from_waker(Waker::noop());
-    assert_eq!(handle.next_mail(&mut cx), Some(mailbox::Mail::Push(push)));
-    assert_eq!(handle.next_mail(&mut cx), None);
+    assert_eq!(
+        handle.next_mail(&mut cx, false),
+        Some(mailbox::Mail::Push(push))
+    );
+    assert_eq!(handle.next_mail(&mut cx, false), None);
 }
 
 #[tokio::test(start_paused = true)]

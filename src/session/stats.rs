@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::Report;
 use super::close_handshake::CloseHandshake;
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::ConnectionHandle;
+use crate::registry::record::Kind;
 use crate::runtime::moment::Moment;
 use crate::telemetry::metrics::{Metrics, Tally, Traffic};
 use crate::ws::close::{End, Teardown};
@@ -27,6 +29,8 @@ pub(super) struct SessionStats {
     sent: Traffic,
     /// Counts that are not in the metrics yet. An idle session has none.
     recent: Option<Box<Recent>>,
+    /// The connection in the registry, if there is one. It goes on to the report.
+    pub(super) connection: Option<Box<ConnectionHandle>>,
 }
 
 struct Recent {
@@ -35,7 +39,12 @@ struct Recent {
 }
 
 impl SessionStats {
-    pub(super) fn new(metrics: Arc<Metrics>, info: ConnectionInfo, start: Moment) -> Self {
+    pub(super) fn new(
+        metrics: Arc<Metrics>,
+        info: ConnectionInfo,
+        start: Moment,
+        connection: Option<Box<ConnectionHandle>>,
+    ) -> Self {
         Self {
             metrics,
             info,
@@ -43,6 +52,7 @@ impl SessionStats {
             received: Traffic::default(),
             sent: Traffic::default(),
             recent: None,
+            connection,
         }
     }
 
@@ -54,12 +64,18 @@ impl SessionStats {
         let kind = kind(opcode);
         tally.received[kind].count(payload);
         tally.sent[kind].count(payload);
+        if let Some(connection) = &mut self.connection {
+            connection.echoed();
+        }
     }
 
     /// Counts a message that came at `now`, but not its echo.
     pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.recent(now).received[kind(opcode)].count(payload);
+        if let Some(connection) = &mut self.connection {
+            connection.forget_received();
+        }
     }
 
     /// Counts a message that was sent at `now`, whether it is an echo or not.
@@ -69,12 +85,23 @@ impl SessionStats {
     }
 
     /// Counts a heart beat, in the metrics at once, because heart beats are few.
-    pub(super) fn beat(&mut self, payload: usize) {
-        self.sent.count(payload);
+    pub(super) fn beat(&mut self, text: &[u8]) {
+        self.sent.count(text.len());
         self.metrics.heart_beats.inc();
         let mut tally = Tally::default();
-        tally.sent[0].count(payload);
+        tally.sent[0].count(text.len());
         self.metrics.add(&tally);
+        if let Some(connection) = &mut self.connection {
+            connection.sent(Kind::Text, text);
+        }
+    }
+
+    /// Counts a Ping.
+    pub(super) fn ping(&mut self) {
+        self.metrics.pings.inc();
+        if let Some(connection) = &mut self.connection {
+            connection.pinged();
+        }
     }
 
     fn recent(&mut self, now: Moment) -> &mut Tally {
@@ -111,6 +138,10 @@ impl SessionStats {
             .map_or(Duration::ZERO, |start| Moment::now().since(start));
         let CloseHandshake { clean, teardown } = close_handshake;
         self.metrics.end(&end, lasted);
+        let mut connection = self.connection.take();
+        if let Some(connection) = &mut connection {
+            connection.session_ended(&end, clean);
+        }
         let report = Report {
             end,
             clean,
@@ -118,6 +149,7 @@ impl SessionStats {
             sent: self.sent,
             lasted,
             teardown,
+            connection,
         };
         report.log(self.info);
         report

@@ -167,18 +167,25 @@ impl Mailbox {
         !self.has_mail.load(Ordering::Acquire)
     }
 
-    /// Takes the next piece of mail. Without any, the task of this waker is woken when there is.
-    pub(super) fn take(&self, waker: &Waker) -> Option<Mail> {
+    /// Takes the next piece of mail. Without any, the task of this waker is woken when there is. If
+    /// the session `is_busy`, only a cut is mail: the rest waits for the next call.
+    pub(super) fn take(&self, waker: &Waker, is_busy: bool) -> Option<Mail> {
         let mut content = self.content();
         let is_cut = matches!(content.ending, Some(Ending::Cut(_)));
-        if !is_cut && let Some(push) = content.pushes.pop_front() {
+        if !is_cut
+            && !is_busy
+            && let Some(push) = content.pushes.pop_front()
+        {
             content.bytes -= push.len();
             return Some(Mail::Push(push));
         }
-        if let Some(ending) = content.ending.take() {
+        if (is_cut || !is_busy)
+            && let Some(ending) = content.ending.take()
+        {
             return Some(Mail::End(ending));
         }
-        self.has_mail.store(false, Ordering::Release);
+        let is_empty = content.pushes.is_empty() && content.ending.is_none();
+        self.has_mail.store(!is_empty, Ordering::Release);
         let earlier = content.watch(waker);
         drop(content);
         drop(earlier);

@@ -28,7 +28,7 @@ fn post(mailbox: &Mailbox, push: &Push) -> Posted {
 }
 
 fn take(mailbox: &Mailbox) -> Option<Mail> {
-    mailbox.take(Waker::noop())
+    mailbox.take(Waker::noop(), false)
 }
 
 #[test]
@@ -99,12 +99,12 @@ fn the_session_is_woken_by_the_first_push_alone() {
     let mailbox = Mailbox::default();
     let counter = Arc::new(Counter::default());
     let waker = Waker::from(Arc::clone(&counter));
-    assert_eq!(mailbox.take(&waker), None);
+    assert_eq!(mailbox.take(&waker, false), None);
     for _ in 0..3 {
         post(&mailbox, &text("x"));
     }
     assert_eq!(counter.0.load(Ordering::Relaxed), 1);
-    while mailbox.take(&waker).is_some() {}
+    while mailbox.take(&waker, false).is_some() {}
     post(&mailbox, &text("x"));
     assert_eq!(counter.0.load(Ordering::Relaxed), 2);
 }
@@ -113,7 +113,10 @@ fn the_session_is_woken_by_the_first_push_alone() {
 fn a_closed_mailbox_holds_nothing_and_keeps_no_task() {
     let mailbox = Mailbox::default();
     let counter = Arc::new(Counter::default());
-    assert_eq!(mailbox.take(&Waker::from(Arc::clone(&counter))), None);
+    assert_eq!(
+        mailbox.take(&Waker::from(Arc::clone(&counter)), false),
+        None
+    );
     post(&mailbox, &text("x"));
     mailbox.close();
     assert_eq!(Arc::strong_count(&counter), 1);

@@ -41,6 +41,8 @@ pub(super) struct Messages {
     inflate: Option<Box<Inflate>>,
     /// Compressor that the session keeps.
     compressor: Compressor,
+    /// Number of the frames of the last message that is complete.
+    frames: u32,
 }
 
 /// State of a message.
@@ -126,6 +128,7 @@ impl Messages {
             return Next::Nothing;
         };
         let opcode = receiving.opcode;
+        self.frames = receiving.frames;
         let output = receiving.into_output(&mut self.inflate);
         self.state = State::Received(opcode, output);
         Next::Received(Received::Compressed(opcode))
@@ -167,6 +170,11 @@ impl Messages {
             }
             other => other,
         };
+    }
+
+    /// Number of the frames of the last message that is complete.
+    pub(super) fn frames(&self) -> u32 {
+        self.frames
     }
 
     /// The message that is complete.
