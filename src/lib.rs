@@ -56,8 +56,8 @@ mod tls;
 mod ws;
 
 pub use config::{
-    ApiConfig, CertificateSource, Compression, Origin, ProxyConfig, ServerConfig, SettingError,
-    UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
+    ApiConfig, ApiToken, CertificateSource, Compression, Origin, ProxyConfig, ServerConfig,
+    SettingError, UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
 };
 pub use echo::Server;
 pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};

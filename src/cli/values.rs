@@ -19,6 +19,9 @@ const LARGEST_MESSAGE: ByteSize = ByteSize::gib(1);
 /// Largest number of connections: more than any machine has files for.
 const MOST_CONNECTIONS: usize = 1_000_000_000;
 
+/// Largest number of things that are kept for the API.
+const MOST_KEPT: usize = 1_000_000;
+
 /// A duration, or `off`. (A plain `Option` would mean to clap that the flag may be left out.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interval(pub(super) Option<Duration>);
@@ -72,6 +75,22 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
         Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
         _ => Err("a message is from 1 byte to 1GiB".to_owned()),
     }
+}
+
+/// A number of things that are kept for the API.
+pub(super) fn kept(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 0..=MOST_KEPT) => Ok(number),
+        _ => Err(format!("write a number up to {MOST_KEPT}")),
+    }
+}
+
+/// Memory for what is kept for the API.
+pub(super) fn memory(text: &str) -> Result<usize, String> {
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| "write a size as 512KiB, 64MiB, or 67108864")?;
+    usize::try_from(size.as_u64()).map_err(|_| "this is more memory than there is".to_owned())
 }
 
 pub(super) fn scenario(text: &str) -> Result<Scenario, String> {

@@ -15,9 +15,9 @@ use crate::ws::subprotocol::Subprotocol;
 mod api;
 mod origin;
 mod proxy;
-pub use api::ApiConfig;
+pub use api::{ApiConfig, ApiToken};
 pub use origin::Origin;
-pub(crate) use origin::is_own;
+pub(crate) use origin::{is_own, is_own_host};
 pub(crate) use proxy::default_max_tunnels;
 pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
 
@@ -217,6 +217,9 @@ pub enum SettingError {
     /// An origin that is a lone `*`.
     #[error("any origin may connect if no origin is given: leave the * out")]
     AnyOrigin,
+    /// See [`ApiToken`].
+    #[error("a token has visible ASCII characters and no spaces, and is not empty")]
+    Token,
     /// An origin with the scheme of a WebSocket.
     #[error("an origin is that of a page: https:// or http://, not wss:// or ws://")]
     SocketOrigin,

@@ -3,16 +3,21 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::{Bytes, Incoming};
 use tokio::io::AsyncWriteExt;
 
+use super::api::Api;
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
 use crate::config::ServerConfig;
 use crate::handshake;
-use crate::http::exchange::Exchange;
-use crate::http::http1::{self, Ended, Served};
+use crate::http::exchange::{Exchange, Http2Body};
+use crate::http::http1::{self, Ended, Outcome, Served};
 use crate::http::http2::{self, Pings};
 use crate::http::response::head_bytes;
 use crate::net::connection_info::ConnectionInfo;
@@ -41,8 +46,7 @@ pub(crate) struct EchoService {
     metrics: Arc<Metrics>,
     timers: Timers,
     occurrences: Arc<Occurrences>,
-    /// The connections, if there is an API.
-    registry: Option<Registry>,
+    api: Option<Arc<Api>>,
 }
 
 impl EchoService {
@@ -54,11 +58,14 @@ impl EchoService {
     ) -> Self {
         let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
         metrics.show_rejects(negotiator.rejects());
+        let config = Arc::new(config);
+        let registry = config.api.clone().map(Registry::new);
+        let api = registry.map(|registry| Arc::new(Api::new(registry, Arc::clone(&config))));
         Self {
             negotiator,
             limit: Limit::new(config.max_connections),
-            registry: config.api.clone().map(Registry::new),
-            config: Arc::new(config),
+            api,
+            config,
             metrics: Arc::new(metrics),
             timers,
             occurrences: Arc::default(),
@@ -94,7 +101,14 @@ impl Service for EchoService {
                 http.leave(&request, decision).await
             }
             None => {
-                let handler = move |request| ready(routes.reply(&request, info).into());
+                let (api, drain) = (self.api.clone(), connection.drain.clone());
+                let handler = move |request| match api.as_ref().filter(|api| api.is_asked(&request))
+                {
+                    Some(api) => {
+                        Either::Left(answer(Arc::clone(api), request, info, drain.clone()))
+                    }
+                    None => Either::Right(ready(routes.reply(&request, info).into())),
+                };
                 // Boxed, because an upgrade that comes first would have room for it too.
                 Box::pin(http.serve(handler)).await
             }
@@ -114,9 +128,15 @@ impl Service for EchoService {
         });
         let routes = self.routes(&connection);
         let shared = self.context(connection.drain.clone(), connection.info);
+        let (api, drain) = (self.api.clone(), connection.drain.clone());
+        let patience = self.config.send_timeout;
         let mut opening = Some(connection.opening);
         let handle = move |exchange: Exchange| {
             let info = exchange.info;
+            if let Some(api) = api.as_ref().filter(|api| api.is_asked(&exchange.request)) {
+                let answer = answer_exchange(Arc::clone(api), exchange, drain.clone(), patience);
+                return Some(Either::Right(Box::pin(answer) as BoxFuture<'static, ()>));
+            }
             match routes.reply(&exchange.request, info) {
                 Reply::Answer(answer) | Reply::Refusal(answer) => {
                     exchange.answer(answer);
@@ -131,8 +151,8 @@ impl Service for EchoService {
                     };
                     if pending.is_faulty() {
                         // Boxed, so that an ordinary session reserves no memory for it.
-                        let session = Box::pin(pending.misbehave_over_http2(exchange));
-                        return Some(Either::Right(session));
+                        let session = pending.misbehave_over_http2(exchange);
+                        return Some(Either::Right(Box::pin(session)));
                     }
                     let stream = exchange.accept(&pending.response())?;
                     let session = pending.converse(stream, Vec::new());
@@ -199,7 +219,31 @@ impl EchoService {
             Arc::clone(&self.metrics),
             connection.drain.clone(),
             Arc::clone(&self.occurrences),
-            self.registry.clone(),
+            self.api.as_ref().map(|api| api.registry().clone()),
         )
     }
+}
+
+/// Answers a request to the API over HTTP/1.1.
+async fn answer<U>(
+    api: Arc<Api>,
+    request: Request<Incoming>,
+    info: ConnectionInfo,
+    drain: Drain,
+) -> Outcome<Full<Bytes>, U> {
+    let answer = api.answer(request, info, &drain).await;
+    Outcome::Answer(answer.map(Full::new))
+}
+
+/// Answers a request to the API over HTTP/2. A peer that has reset the stream gets no answer, and a
+/// push that waits for a receiver is not sent.
+async fn answer_exchange(api: Arc<Api>, exchange: Exchange, drain: Drain, patience: Duration) {
+    let info = exchange.info;
+    let (request, mut respond) = exchange.into_parts();
+    let request = request.map(Http2Body);
+    let answer = tokio::select! {
+        answer = api.answer(request, info, &drain) => answer,
+        () = respond.reset() => return,
+    };
+    respond.send(answer.map(Full::new), patience).await;
 }

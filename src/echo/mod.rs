@@ -7,12 +7,14 @@
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 //! | [`verdict`] | the answer that an upgrade would get, for the page |
 //! | [`request_info`] | what the server saw of a request |
+//! | [`api`] | the HTTP API |
 //! | [`admission`] | the description of a connection for the registry, and its name there |
 //! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`pending`] | a session from the acceptance of its upgrade to the end of its stream |
 //! | [`faulty`] | the same for a session that misbehaves |
 
 mod admission;
+mod api;
 mod connection;
 mod faulty;
 mod page;

@@ -116,7 +116,7 @@ impl SessionStats {
             Closing::Bare => CloseContent::default(),
             Closing::Code(code, reason) => CloseContent {
                 code: Some(*code),
-                reason: reason.to_string(),
+                reason: reason.clone(),
             },
         };
         connection.closed(Direction::Out, &close);

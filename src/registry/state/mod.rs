@@ -72,7 +72,8 @@ pub(crate) enum Found {
 pub(crate) enum Receivers {
     All,
     Topic(String),
-    One(Key),
+    /// The latest connection of this name.
+    Id(String),
 }
 
 /// Outcome of a push.
@@ -319,6 +320,7 @@ impl State {
         let Self {
             connections,
             topics,
+            names,
             ..
         } = self;
         let (mut delivery, mut wakers) = (Delivery::default(), Vec::new());
@@ -336,7 +338,11 @@ impl State {
         };
         match receivers {
             Receivers::All => connections.values_mut().for_each(post),
-            Receivers::One(key) => connections.get_mut(key).into_iter().for_each(post),
+            Receivers::Id(id) => {
+                let key = names.get(id.as_str());
+                let connection = key.and_then(|key| connections.get_mut(key));
+                connection.into_iter().for_each(post);
+            }
             Receivers::Topic(name) => {
                 if let Some(topic) = topics.get_mut(name.as_str()) {
                     topic.messages += 1;

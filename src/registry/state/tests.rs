@@ -134,7 +134,13 @@ fn a_push_is_skipped_and_counted_where_there_is_no_room() {
     };
     assert_eq!(state.post(&Receivers::All, &push).0, delivery);
     assert_eq!(state.snapshot(slow).unwrap().status.skipped, 1);
-    assert_eq!(state.post(&Receivers::One(slow), &push).0.skipped, 1);
+    assert_eq!(
+        state
+            .post(&Receivers::Id("slow".to_owned()), &push)
+            .0
+            .skipped,
+        1
+    );
 }
 
 #[test]
@@ -291,7 +297,13 @@ proptest! {
         keep_bytes in 0..100_usize,
         memory in 0..2_000_usize,
     ) {
-        let config = ApiConfig { keep_closed, keep_messages, keep_bytes, memory };
+        let config = ApiConfig {
+            keep_closed,
+            keep_messages,
+            keep_bytes,
+            memory,
+            ..ApiConfig::default()
+        };
         let mut state = state(config.clone());
         let mut keys = Vec::new();
         for step in steps {
