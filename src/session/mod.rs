@@ -290,7 +290,7 @@ where
 
     /// Handles the reason for which [`Self::poll_turn`] stopped, unless the session is cut meanwhile.
     async fn rest(&mut self, pause: Pause) -> Result<(), End> {
-        let Some(connection) = &self.stats.connection else {
+        let Some(connection) = self.stats.connection() else {
             return self.handle(pause).await;
         };
         let cut = connection.cut();

@@ -26,7 +26,7 @@ where
     /// Feeds pushes to the writer, in their order, until there are no more or the session must wait.
     pub(super) fn take_mail(&mut self, cx: &mut Context<'_>) -> Result<Option<Pause>, End> {
         let mut budget = Budget::new();
-        while let Some(connection) = &mut self.stats.connection
+        while let Some(connection) = self.stats.connection()
             && let Some(mail) = connection.next_mail(cx, false)
         {
             let push = match mail {
@@ -53,7 +53,7 @@ where
 
     /// Tells the registry of a message or frame that was received.
     pub(super) fn observe_received(&mut self, received: &Received) {
-        let Some(connection) = &mut self.stats.connection else {
+        let Some(connection) = self.stats.connection() else {
             return;
         };
         let payload = self.codec.payload();
@@ -81,14 +81,14 @@ where
 impl SessionStats {
     /// Tells the registry of a message that is sent.
     pub(super) fn observe_sent(&mut self, message: Message) {
-        if let Some(connection) = &mut self.connection {
+        if let Some(connection) = self.connection() {
             connection.sent_message(message);
         }
     }
 
     /// Tells the registry that Close is sent because of `end`, unless it tells the peer nothing.
     pub(super) fn observe_end(&mut self, end: &End) {
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = self.connection() else {
             return;
         };
         let close = match end {
@@ -109,7 +109,7 @@ impl SessionStats {
 
     /// Tells the registry of the Close of a scenario.
     pub(super) fn observe_step_close(&mut self, closing: &Closing) {
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = self.connection() else {
             return;
         };
         let close = match closing {
@@ -124,7 +124,7 @@ impl SessionStats {
 
     /// Tells the registry of the peer's Close.
     pub(super) fn observe_close(&mut self, frame: Option<&CloseFrame>) {
-        if let Some(connection) = &mut self.connection {
+        if let Some(connection) = self.connection() {
             observe_close(connection, frame);
         }
     }

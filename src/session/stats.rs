@@ -27,10 +27,17 @@ pub(super) struct SessionStats {
     start: Option<Moment>,
     received: Traffic,
     sent: Traffic,
+    /// Things that most idle sessions have none of.
+    extra: Option<Box<Extra>>,
+}
+
+/// Things that share a box, because each pointer is one in every session.
+#[derive(Default)]
+struct Extra {
     /// Counts that are not in the metrics yet. An idle session has none.
-    recent: Option<Box<Recent>>,
+    recent: Option<Recent>,
     /// The connection in the registry, if there is one. It goes on to the report.
-    pub(super) connection: Option<Box<ConnectionHandle>>,
+    connection: Option<Box<ConnectionHandle>>,
 }
 
 struct Recent {
@@ -45,14 +52,17 @@ impl SessionStats {
         start: Moment,
         connection: Option<Box<ConnectionHandle>>,
     ) -> Self {
+        let extra = connection.map(|connection| Extra {
+            connection: Some(connection),
+            ..Extra::default()
+        });
         Self {
             metrics,
             info,
             start: Some(start),
             received: Traffic::default(),
             sent: Traffic::default(),
-            recent: None,
-            connection,
+            extra: extra.map(Box::new),
         }
     }
 
@@ -64,7 +74,7 @@ impl SessionStats {
         let kind = kind(opcode);
         tally.received[kind].count(payload);
         tally.sent[kind].count(payload);
-        if let Some(connection) = &mut self.connection {
+        if let Some(connection) = self.connection() {
             connection.echoed();
         }
     }
@@ -73,7 +83,7 @@ impl SessionStats {
     pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.recent(now).received[kind(opcode)].count(payload);
-        if let Some(connection) = &mut self.connection {
+        if let Some(connection) = self.connection() {
             connection.forget_received();
         }
     }
@@ -91,7 +101,7 @@ impl SessionStats {
         let mut tally = Tally::default();
         tally.sent[0].count(text.len());
         self.metrics.add(&tally);
-        if let Some(connection) = &mut self.connection {
+        if let Some(connection) = self.connection() {
             connection.sent(Kind::Text, text);
         }
     }
@@ -99,24 +109,24 @@ impl SessionStats {
     /// Counts a Ping.
     pub(super) fn ping(&mut self) {
         self.metrics.pings.inc();
-        if let Some(connection) = &mut self.connection {
+        if let Some(connection) = self.connection() {
             connection.pinged();
         }
     }
 
     fn recent(&mut self, now: Moment) -> &mut Tally {
-        let recent = self.recent.get_or_insert_with(|| {
-            Box::new(Recent {
-                tally: Tally::default(),
-                since: now,
-            })
+        let extra = self.extra.get_or_insert_default();
+        let recent = extra.recent.get_or_insert_with(|| Recent {
+            tally: Tally::default(),
+            since: now,
         });
         &mut recent.tally
     }
 
     /// Adds the recent counts to the metrics, unless it is too soon.
     pub(super) fn add_up_by(&mut self, now: Moment) {
-        if let Some(recent) = &self.recent
+        if let Some(extra) = &self.extra
+            && let Some(recent) = &extra.recent
             && now.since(recent.since) >= PAUSE
         {
             self.add_up();
@@ -125,9 +135,21 @@ impl SessionStats {
 
     /// Adds the recent counts to the metrics.
     pub(super) fn add_up(&mut self) {
-        if let Some(recent) = self.recent.take() {
+        let Some(extra) = &mut self.extra else {
+            return;
+        };
+        if let Some(recent) = extra.recent.take() {
             self.metrics.add(&recent.tally);
         }
+        if extra.connection.is_none() {
+            self.extra = None;
+        }
+    }
+
+    /// The connection in the registry, if there is one.
+    #[inline]
+    pub(super) fn connection(&mut self) -> Option<&mut ConnectionHandle> {
+        self.extra.as_mut()?.connection.as_deref_mut()
     }
 
     /// Reports the end of the session, also to the log and the metrics.
@@ -138,7 +160,8 @@ impl SessionStats {
             .map_or(Duration::ZERO, |start| Moment::now().since(start));
         let CloseHandshake { clean, teardown } = close_handshake;
         self.metrics.end(&end, lasted);
-        let mut connection = self.connection.take();
+        let extra = self.extra.as_mut();
+        let mut connection = extra.and_then(|extra| extra.connection.take());
         if let Some(connection) = &mut connection {
             connection.session_ended(&end, clean);
         }

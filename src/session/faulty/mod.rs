@@ -137,16 +137,14 @@ where
     S: Transport,
 {
     fn new(
-        session: Session<Paced<S>>,
+        mut session: Session<Paced<S>>,
         scenario: &Scenario,
         drain_begun: Begun,
         start: Instant,
     ) -> Self {
+        let is_recorded = session.stats.connection().is_some();
         let mut play = Self {
-            send_queue: SendQueue::new(
-                session.config.max_message_size,
-                session.stats.connection.is_some(),
-            ),
+            send_queue: SendQueue::new(session.config.max_message_size, is_recorded),
             session,
             is_open: false,
             triggers: Triggers::new(scenario, start),
@@ -298,7 +296,7 @@ where
     /// mailbox, which is bounded.
     fn take_mail(&mut self, cx: &mut Context<'_>) -> Result<(), Finish> {
         while self.finish.is_none()
-            && let Some(connection) = &mut self.session.stats.connection
+            && let Some(connection) = self.session.stats.connection()
             && let Some(mail) = connection.next_mail(cx, self.send_queue.has_other())
         {
             match mail {
