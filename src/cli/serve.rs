@@ -5,9 +5,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::environment::Sources;
-use super::shared::{LifetimeArgs, TransportArgs, addresses};
+use super::shared::{LifetimeArgs, TransportArgs, addresses, api_addresses};
 use super::values::{
-    Interval, compression, connections, duration, interval, kept, memory, message_size, scenario,
+    ApiListen, Interval, api_listen, compression, connections, duration, interval, kept, memory,
+    message_size, scenario,
 };
 use crate::config::{self, ApiConfig, ApiToken, Compression, Origin, ServerConfig, UpgradePath};
 use crate::net::address::Address;
@@ -193,10 +194,20 @@ pub(super) struct ServeArgs {
 
     /// HTTP API: connections, messages, pushes
     ///
-    /// It is served on every address: GET /connections lists the connections, POST to one pushes a
-    /// message to it. Without a token, pages of other origins are refused.
-    #[arg(long, env = "ECHOBEAT_API")]
-    api: bool,
+    /// GET /connections lists the connections, and POST to one pushes a message to it. The API is
+    /// served on every address, or on addresses of its own; may be repeated for those. Without a
+    /// token, pages of other origins are refused.
+    #[arg(
+        long,
+        env = "ECHOBEAT_API",
+        value_name = "ADDR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on",
+        value_delimiter = ','
+    )]
+    #[arg(value_parser = api_listen)]
+    api: Vec<ApiListen>,
 
     /// Token that the API asks for
     ///
@@ -278,7 +289,8 @@ impl ServeArgs {
             drain: lifetime.drain,
             scenario: self.scenario.unwrap_or_default(),
             faults: !self.no_faults,
-            api: self.api.then(|| ApiConfig {
+            api: api_addresses(self.api, sources)?.map(|listen| ApiConfig {
+                listen,
                 token: self.api_token,
                 keep_closed: self.api_keep_closed,
                 keep_messages: self.api_keep_messages,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::config::Compression;
+use crate::net::address::Address;
 use crate::scenario::Scenario;
 
 /// The longest duration that a flag takes: a longer one is as good as off.
@@ -74,6 +75,25 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
     match usize::try_from(size.as_u64()) {
         Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
         _ => Err("a message is from 1 byte to 1GiB".to_owned()),
+    }
+}
+
+/// Where the API is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ApiListen {
+    Off,
+    Everywhere,
+    On(Address),
+}
+
+pub(super) fn api_listen(text: &str) -> Result<ApiListen, String> {
+    match text {
+        "on" | "true" | "yes" => Ok(ApiListen::Everywhere),
+        "off" | "false" | "no" => Ok(ApiListen::Off),
+        text => match text.parse::<Address>() {
+            Ok(address) => Ok(ApiListen::On(address)),
+            Err(error) => Err(format!("{error}; or write on or off")),
+        },
     }
 }
 

@@ -6,12 +6,16 @@ use std::str::FromStr;
 use ring::digest::{SHA256, digest};
 
 use super::SettingError;
+use crate::net::address::Address;
 
 /// Settings of the HTTP API, which shows connections and their messages, and pushes to them.
 ///
 /// All that is kept for it is bounded, and what falls out of memory is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiConfig {
+    /// Addresses of its own, where there are no WebSockets; empty: it is served on every address of
+    /// the server.
+    pub listen: Vec<Address>,
     /// Token that every request must have; `None`: requests need none, but pages of other origins
     /// are refused.
     pub token: Option<ApiToken>,
@@ -28,6 +32,7 @@ pub struct ApiConfig {
 impl Default for ApiConfig {
     fn default() -> Self {
         Self {
+            listen: Vec::new(),
             token: None,
             keep_closed: 1000,
             keep_messages: 1000,

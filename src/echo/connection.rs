@@ -3,21 +3,18 @@
 
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either};
-use http_body_util::Full;
-use hyper::Request;
-use hyper::body::{Bytes, Incoming};
 use tokio::io::AsyncWriteExt;
 
 use super::api::Api;
+use super::api::service::{answer_http1, answer_http2};
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
 use crate::config::ServerConfig;
 use crate::handshake;
-use crate::http::exchange::{Exchange, Http2Body};
-use crate::http::http1::{self, Ended, Outcome, Served};
+use crate::http::exchange::Exchange;
+use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
 use crate::http::response::head_bytes;
 use crate::net::connection_info::ConnectionInfo;
@@ -46,25 +43,27 @@ pub(crate) struct EchoService {
     metrics: Arc<Metrics>,
     timers: Timers,
     occurrences: Arc<Occurrences>,
+    /// The connections, if there is an API.
+    registry: Option<Registry>,
+    /// The API, if it is served on the addresses of WebSockets.
     api: Option<Arc<Api>>,
 }
 
 impl EchoService {
     pub(crate) fn new(
-        config: ServerConfig,
+        config: Arc<ServerConfig>,
         tls: Option<Arc<Acceptor>>,
         timers: Timers,
         mut metrics: Metrics,
+        api: Option<Arc<Api>>,
     ) -> Self {
         let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
         metrics.show_rejects(negotiator.rejects());
-        let config = Arc::new(config);
-        let registry = config.api.clone().map(Registry::new);
-        let api = registry.map(|registry| Arc::new(Api::new(registry, Arc::clone(&config))));
         Self {
             negotiator,
             limit: Limit::new(config.max_connections),
-            api,
+            registry: api.as_ref().map(|api| api.registry().clone()),
+            api: api.filter(|api| api.is_everywhere()),
             config,
             metrics: Arc::new(metrics),
             timers,
@@ -104,9 +103,7 @@ impl Service for EchoService {
                 let (api, drain) = (self.api.clone(), connection.drain.clone());
                 let handler = move |request| match api.as_ref().filter(|api| api.is_asked(&request))
                 {
-                    Some(api) => {
-                        Either::Left(answer(Arc::clone(api), request, info, drain.clone()))
-                    }
+                    Some(api) => Either::Left(answer_http1(api, request, info, drain.clone())),
                     None => Either::Right(ready(routes.reply(&request, info).into())),
                 };
                 // Boxed, because an upgrade that comes first would have room for it too.
@@ -129,12 +126,11 @@ impl Service for EchoService {
         let routes = self.routes(&connection);
         let shared = self.context(connection.drain.clone(), connection.info);
         let (api, drain) = (self.api.clone(), connection.drain.clone());
-        let patience = self.config.send_timeout;
         let mut opening = Some(connection.opening);
         let handle = move |exchange: Exchange| {
             let info = exchange.info;
             if let Some(api) = api.as_ref().filter(|api| api.is_asked(&exchange.request)) {
-                let answer = answer_exchange(Arc::clone(api), exchange, drain.clone(), patience);
+                let answer = answer_http2(Arc::clone(api), exchange, drain.clone());
                 return Some(Either::Right(Box::pin(answer) as BoxFuture<'static, ()>));
             }
             match routes.reply(&exchange.request, info) {
@@ -219,31 +215,7 @@ impl EchoService {
             Arc::clone(&self.metrics),
             connection.drain.clone(),
             Arc::clone(&self.occurrences),
-            self.api.as_ref().map(|api| api.registry().clone()),
+            self.registry.clone(),
         )
     }
-}
-
-/// Answers a request to the API over HTTP/1.1.
-async fn answer<U>(
-    api: Arc<Api>,
-    request: Request<Incoming>,
-    info: ConnectionInfo,
-    drain: Drain,
-) -> Outcome<Full<Bytes>, U> {
-    let answer = api.answer(request, info, &drain).await;
-    Outcome::Answer(answer.map(Full::new))
-}
-
-/// Answers a request to the API over HTTP/2. A peer that has reset the stream gets no answer, and a
-/// push that waits for a receiver is not sent.
-async fn answer_exchange(api: Arc<Api>, exchange: Exchange, drain: Drain, patience: Duration) {
-    let info = exchange.info;
-    let (request, mut respond) = exchange.into_parts();
-    let request = request.map(Http2Body);
-    let answer = tokio::select! {
-        answer = api.answer(request, info, &drain) => answer,
-        () = respond.reset() => return,
-    };
-    respond.send(answer.map(Full::new), patience).await;
 }

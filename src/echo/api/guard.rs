@@ -40,14 +40,16 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 /// Refuses a page of another origin, and one whose own name was made to mean this server.
 fn check_page(head: &Parts, config: &ServerConfig) -> Result<(), Refusal> {
     let host = handshake::host_of(&head.uri, &head.headers).unwrap_or_default();
-    if !config::is_own_host(host, &config.listen) {
+    let own = config.api.as_ref().map_or(&[][..], |api| &api.listen);
+    let listen = [&config.listen[..], own].concat();
+    if !config::is_own_host(host, &listen) {
         let sentence = "Without a token, the API answers only where the Host is an address, \
             localhost, this machine's name, or the host of a --listen.";
         return Err(Refusal::new(StatusCode::FORBIDDEN, sentence));
     }
     let is_own = |value: &HeaderValue| {
         let origin = value.to_str().unwrap_or_default();
-        config::is_own(origin, host, &config.listen)
+        config::is_own(origin, host, &listen)
     };
     if !head.headers.get_all(ORIGIN).iter().all(is_own) {
         let sentence = "Without a token, the API does not answer pages of other origins.";

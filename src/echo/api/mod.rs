@@ -13,6 +13,7 @@
 //!
 //! | room | purpose |
 //! |---|---|
+//! | [`service`] | connections to it |
 //! | [`guard`] | who may ask |
 //! | [`routes`] | which path is what |
 //! | [`query`] | parameters of a query |
@@ -24,6 +25,7 @@ mod guard;
 mod query;
 mod read;
 mod routes;
+pub(super) mod service;
 mod view;
 mod write;
 
@@ -67,6 +69,12 @@ impl Api {
     /// The registry of the connections that it shows.
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Whether it is served on every address, and not on addresses of its own.
+    pub(super) fn is_everywhere(&self) -> bool {
+        let own = self.config.api.as_ref().map(|api| &api.listen);
+        own.is_none_or(Vec::is_empty)
     }
 
     /// Whether a request is for the API, and not an upgrade.

@@ -1,5 +1,6 @@
 //! The HTTP API over real sockets.
 
+mod addresses;
 mod connections;
 mod messages;
 mod pushes;
