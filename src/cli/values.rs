@@ -86,11 +86,12 @@ pub(super) enum ApiListen {
     On(Address),
 }
 
+/// Where the API is served: an address, or a word as the environment has for a switch.
 pub(super) fn api_listen(text: &str) -> Result<ApiListen, String> {
-    match text {
-        "on" | "true" | "yes" => Ok(ApiListen::Everywhere),
-        "off" | "false" | "no" => Ok(ApiListen::Off),
-        text => match text.parse::<Address>() {
+    match &*text.to_ascii_lowercase() {
+        "on" | "true" | "yes" | "1" => Ok(ApiListen::Everywhere),
+        "off" | "false" | "no" | "0" => Ok(ApiListen::Off),
+        _ => match text.parse::<Address>() {
             Ok(address) => Ok(ApiListen::On(address)),
             Err(error) => Err(format!("{error}; or write on or off")),
         },

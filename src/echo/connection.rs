@@ -140,7 +140,7 @@ impl Service for EchoService {
                 }
                 Reply::Session(upgrade) => {
                     drop(opening.take());
-                    let pending = PendingSession {
+                    let mut pending = PendingSession {
                         upgrade,
                         begun_at: exchange.begun_at,
                         context: shared.for_session(info),
@@ -150,7 +150,7 @@ impl Service for EchoService {
                         let session = pending.misbehave_over_http2(exchange);
                         return Some(Either::Right(Box::pin(session)));
                     }
-                    let stream = exchange.accept(&pending.response())?;
+                    let stream = exchange.accept(&pending.accept())?;
                     let session = pending.converse(stream, Vec::new());
                     Some(Either::Left(session))
                 }
@@ -176,7 +176,7 @@ impl EchoService {
         upgrade: Box<Upgrade>,
         connection: PendingConnection,
     ) -> Option<Stage> {
-        let pending = PendingSession {
+        let mut pending = PendingSession {
             upgrade,
             begun_at: connection.accepted_at,
             context: self.context(connection.drain, connection.info),
@@ -184,7 +184,7 @@ impl EchoService {
         if pending.is_faulty() {
             return Some(Stage::last(pending.misbehave_over_http1(stream, early)));
         }
-        let head = head_bytes(&pending.response());
+        let head = head_bytes(&pending.accept());
         let sent = async {
             stream.write_all(&head).await?;
             stream.flush().await

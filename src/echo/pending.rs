@@ -1,5 +1,7 @@
 //! Sessions from the acceptance of their upgrade to the end of their stream.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use hyper::Response;
 use hyper::header::{HeaderName, HeaderValue};
@@ -35,18 +37,20 @@ impl PendingSession {
         !self.upgrade.handshake.scenario.is_default()
     }
 
-    /// The response that accepts the upgrade. With an API it names the connection.
-    pub(super) fn response(&self) -> Response<()> {
+    /// Opens the connection in the registry, and returns the response that accepts the upgrade and
+    /// names the connection. The client may ask for it as soon as it has the response.
+    pub(super) fn accept(&mut self) -> Response<()> {
         let mut response = self.upgrade.handshake.response();
-        let id = self
-            .upgrade
-            .admission
-            .as_ref()
-            .map(|admission| admission.id());
-        if let Some(Ok(id)) = id.map(|id| HeaderValue::from_bytes(id.as_bytes())) {
+        let Some(admission) = self.upgrade.admission.take() else {
+            return response;
+        };
+        let id = Arc::clone(admission.id());
+        if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
             let name = HeaderName::from_static(CONNECTION_ID);
             response.headers_mut().insert(name, id);
         }
+        self.upgrade.id = Some(id);
+        self.context.connection = Some(admission.open());
         response
     }
 
@@ -62,12 +66,10 @@ impl PendingSession {
         guard
     }
 
-    /// The upgrade, and the surroundings of its session. The registry learns of it here.
-    pub(super) fn into_parts(mut self) -> (Box<Upgrade>, SessionContext) {
-        let admission = self.upgrade.admission.take();
+    /// The upgrade, and the surroundings of its session.
+    pub(super) fn into_parts(self) -> (Box<Upgrade>, SessionContext) {
         let context = SessionContext {
             deflate: self.upgrade.handshake.deflate,
-            connection: admission.map(|admission| admission.open()),
             ..self.context
         };
         (self.upgrade, context)
@@ -124,7 +126,7 @@ fn log_open(info: ConnectionInfo, upgrade: &Upgrade) {
     let extension = handshake.deflate.map(|deflate| deflate.to_string());
     let scenario = &handshake.scenario;
     let scenario = (!scenario.is_default()).then(|| scenario.to_string());
-    let id = upgrade.admission.as_ref().map(|admission| admission.id());
+    let id = upgrade.id.as_deref();
     match &handshake.passed_over {
         None => {
             let span = info.span();

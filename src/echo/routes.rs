@@ -41,6 +41,8 @@ pub(crate) struct Upgrade {
     pub(crate) request_info: Option<String>,
     /// The connection that is to be opened in the registry, if there is one.
     pub(crate) admission: Option<Box<Admission>>,
+    /// Name of the connection, once it is there.
+    pub(crate) id: Option<Arc<str>>,
     /// Its permit, one of the limit of sessions.
     pub(crate) permit: Permit,
 }
@@ -155,7 +157,8 @@ impl Routes {
             upgrade.admission = Some(Box::new(admission));
         }
         if upgrade.handshake.scenario.has_request_info() {
-            let id = upgrade.admission.as_ref().map(|admission| admission.id());
+            let admission = upgrade.admission.as_ref();
+            let id = admission.map(|admission| &**admission.id());
             let request_info = request_info::request_info(request, &upgrade.handshake, info, id);
             upgrade.request_info = Some(request_info);
         }
@@ -194,6 +197,7 @@ impl Routes {
             path: request.uri().path().to_owned(),
             request_info: None,
             admission: None,
+            id: None,
             handshake,
             permit,
         }))

@@ -33,7 +33,7 @@ impl Admission {
     }
 
     /// Name of the connection.
-    pub(crate) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &Arc<str> {
         &self.description.id
     }
 

@@ -236,9 +236,13 @@ async fn closed_connections_are_forgotten_in_their_order() {
 async fn a_drain_ends_what_is_waited_for() {
     let server = serve().await;
     let mut raw = Raw::connect(server.address).await;
-    let request = "GET /connections?count=1&wait=1h HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    raw.send(request).await;
-    // Answered after the first, it shows that the first is under way.
+    raw.send(
+        "POST /topics/t?wait=1h HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\
+         Expect: 100-continue\r\n\r\n",
+    )
+    .await;
+    assert_eq!(raw.head().await.status, 100, "the request is under way");
+    raw.send("x").await;
     let running = server.stop();
     let answer = raw.response().await;
     assert_eq!(answer.status, 503, "{}", answer.body);
