@@ -129,6 +129,7 @@ where
         drain: shutdown.subscribe(),
         info: ConnectionInfo::new(1, Peer::Local),
         deflate,
+        connection: None,
     };
     let session = session::run(join(reader, writer), &early, context);
     let report = tokio::select! {

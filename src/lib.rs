@@ -21,6 +21,7 @@
 //! | `proxy` | the reverse proxy |
 //! | `serve` | what both share: the accept loop, the drain, TLS and the version of HTTP |
 //! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
+//! | `registry` | connections as the API shows them, and the pushes to them |
 //! | `handshake` | from a request to its acceptance or refusal, a pure function |
 //! | `http` | HTTP/1.1 and HTTP/2, for whoever answers the requests |
 //! | `tls` | certificates, and connections with or without TLS |
@@ -45,6 +46,7 @@ mod http;
 mod net;
 pub mod platform;
 mod proxy;
+mod registry;
 mod runtime;
 mod scenario;
 mod serve;
@@ -54,8 +56,8 @@ mod tls;
 mod ws;
 
 pub use config::{
-    CertificateSource, Compression, Origin, ProxyConfig, ServerConfig, SettingError, UpgradePath,
-    Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
+    ApiConfig, ApiToken, CertificateSource, Compression, Origin, ProxyConfig, ServerConfig,
+    SettingError, UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
 };
 pub use echo::Server;
 pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};

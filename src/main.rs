@@ -98,6 +98,10 @@ async fn serve(
     for endpoint in server.endpoints() {
         log_endpoint(endpoint, &path, None);
     }
+    for endpoint in server.api_endpoints() {
+        let http = endpoint.http_url();
+        info!(address = %endpoint, http, "listening for the API");
+    }
     // In a task, so that connections are accepted on a thread that serves them.
     Ok(tokio::spawn(server.serve(shutdown(signals))).await?)
 }

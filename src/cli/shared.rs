@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory};
 
 use super::Cli;
 use super::environment::Sources;
-use super::values::{duration, threads};
+use super::values::{ApiListen, duration, threads};
 use crate::config::CertificateSource;
 use crate::net::address::Address;
 
@@ -38,6 +38,28 @@ pub(super) fn addresses(
         }
     }
     Ok(addresses)
+}
+
+/// Addresses that are the API's own, or none if it is served on all; `None` if there is no API.
+///
+/// # Errors
+/// When it is to be on all addresses, and on some of its own.
+pub(super) fn api_addresses(
+    given: Vec<ApiListen>,
+    sources: &Sources,
+) -> Result<Option<Vec<Address>>, clap::Error> {
+    let is_everywhere = given.contains(&ApiListen::Everywhere);
+    let own = given.into_iter().filter_map(|listen| match listen {
+        ApiListen::On(address) => Some(address),
+        ApiListen::Everywhere | ApiListen::Off => None,
+    });
+    let own: Vec<_> = own.collect();
+    if is_everywhere && !own.is_empty() {
+        let name = sources.name("api", "--api");
+        let complaint = format!("{name}: it is served on every address, or on those of its own");
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint));
+    }
+    Ok((is_everywhere || !own.is_empty()).then_some(own))
 }
 
 /// Whether the two cannot both be listened on.

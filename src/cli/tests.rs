@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{CertificateSource, Compression};
+use crate::config::{ApiConfig, CertificateSource, Compression};
 
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
     match role(args)? {
@@ -48,6 +48,11 @@ fn every_flag_arrives() {
         "--fault-timeout=1m",
         "--drain=2m",
         "--do=who,fin@3msg",
+        "--api=unix:api.sock",
+        "--api-token=secret",
+        "--api-keep-closed=1",
+        "--api-keep-messages=2",
+        "--api-memory=3MiB",
     ]);
     let expected = ServerConfig {
         listen: ["unix:a.sock", "localhost:1"]
@@ -75,6 +80,14 @@ fn every_flag_arrives() {
         drain: Duration::from_secs(120),
         scenario: "who,fin@3msg".parse().unwrap(),
         faults: true,
+        api: Some(ApiConfig {
+            listen: vec!["unix:api.sock".parse().unwrap()],
+            token: Some("secret".parse().unwrap()),
+            keep_closed: 1,
+            keep_messages: 2,
+            memory: 3 << 20,
+            ..ApiConfig::default()
+        }),
     };
     assert_eq!(config.unwrap(), expected);
 }
@@ -310,4 +323,30 @@ fn more_connections_than_open_files_are_warned_about() {
 fn the_command_is_sound() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
+}
+
+#[test]
+fn the_api_is_off_or_everywhere_or_on_addresses_of_its_own() {
+    let listen = |args: &[&str]| {
+        let config = parse(args).unwrap();
+        config.api.map(|api| api.listen.len())
+    };
+    assert_eq!(listen(&[]), None);
+    assert_eq!(listen(&["--api=off"]), None);
+    assert_eq!(listen(&["--api"]), Some(0));
+    assert_eq!(
+        listen(&["--api", "9000"]),
+        Some(0),
+        "9000 is an address to listen on"
+    );
+    assert_eq!(listen(&["--api=9001", "--api=9002"]), Some(2));
+    for bad in [
+        &["--api=9001", "--api"][..],
+        &["--api=nowhere"],
+        &["--api-token=secret"],
+        &["--api", "--api-token=a b"],
+        &["--api", "--api-memory=much"],
+    ] {
+        assert!(parse(bad).is_err(), "{bad:?}");
+    }
 }

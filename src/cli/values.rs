@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::config::Compression;
+use crate::net::address::Address;
 use crate::scenario::Scenario;
 
 /// The longest duration that a flag takes: a longer one is as good as off.
@@ -18,6 +19,9 @@ const LARGEST_MESSAGE: ByteSize = ByteSize::gib(1);
 
 /// Largest number of connections: more than any machine has files for.
 const MOST_CONNECTIONS: usize = 1_000_000_000;
+
+/// Largest number of things that are kept for the API.
+const MOST_KEPT: usize = 1_000_000;
 
 /// A duration, or `off`. (A plain `Option` would mean to clap that the flag may be left out.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,42 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
         Ok(bytes @ 1..) if size <= LARGEST_MESSAGE => Ok(bytes),
         _ => Err("a message is from 1 byte to 1GiB".to_owned()),
     }
+}
+
+/// Where the API is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ApiListen {
+    Off,
+    Everywhere,
+    On(Address),
+}
+
+/// Where the API is served: an address, or a word as the environment has for a switch.
+pub(super) fn api_listen(text: &str) -> Result<ApiListen, String> {
+    match &*text.to_ascii_lowercase() {
+        "on" | "true" | "yes" | "1" => Ok(ApiListen::Everywhere),
+        "off" | "false" | "no" | "0" => Ok(ApiListen::Off),
+        _ => match text.parse::<Address>() {
+            Ok(address) => Ok(ApiListen::On(address)),
+            Err(error) => Err(format!("{error}; or write on or off")),
+        },
+    }
+}
+
+/// A number of things that are kept for the API.
+pub(super) fn kept(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 0..=MOST_KEPT) => Ok(number),
+        _ => Err(format!("write a number up to {MOST_KEPT}")),
+    }
+}
+
+/// Memory for what is kept for the API.
+pub(super) fn memory(text: &str) -> Result<usize, String> {
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| "write a size as 512KiB, 64MiB, or 67108864")?;
+    usize::try_from(size.as_u64()).map_err(|_| "this is more memory than there is".to_owned())
 }
 
 pub(super) fn scenario(text: &str) -> Result<Scenario, String> {

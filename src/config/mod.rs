@@ -12,10 +12,12 @@ use crate::platform;
 use crate::scenario::Scenario;
 use crate::ws::subprotocol::Subprotocol;
 
+mod api;
 mod origin;
 mod proxy;
+pub use api::{ApiConfig, ApiToken};
 pub use origin::Origin;
-pub(crate) use origin::is_own;
+pub(crate) use origin::{is_own, is_own_host};
 pub(crate) use proxy::default_max_tunnels;
 pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
 
@@ -85,6 +87,8 @@ pub struct ServerConfig {
     pub scenario: Scenario,
     /// Whether a request may ask for a scenario of its own; otherwise it gets 403.
     pub faults: bool,
+    /// The HTTP API; `None`: there is none, and nothing is kept for it.
+    pub api: Option<ApiConfig>,
 }
 
 impl Default for ServerConfig {
@@ -110,6 +114,7 @@ impl Default for ServerConfig {
             drain: Duration::from_secs(10),
             scenario: Scenario::default(),
             faults: true,
+            api: None,
         }
     }
 }
@@ -212,6 +217,9 @@ pub enum SettingError {
     /// An origin that is a lone `*`.
     #[error("any origin may connect if no origin is given: leave the * out")]
     AnyOrigin,
+    /// See [`ApiToken`].
+    #[error("a token has visible ASCII characters and no spaces, and is not empty")]
+    Token,
     /// An origin with the scheme of a WebSocket.
     #[error("an origin is that of a page: https:// or http://, not wss:// or ws://")]
     SocketOrigin,

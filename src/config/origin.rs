@@ -128,6 +128,15 @@ pub(crate) fn is_own(header: &str, host: &str, listen: &[Address]) -> bool {
     }
 }
 
+/// Whether `host`, with a port or without one, is that of a request which is meant for this server:
+/// an address, or a name that only this server's owner can give it.
+pub(crate) fn is_own_host(host: &str, listen: &[Address]) -> bool {
+    let origin = format!("http://{host}");
+    let url = serialize(&origin).and_then(|origin| Url::parse(&origin).ok());
+    let host = url.as_ref().and_then(Url::host);
+    host.is_some_and(|host| is_ours(&host, listen))
+}
+
 fn is_ours(host: &Host<&str>, listen: &[Address]) -> bool {
     let Host::Domain(name) = host else {
         return true;

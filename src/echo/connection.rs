@@ -4,9 +4,11 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either};
 use tokio::io::AsyncWriteExt;
 
+use super::api::Api;
+use super::api::service::{answer_http1, answer_http2};
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
 use crate::config::ServerConfig;
@@ -18,6 +20,7 @@ use crate::http::response::head_bytes;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
+use crate::registry::Registry;
 use crate::runtime::deadline::timeout;
 use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
@@ -40,21 +43,28 @@ pub(crate) struct EchoService {
     metrics: Arc<Metrics>,
     timers: Timers,
     occurrences: Arc<Occurrences>,
+    /// The connections, if there is an API.
+    registry: Option<Registry>,
+    /// The API, if it is served on the addresses of WebSockets.
+    api: Option<Arc<Api>>,
 }
 
 impl EchoService {
     pub(crate) fn new(
-        config: ServerConfig,
+        config: Arc<ServerConfig>,
         tls: Option<Arc<Acceptor>>,
         timers: Timers,
         mut metrics: Metrics,
+        api: Option<Arc<Api>>,
     ) -> Self {
         let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
         metrics.show_rejects(negotiator.rejects());
         Self {
             negotiator,
             limit: Limit::new(config.max_connections),
-            config: Arc::new(config),
+            registry: api.as_ref().map(|api| api.registry().clone()),
+            api: api.filter(|api| api.is_everywhere()),
+            config,
             metrics: Arc::new(metrics),
             timers,
             occurrences: Arc::default(),
@@ -90,7 +100,12 @@ impl Service for EchoService {
                 http.leave(&request, decision).await
             }
             None => {
-                let handler = move |request| ready(routes.reply(&request, info).into());
+                let (api, drain) = (self.api.clone(), connection.drain.clone());
+                let handler = move |request| match api.as_ref().filter(|api| api.is_asked(&request))
+                {
+                    Some(api) => Either::Left(answer_http1(api, request, info, drain.clone())),
+                    None => Either::Right(ready(routes.reply(&request, info).into())),
+                };
                 // Boxed, because an upgrade that comes first would have room for it too.
                 Box::pin(http.serve(handler)).await
             }
@@ -110,9 +125,14 @@ impl Service for EchoService {
         });
         let routes = self.routes(&connection);
         let shared = self.context(connection.drain.clone(), connection.info);
+        let (api, drain) = (self.api.clone(), connection.drain.clone());
         let mut opening = Some(connection.opening);
         let handle = move |exchange: Exchange| {
             let info = exchange.info;
+            if let Some(api) = api.as_ref().filter(|api| api.is_asked(&exchange.request)) {
+                let answer = answer_http2(Arc::clone(api), exchange, drain.clone());
+                return Some(Either::Right(Box::pin(answer) as BoxFuture<'static, ()>));
+            }
             match routes.reply(&exchange.request, info) {
                 Reply::Answer(answer) | Reply::Refusal(answer) => {
                     exchange.answer(answer);
@@ -120,20 +140,17 @@ impl Service for EchoService {
                 }
                 Reply::Session(upgrade) => {
                     drop(opening.take());
-                    let pending = PendingSession {
+                    let mut pending = PendingSession {
                         upgrade,
                         begun_at: exchange.begun_at,
-                        context: SessionContext {
-                            info,
-                            ..shared.clone()
-                        },
+                        context: shared.for_session(info),
                     };
                     if pending.is_faulty() {
                         // Boxed, so that an ordinary session reserves no memory for it.
-                        let session = Box::pin(pending.misbehave_over_http2(exchange));
-                        return Some(Either::Right(session));
+                        let session = pending.misbehave_over_http2(exchange);
+                        return Some(Either::Right(Box::pin(session)));
                     }
-                    let stream = exchange.accept(&pending.response())?;
+                    let stream = exchange.accept(&pending.accept())?;
                     let session = pending.converse(stream, Vec::new());
                     Some(Either::Left(session))
                 }
@@ -159,7 +176,7 @@ impl EchoService {
         upgrade: Box<Upgrade>,
         connection: PendingConnection,
     ) -> Option<Stage> {
-        let pending = PendingSession {
+        let mut pending = PendingSession {
             upgrade,
             begun_at: connection.accepted_at,
             context: self.context(connection.drain, connection.info),
@@ -167,7 +184,7 @@ impl EchoService {
         if pending.is_faulty() {
             return Some(Stage::last(pending.misbehave_over_http1(stream, early)));
         }
-        let head = head_bytes(&pending.response());
+        let head = head_bytes(&pending.accept());
         let sent = async {
             stream.write_all(&head).await?;
             stream.flush().await
@@ -187,6 +204,7 @@ impl EchoService {
             drain,
             info,
             deflate: None,
+            connection: None,
         }
     }
 
@@ -197,6 +215,7 @@ impl EchoService {
             Arc::clone(&self.metrics),
             connection.drain.clone(),
             Arc::clone(&self.occurrences),
+            self.registry.clone(),
         )
     }
 }

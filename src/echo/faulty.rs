@@ -16,22 +16,26 @@ use crate::session::faulty::{self, Script};
 
 impl PendingSession {
     /// Accepts the upgrade on `stream`, of which `early` was read already, and runs the session.
-    pub(super) async fn misbehave_over_http1<S: Transport>(self, mut stream: S, early: Vec<u8>) {
+    pub(super) async fn misbehave_over_http1<S: Transport>(
+        mut self,
+        mut stream: S,
+        early: Vec<u8>,
+    ) {
         if !self.wait(|cx| stream.poll_hangup(cx)).await {
             return;
         }
-        let head = head_bytes(&self.response());
+        let head = head_bytes(&self.accept());
         self.misbehave(stream, &early, head).await;
     }
 
     /// Accepts the stream of `exchange`, and runs the session.
-    pub(super) async fn misbehave_over_http2(self, exchange: Exchange) {
+    pub(super) async fn misbehave_over_http2(mut self, exchange: Exchange) {
         let (request, mut respond) = exchange.into_parts();
         let mut receive = Receiver::from(request.into_body());
         if !self.wait(|cx| respond.poll_hangup(&mut receive, cx)).await {
             return;
         }
-        if let Some(stream) = respond.accept(&self.response(), receive) {
+        if let Some(stream) = respond.accept(&self.accept(), receive) {
             self.misbehave(stream, &[], Vec::new()).await;
         }
     }

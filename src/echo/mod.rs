@@ -7,10 +7,14 @@
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 //! | [`verdict`] | the answer that an upgrade would get, for the page |
 //! | [`request_info`] | what the server saw of a request |
+//! | [`api`] | the HTTP API |
+//! | [`admission`] | the description of a connection for the registry, and its name there |
 //! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`pending`] | a session from the acceptance of its upgrade to the end of its stream |
 //! | [`faulty`] | the same for a session that misbehaves |
 
+mod admission;
+mod api;
 mod connection;
 mod faulty;
 mod page;
@@ -22,14 +26,18 @@ mod verdict;
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::config::ServerConfig;
 use crate::net::address::Endpoint;
+use crate::registry::Registry;
 use crate::runtime::timers::Timers;
 use crate::serve::accept::{Connections, DrainPlan, Listening, StartError};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Acceptor;
+use api::Api;
+use api::service::ApiService;
 use connection::EchoService;
 
 /// An echobeat server that listens, and is ready to [serve](Self::serve).
@@ -66,6 +74,8 @@ use connection::EchoService;
 #[derive(Debug)]
 pub struct Server {
     listening: Listening,
+    /// Addresses that are the API's own, if there are any.
+    api: Option<Listening>,
     config: ServerConfig,
 }
 
@@ -77,7 +87,16 @@ impl Server {
     /// When the certificate cannot be had, or any address cannot be listened on; then none is.
     pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
-        Ok(Self { listening, config })
+        let own = config.api.as_ref().map(|api| &api.listen);
+        let api = match own.filter(|own| !own.is_empty()) {
+            Some(own) => Some(listening.also_on(own).await?),
+            None => None,
+        };
+        Ok(Self {
+            listening,
+            api,
+            config,
+        })
     }
 
     /// Addresses that the server listens on, with real ports, in the order of
@@ -85,6 +104,13 @@ impl Server {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.listening.endpoints
+    }
+
+    /// Addresses of the API's own that the server listens on, with real ports, in the order of
+    /// [`ApiConfig::listen`](crate::ApiConfig::listen).
+    #[must_use]
+    pub fn api_endpoints(&self) -> &[Endpoint] {
+        self.api.as_ref().map_or(&[], |api| &api.endpoints)
     }
 
     /// The acceptor of TLS, if this server speaks it: with it the certificate can be replaced.
@@ -110,14 +136,32 @@ impl Server {
         } = self.listening;
         let metrics = Metrics::new(errors);
         let timers = Timers::default();
-        let service = EchoService::new(self.config, tls, timers.clone(), metrics);
+        let config = Arc::new(self.config);
+        let registry = config.api.clone().map(Registry::new);
+        let api = registry.map(|registry| Arc::new(Api::new(registry, Arc::clone(&config))));
+        let own = api.clone().zip(self.api);
+        let service = EchoService::new(config, tls, timers.clone(), metrics, api);
         let connections = Connections::new(listeners, service);
         let drain = connections.drain();
         let plan = DrainPlan { limit, window };
         // Aborted when it is dropped.
         let mut clock = JoinSet::new();
         clock.spawn(async move { timers.run(drain).await });
-        connections.serve(shutdown, plan).await;
+        match own {
+            None => connections.serve(shutdown, plan).await,
+            Some((api, listening)) => {
+                // The API is there until the last session has ended.
+                let (over, is_over) = oneshot::channel::<()>();
+                let sessions = async {
+                    connections.serve(shutdown, plan).await;
+                    drop(over);
+                };
+                let service = ApiService::new(api, listening.tls);
+                let requests = Connections::new(listening.listeners, service);
+                let requests = requests.serve(async { drop(is_over.await) }, plan);
+                tokio::join!(sessions, requests);
+            }
+        }
         clock.shutdown().await;
     }
 }

@@ -1,20 +1,27 @@
 //! Sessions from the acceptance of their upgrade to the end of their stream.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use hyper::Response;
+use hyper::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::info;
 
 use super::redact::loggable;
 use super::routes::Upgrade;
 use crate::net::connection_info::ConnectionInfo;
-use crate::net::linger::linger;
+use crate::net::linger::{PeerEnd, linger};
 use crate::net::transport::Transport;
+use crate::registry::connection::TcpEnd;
 use crate::runtime::limit::Permit;
 use crate::session::{self, Report, SessionContext};
 use crate::telemetry::metrics::SessionGuard;
 use crate::ws::close::Teardown;
 use crate::ws::subprotocol::Subprotocol;
+
+/// Header line of the answer to an upgrade, which names the connection for the API.
+const CONNECTION_ID: &str = "echobeat-connection";
 
 /// A session that is to begin.
 pub(super) struct PendingSession {
@@ -30,9 +37,21 @@ impl PendingSession {
         !self.upgrade.handshake.scenario.is_default()
     }
 
-    /// The response that accepts the upgrade.
-    pub(super) fn response(&self) -> Response<()> {
-        self.upgrade.handshake.response()
+    /// Opens the connection in the registry, and returns the response that accepts the upgrade and
+    /// names the connection. The client may ask for it as soon as it has the response.
+    pub(super) fn accept(&mut self) -> Response<()> {
+        let mut response = self.upgrade.handshake.response();
+        let Some(admission) = self.upgrade.admission.take() else {
+            return response;
+        };
+        let id = Arc::clone(admission.id());
+        if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+            let name = HeaderName::from_static(CONNECTION_ID);
+            response.headers_mut().insert(name, id);
+        }
+        self.upgrade.id = Some(id);
+        self.context.connection = Some(admission.open());
+        response
     }
 
     /// Counts the session, and logs that it begins.
@@ -76,10 +95,25 @@ impl PendingSession {
 
 /// Ends the stream of a session in the way that the report asks for.
 pub(super) async fn tear_down<S: Transport>(stream: S, report: Report, _until_the_end: Permit) {
-    match report.teardown {
-        Teardown::Linger => Box::pin(linger(stream)).await,
-        Teardown::Drop => {}
-        Teardown::Reset => stream.reset(),
+    let Report {
+        teardown,
+        connection,
+        ..
+    } = report;
+    let tcp = match teardown {
+        Teardown::Linger => match Box::pin(linger(stream)).await {
+            PeerEnd::Closed => Some(TcpEnd::Fin),
+            PeerEnd::Reset => Some(TcpEnd::Rst),
+            PeerEnd::Late => Some(TcpEnd::Timeout),
+        },
+        Teardown::Drop => None,
+        Teardown::Reset => {
+            stream.reset();
+            Some(TcpEnd::Rst)
+        }
+    };
+    if let (Some(mut connection), Some(tcp)) = (connection, tcp) {
+        connection.tcp_ended(tcp);
     }
 }
 
@@ -92,14 +126,19 @@ fn log_open(info: ConnectionInfo, upgrade: &Upgrade) {
     let extension = handshake.deflate.map(|deflate| deflate.to_string());
     let scenario = &handshake.scenario;
     let scenario = (!scenario.is_default()).then(|| scenario.to_string());
+    let id = upgrade.id.as_deref();
     match &handshake.passed_over {
-        None => info!(parent: &info.span(), path, subprotocol, extension, r#do = scenario, "open"),
+        None => {
+            let span = info.span();
+            info!(parent: &span, path, id, subprotocol, extension, r#do = scenario, "open");
+        }
         // A browser fails such a connection, and does not say why.
         Some(offered) => {
             let offered: Vec<_> = offered.split(", ").map(loggable).collect();
             let offered = offered.join(", ");
             let message = "open, without a subprotocol";
-            info!(parent: &info.span(), path, offered, extension, r#do = scenario, "{message}");
+            let span = info.span();
+            info!(parent: &span, path, id, offered, extension, r#do = scenario, "{message}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Request info, which the step `who` of a scenario asks for: a request as the server saw it,
 //! behind all the proxies that there may be.
 
-use hyper::Request;
+use hyper::{HeaderMap, Request};
 use serde_json::json;
 
 use super::redact;
@@ -12,29 +12,20 @@ use crate::ws::subprotocol::Subprotocol;
 
 /// The request info, in JSON. Header lines are in their order, but those of the same name stand
 /// together. Names are in lower case, bytes of a value that are not UTF-8 are replaced, and
-/// [secrets](redact) are redacted.
+/// [secrets](redact) are redacted. With an API, `id` is the name of the connection there.
 pub(super) fn request_info<B>(
     request: &Request<B>,
     handshake: &Handshake,
     info: ConnectionInfo,
+    id: Option<&str>,
 ) -> String {
     let headers = request.headers();
-    let lines: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| {
-            let value = match redact::is_secret(name) {
-                true => redact::redacted(value.as_bytes()).into(),
-                false => String::from_utf8_lossy(value.as_bytes()),
-            };
-            [name.as_str().into(), value]
-        })
-        .collect();
     let target = request.uri().path_and_query();
     let http = match info.http {
         Some(Http::Two) => "2",
         _ => "1.1",
     };
-    json!({
+    let mut request_info = json!({
         "connection": info.number,
         "peer": info.peer.to_string(),
         "transport": {
@@ -44,7 +35,7 @@ pub(super) fn request_info<B>(
         },
         "authority": request.uri().authority().map(|authority| authority.as_str()),
         "path": target.map(|target| target.as_str()),
-        "headers": lines,
+        "headers": header_lines(headers),
         "subprotocols": {
             "offered": handshake::offers(headers).collect::<Vec<_>>(),
             "selected": handshake.subprotocol.as_ref().map(Subprotocol::as_str),
@@ -55,6 +46,21 @@ pub(super) fn request_info<B>(
         },
         "do": handshake.scenario.to_string(),
         "server": platform::host_name(),
-    })
-    .to_string()
+    });
+    if let Some(id) = id {
+        request_info["id"] = id.into();
+    }
+    request_info.to_string()
+}
+
+/// Header lines, with secrets redacted.
+pub(super) fn header_lines(headers: &HeaderMap) -> Vec<[String; 2]> {
+    let lines = headers.iter().map(|(name, value)| {
+        let value = match redact::is_secret(name) {
+            true => redact::redacted(value.as_bytes()),
+            false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        };
+        [name.to_string(), value]
+    });
+    lines.collect()
 }

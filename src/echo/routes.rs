@@ -20,13 +20,14 @@ use hyper::header::{ALLOW, CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Method, Request, StatusCode, Version};
 use tracing::{debug, info};
 
-use super::{page, request_info, verdict};
+use super::{admission, page, request_info, verdict};
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
 use crate::http::http1::Outcome;
 use crate::http::response::{Answer, answer, close_after, refuse, text};
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::{Admission, Registry};
 use crate::runtime::limit::{Limit, Permit};
 use crate::runtime::shutdown::Drain;
 use crate::scenario::{Occurrences, Scenario};
@@ -38,6 +39,10 @@ pub(crate) struct Upgrade {
     pub(crate) handshake: Handshake,
     /// The text that the step `who` sends, if it is asked for.
     pub(crate) request_info: Option<String>,
+    /// The connection that is to be opened in the registry, if there is one.
+    pub(crate) admission: Option<Box<Admission>>,
+    /// Name of the connection, once it is there.
+    pub(crate) id: Option<Arc<str>>,
     /// Its permit, one of the limit of sessions.
     pub(crate) permit: Permit,
 }
@@ -69,6 +74,7 @@ pub(crate) struct Routes {
     metrics: Arc<Metrics>,
     drain: Drain,
     occurrences: Arc<Occurrences>,
+    registry: Option<Registry>,
 }
 
 impl Routes {
@@ -78,6 +84,7 @@ impl Routes {
         metrics: Arc<Metrics>,
         drain: Drain,
         occurrences: Arc<Occurrences>,
+        registry: Option<Registry>,
     ) -> Self {
         Self {
             config,
@@ -85,6 +92,7 @@ impl Routes {
             metrics,
             drain,
             occurrences,
+            registry,
         }
     }
 
@@ -137,9 +145,21 @@ impl Routes {
         info: ConnectionInfo,
     ) -> Result<Box<Upgrade>, Refusal> {
         let handshake = self.negotiate(request)?;
+        let names = self
+            .registry
+            .as_ref()
+            .map(|_| admission::Names::of(request.uri()));
+        let names = names.transpose()?;
         let mut upgrade = self.accept(handshake, request, Occurrences::draw)?;
+        if let (Some(registry), Some(names)) = (&self.registry, names) {
+            let description = admission::describe(request, &upgrade.handshake, info, names);
+            let admission = Admission::new(registry.clone(), description);
+            upgrade.admission = Some(Box::new(admission));
+        }
         if upgrade.handshake.scenario.has_request_info() {
-            let request_info = request_info::request_info(request, &upgrade.handshake, info);
+            let admission = upgrade.admission.as_ref();
+            let id = admission.map(|admission| &**admission.id());
+            let request_info = request_info::request_info(request, &upgrade.handshake, info, id);
             upgrade.request_info = Some(request_info);
         }
         Ok(upgrade)
@@ -176,6 +196,8 @@ impl Routes {
         Ok(Box::new(Upgrade {
             path: request.uri().path().to_owned(),
             request_info: None,
+            admission: None,
+            id: None,
             handshake,
             permit,
         }))

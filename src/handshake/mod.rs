@@ -16,7 +16,7 @@ use hyper::header::{
     SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::uri::Authority;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::config::{self, Compression, ServerConfig};
@@ -323,11 +323,13 @@ fn check_origin<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Re
 
 /// The host that a request is for, with its port if that is not the scheme's own.
 pub(crate) fn host<B>(request: &Request<B>) -> Option<&str> {
-    let authority = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str());
-    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
+    host_of(request.uri(), request.headers())
+}
+
+/// The same of a request with this target and these headers.
+pub(crate) fn host_of<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let authority = target.authority().map(|authority| authority.as_str());
+    authority.or_else(|| headers.get(HOST)?.to_str().ok())
 }
 
 /// Selects the first of the server's subprotocols that the client offers, or, if the server has

@@ -27,21 +27,37 @@ const LINGER_BYTES: usize = 256 << 20;
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 10;
 
+/// Way in which a peer ended a connection that was shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerEnd {
+    /// It closed.
+    Closed,
+    /// It reset the connection.
+    Reset,
+    /// It did neither in time.
+    Late,
+}
+
 /// Shuts the write side down, and discards what the peer still sends: dropping a socket with unread
 /// input sends a reset, which can destroy our last bytes on their way.
-pub(crate) async fn linger<S: Transport>(mut stream: S) {
+pub(crate) async fn linger<S: Transport>(mut stream: S) -> PeerEnd {
     let end = Instant::now() + LINGER_TIME;
-    let Ok(Ok(())) = timeout_at(end, stream.shutdown()).await else {
-        return;
-    };
+    match timeout_at(end, stream.shutdown()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return PeerEnd::Reset,
+        Err(_) => return PeerEnd::Late,
+    }
     let mut discarded = 0;
     while discarded < LINGER_BYTES {
         let silence = Instant::now() + LINGER_SILENCE;
         match timeout_at(silence.min(end), discard(&mut stream)).await {
-            Ok(Ok(read @ 1..)) => discarded += read,
-            _ => return,
+            Ok(Ok(0)) => return PeerEnd::Closed,
+            Ok(Ok(read)) => discarded += read,
+            Ok(Err(_)) => return PeerEnd::Reset,
+            Err(_) => return PeerEnd::Late,
         }
     }
+    PeerEnd::Late
 }
 
 /// Reads the bytes that are there, and says how many: 0 at the end.

@@ -22,8 +22,8 @@ impl Stage {
     }
 
     /// The last stage.
-    pub(crate) fn last(stage: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self::new(stage.map(|()| None))
+    pub(crate) fn last<T: 'static>(stage: impl Future<Output = T> + Send + 'static) -> Self {
+        Self::new(stage.map(|_| None))
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
         timeout(PATIENCE, Stage::new(ready(Some(last))))
             .await
             .expect("the last is ready");
-        let stuck = Stage::new(ready(Some(Stage::last(pending()))));
+        let stuck = Stage::new(ready(Some(Stage::last(pending::<()>()))));
         assert!(timeout(PATIENCE, stuck).await.is_err());
     }
 

@@ -67,8 +67,20 @@ impl Listening {
             Some(source) => Some(Arc::new(acceptor(source, addresses).await?)),
             None => None,
         };
+        Self::bind(addresses, tls, Counter::default()).await
+    }
+
+    /// Listens on more addresses, with the same certificate and the same count of errors.
+    pub(crate) async fn also_on(&self, addresses: &[Address]) -> Result<Self, StartError> {
+        Self::bind(addresses, self.tls.clone(), self.errors.clone()).await
+    }
+
+    async fn bind(
+        addresses: &[Address],
+        tls: Option<Arc<Acceptor>>,
+        errors: Counter,
+    ) -> Result<Self, StartError> {
         let mut listeners = Vec::with_capacity(addresses.len());
-        let errors = Counter::default();
         for address in addresses {
             let listener = Listener::bind(address, errors.clone());
             listeners.push(log_if_slow(format_args!("the address {address}"), listener).await?);

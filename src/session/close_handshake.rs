@@ -54,7 +54,7 @@ where
     /// Performs the close handshake of RFC 6455, section 7, as far as the peer lets us.
     pub(super) async fn close(&mut self, end: &End) -> CloseHandshake {
         let said = match end {
-            End::Stalled | End::Lost(_) => Ok(()),
+            End::Stalled | End::Lost(_) | End::ApiCut(_) => Ok(()),
             _ => self.say_close(end).await,
         };
         match (said, end) {
@@ -62,7 +62,7 @@ where
                 clean: false,
                 teardown: failed.teardown(),
             },
-            (Ok(()), End::Drained) => self.await_reply().await,
+            (Ok(()), End::Drained | End::ApiClose(_)) => self.await_reply().await,
             (Ok(()), _) => CloseHandshake {
                 clean: matches!(end, End::Closed(_) | End::IllegalCode),
                 teardown: end.teardown(),
@@ -71,7 +71,7 @@ where
     }
 
     async fn say_close(&mut self, end: &End) -> Result<(), End> {
-        if matches!(end, End::Drained) {
+        if matches!(end, End::Drained | End::ApiClose(_)) {
             self.finish_echo().await?;
         }
         // A Pong that is owed is sent before Close.
@@ -79,6 +79,7 @@ where
         if let Some(frame) = end.close_frame() {
             self.codec.close(Some(frame), self.writer.write_buffer())?;
         }
+        self.stats.observe_end(end);
         match end {
             // Such a peer will hardly read Close, so it is not waited for.
             End::Dead => {
@@ -89,7 +90,7 @@ where
                 .await
             }
             // The peer's answer is waited for.
-            End::Drained => self.flush().await,
+            End::Drained | End::ApiClose(_) => self.flush().await,
             _ => {
                 let patience = self.config.send_timeout;
                 self.writer.flush_last(&mut self.io, patience).await
@@ -104,7 +105,10 @@ where
             let mut clean = false;
             let mut budget = Budget::new();
             while let Ok(received) = poll_fn(|cx| self.poll_next(&mut budget, cx)).await {
-                clean |= matches!(received, Received::Close(_));
+                if let Received::Close(frame) = &received {
+                    clean = true;
+                    self.stats.observe_close(frame.as_deref());
+                }
                 self.writer.write_buffer().replies().clear();
                 if budget.is_spent() {
                     yield_now().await;

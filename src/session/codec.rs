@@ -168,6 +168,14 @@ impl Codec {
         }
     }
 
+    /// Number of the frames that the last message came in.
+    pub(super) fn frames(&self) -> u32 {
+        match (self.payload_range.end, &self.others) {
+            (0, Some(others)) => others.frames(),
+            _ => 1,
+        }
+    }
+
     /// Makes the frame that echoes the last message, in place, if it was a single-frame message.
     /// There is room: a server's header is shorter than that of a client, which has a mask.
     pub(super) fn frame(&mut self, opcode: Opcode) -> Option<&[u8]> {
@@ -285,6 +293,13 @@ impl Others {
         match &self.protocol {
             Some(protocol) => protocol.payload(),
             None => self.compressed.payload(),
+        }
+    }
+
+    fn frames(&self) -> u32 {
+        match &self.protocol {
+            Some(protocol) => protocol.message_frames(),
+            None => self.compressed.frames(),
         }
     }
 

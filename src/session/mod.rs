@@ -19,6 +19,7 @@
 //! | [`writer`] | feeding, flushing, and the end of a session whose writes make no progress |
 //! | [`schedule`] | the clock |
 //! | [`stats`] | counts of messages, for the report and the metrics |
+//! | [`observe`] | what the registry of connections is told, and the pushes from there |
 //! | [`report`] | the report at the end |
 //! | [`close_handshake`] | the close handshake |
 //! | [`flood`] | the limit on control frames |
@@ -30,6 +31,7 @@ mod deflate;
 mod echo;
 pub(crate) mod faulty;
 mod flood;
+mod observe;
 mod protocol;
 mod read_buffer;
 mod report;
@@ -55,6 +57,7 @@ use tracing::trace;
 use crate::config::ServerConfig;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::transport::Transport;
+use crate::registry::ConnectionHandle;
 use crate::runtime::budget::Budget;
 use crate::runtime::deadline::GRACE;
 use crate::runtime::moment::Moment;
@@ -74,7 +77,6 @@ use stats::SessionStats;
 use writer::Writer;
 
 /// Surroundings of a session, ordinary or faulty.
-#[derive(Clone)]
 pub(crate) struct SessionContext {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) metrics: Arc<Metrics>,
@@ -83,6 +85,24 @@ pub(crate) struct SessionContext {
     pub(crate) info: ConnectionInfo,
     /// The agreed parameters of compression, if messages may be compressed.
     pub(crate) deflate: Option<PermessageDeflate>,
+    /// The session's connection in the registry, if there is one.
+    pub(crate) connection: Option<Box<ConnectionHandle>>,
+}
+
+impl SessionContext {
+    /// Surroundings of another session of the same server and drain, over `info`, without what is
+    /// agreed on for one session.
+    pub(crate) fn for_session(&self, info: ConnectionInfo) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
+            timers: self.timers.clone(),
+            drain: self.drain.clone(),
+            info,
+            deflate: None,
+            connection: None,
+        }
+    }
 }
 
 /// Runs a session over `stream`, from which `early` has been read already, until its close
@@ -128,6 +148,7 @@ impl<S> Session<S> {
             timers,
             info,
             deflate,
+            connection,
             ..
         } = context;
         let schedule = Schedule::new(&config, slots, start, rand::random());
@@ -138,7 +159,7 @@ impl<S> Session<S> {
             timer: timers.timer(schedule.next()),
             schedule,
             controls: ControlBudget::new(start),
-            stats: SessionStats::new(metrics, info, start),
+            stats: SessionStats::new(metrics, info, start, connection),
             config,
         }
     }
@@ -162,8 +183,8 @@ where
         }
     }
 
-    /// Does what is due, and echoes, until the session must wait for anything but a message or the
-    /// clock.
+    /// Does what is due, pushes and echoes, until the session must wait for anything but a message,
+    /// a push or the clock.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
         while let Poll::Ready(alert) = self.timer.poll(cx) {
             match alert {
@@ -175,6 +196,9 @@ where
                 Alert::Drain(window) => self.schedule.leave(window, rand::random()),
             }
             self.timer.set(self.schedule.next());
+        }
+        if let Some(pause) = self.take_mail(cx)? {
+            return Poll::Ready(Ok(pause));
         }
         self.poll_echo(cx)
     }
@@ -197,12 +221,12 @@ where
             match due {
                 Due::Beat => {
                     let text = self.config.heartbeat_text.as_bytes();
-                    self.stats.beat(text.len());
+                    self.stats.beat(text);
                     self.writer.feed(Opcode::Text, text);
                     self.schedule.skip_beats(now, &self.config);
                 }
                 Due::Ping => {
-                    self.stats.metrics.pings.inc();
+                    self.stats.ping();
                     self.writer.feed_ping();
                 }
                 Due::Leave => return Err(End::Drained),
@@ -264,8 +288,20 @@ where
         }
     }
 
-    /// Handles the reason for which [`Self::poll_turn`] stopped.
+    /// Handles the reason for which [`Self::poll_turn`] stopped, unless the session is cut meanwhile.
     async fn rest(&mut self, pause: Pause) -> Result<(), End> {
+        let Some(connection) = self.stats.connection() else {
+            return self.handle(pause).await;
+        };
+        let cut = connection.cut();
+        tokio::select! {
+            biased;
+            teardown = cut => Err(End::ApiCut(teardown)),
+            handled = self.handle(pause) => handled,
+        }
+    }
+
+    async fn handle(&mut self, pause: Pause) -> Result<(), End> {
         match pause {
             Pause::Silence(end) => match self.hears_more().await? {
                 true => Ok(()),
@@ -322,10 +358,11 @@ where
         }
     }
 
-    /// Traces what was received, and holds the peer to the limit on control frames.
+    /// Traces and observes what was received, and holds the peer to the limit on control frames.
     fn check(&mut self, received: &Received) -> Result<(), End> {
         let payload = self.codec.payload();
         trace!(parent: &self.stats.info.span(), message = received.preview(payload), "received");
+        self.observe_received(received);
         match received {
             Received::Control(_) if !self.controls.take(self.io.alive_at()) => {
                 Err(End::Flood("too many control frames"))

@@ -170,6 +170,11 @@ impl Protocol {
         &self.payload
     }
 
+    /// Number of the frames of the last message.
+    pub(super) fn message_frames(&self) -> u32 {
+        self.frames.count()
+    }
+
     /// Takes the payload of what was received last.
     pub(super) fn take_payload(&mut self) -> Bytes {
         mem::take(&mut self.payload)

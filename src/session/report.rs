@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::info;
 
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::ConnectionHandle;
 use crate::telemetry::metrics::Traffic;
 use crate::ws::close::{End, Teardown};
 
@@ -19,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) lasted: Duration,
     /// Way to end the TCP connection that the session used.
     pub(crate) teardown: Teardown,
+    /// The connection in the registry, if there is one.
+    pub(crate) connection: Option<Box<ConnectionHandle>>,
 }
 
 impl Report {

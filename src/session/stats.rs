@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::Report;
 use super::close_handshake::CloseHandshake;
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::ConnectionHandle;
+use crate::registry::record::Kind;
 use crate::runtime::moment::Moment;
 use crate::telemetry::metrics::{Metrics, Tally, Traffic};
 use crate::ws::close::{End, Teardown};
@@ -25,8 +27,17 @@ pub(super) struct SessionStats {
     start: Option<Moment>,
     received: Traffic,
     sent: Traffic,
+    /// Things that most idle sessions have none of.
+    extra: Option<Box<Extra>>,
+}
+
+/// Things that share a box, because each pointer is one in every session.
+#[derive(Default)]
+struct Extra {
     /// Counts that are not in the metrics yet. An idle session has none.
-    recent: Option<Box<Recent>>,
+    recent: Option<Recent>,
+    /// The connection in the registry, if there is one. It goes on to the report.
+    connection: Option<Box<ConnectionHandle>>,
 }
 
 struct Recent {
@@ -35,14 +46,23 @@ struct Recent {
 }
 
 impl SessionStats {
-    pub(super) fn new(metrics: Arc<Metrics>, info: ConnectionInfo, start: Moment) -> Self {
+    pub(super) fn new(
+        metrics: Arc<Metrics>,
+        info: ConnectionInfo,
+        start: Moment,
+        connection: Option<Box<ConnectionHandle>>,
+    ) -> Self {
+        let extra = connection.map(|connection| Extra {
+            connection: Some(connection),
+            ..Extra::default()
+        });
         Self {
             metrics,
             info,
             start: Some(start),
             received: Traffic::default(),
             sent: Traffic::default(),
-            recent: None,
+            extra: extra.map(Box::new),
         }
     }
 
@@ -54,12 +74,18 @@ impl SessionStats {
         let kind = kind(opcode);
         tally.received[kind].count(payload);
         tally.sent[kind].count(payload);
+        if let Some(connection) = self.connection() {
+            connection.echoed();
+        }
     }
 
     /// Counts a message that came at `now`, but not its echo.
     pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.recent(now).received[kind(opcode)].count(payload);
+        if let Some(connection) = self.connection() {
+            connection.forget_received();
+        }
     }
 
     /// Counts a message that was sent at `now`, whether it is an echo or not.
@@ -69,27 +95,38 @@ impl SessionStats {
     }
 
     /// Counts a heart beat, in the metrics at once, because heart beats are few.
-    pub(super) fn beat(&mut self, payload: usize) {
-        self.sent.count(payload);
+    pub(super) fn beat(&mut self, text: &[u8]) {
+        self.sent.count(text.len());
         self.metrics.heart_beats.inc();
         let mut tally = Tally::default();
-        tally.sent[0].count(payload);
+        tally.sent[0].count(text.len());
         self.metrics.add(&tally);
+        if let Some(connection) = self.connection() {
+            connection.sent(Kind::Text, text);
+        }
+    }
+
+    /// Counts a Ping.
+    pub(super) fn ping(&mut self) {
+        self.metrics.pings.inc();
+        if let Some(connection) = self.connection() {
+            connection.pinged();
+        }
     }
 
     fn recent(&mut self, now: Moment) -> &mut Tally {
-        let recent = self.recent.get_or_insert_with(|| {
-            Box::new(Recent {
-                tally: Tally::default(),
-                since: now,
-            })
+        let extra = self.extra.get_or_insert_default();
+        let recent = extra.recent.get_or_insert_with(|| Recent {
+            tally: Tally::default(),
+            since: now,
         });
         &mut recent.tally
     }
 
     /// Adds the recent counts to the metrics, unless it is too soon.
     pub(super) fn add_up_by(&mut self, now: Moment) {
-        if let Some(recent) = &self.recent
+        if let Some(extra) = &self.extra
+            && let Some(recent) = &extra.recent
             && now.since(recent.since) >= PAUSE
         {
             self.add_up();
@@ -98,9 +135,21 @@ impl SessionStats {
 
     /// Adds the recent counts to the metrics.
     pub(super) fn add_up(&mut self) {
-        if let Some(recent) = self.recent.take() {
+        let Some(extra) = &mut self.extra else {
+            return;
+        };
+        if let Some(recent) = extra.recent.take() {
             self.metrics.add(&recent.tally);
         }
+        if extra.connection.is_none() {
+            self.extra = None;
+        }
+    }
+
+    /// The connection in the registry, if there is one.
+    #[inline]
+    pub(super) fn connection(&mut self) -> Option<&mut ConnectionHandle> {
+        self.extra.as_mut()?.connection.as_deref_mut()
     }
 
     /// Reports the end of the session, also to the log and the metrics.
@@ -111,6 +160,11 @@ impl SessionStats {
             .map_or(Duration::ZERO, |start| Moment::now().since(start));
         let CloseHandshake { clean, teardown } = close_handshake;
         self.metrics.end(&end, lasted);
+        let extra = self.extra.as_mut();
+        let mut connection = extra.and_then(|extra| extra.connection.take());
+        if let Some(connection) = &mut connection {
+            connection.session_ended(&end, clean);
+        }
         let report = Report {
             end,
             clean,
@@ -118,6 +172,7 @@ impl SessionStats {
             sent: self.sent,
             lasted,
             teardown,
+            connection,
         };
         report.log(self.info);
         report

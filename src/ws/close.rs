@@ -60,10 +60,16 @@ pub(crate) enum End {
     /// This step of a scenario ended the session, with this close code.
     #[error("asked for by the step {0}")]
     Fault(&'static str, u16),
+    /// A request of the API closed the session with this Close.
+    #[error("{}", api_reason(.0))]
+    ApiClose(CloseFrame),
+    /// A request of the API ended TCP without a Close.
+    #[error("cut through the API")]
+    ApiCut(Teardown),
 }
 
 /// All words that [`End::word`] returns.
-pub(crate) const WORDS: [&str; 13] = [
+pub(crate) const WORDS: [&str; 14] = [
     "closed",
     "protocol",
     "not-utf8",
@@ -77,6 +83,7 @@ pub(crate) const WORDS: [&str; 13] = [
     "eof",
     "lost",
     "fault",
+    "api",
 ];
 
 /// Way to end TCP once the last byte is written.
@@ -108,6 +115,7 @@ impl End {
             Self::Eof => "eof",
             Self::Lost(_) => "lost",
             Self::Fault(..) => "fault",
+            Self::ApiClose(_) | Self::ApiCut(_) => "api",
         }
     }
 
@@ -133,8 +141,10 @@ impl End {
             Self::Flood(_) | Self::Stuck => CloseCode::Policy,
             Self::Drained => CloseCode::Away,
             Self::Dead => CloseCode::Error,
+            Self::ApiClose(frame) => return Some(frame.clone()),
             Self::Closed(_) | Self::IllegalCode => return None,
-            Self::Cut | Self::Stalled | Self::Eof | Self::Lost(_) | Self::Fault(..) => return None,
+            Self::Cut | Self::Stalled | Self::Eof | Self::Lost(_) => return None,
+            Self::Fault(..) | Self::ApiCut(_) => return None,
         };
         let reason = self.to_string().into();
         Some(CloseFrame { code, reason })
@@ -160,6 +170,7 @@ impl End {
         match self {
             Self::Dead | Self::Lost(_) | Self::Cut => Teardown::Drop,
             Self::Stalled => Teardown::Reset,
+            Self::ApiCut(teardown) => *teardown,
             _ => Teardown::Linger,
         }
     }
@@ -205,6 +216,14 @@ fn said(frame: Option<&CloseFrame>) -> String {
     match frame.map(|frame| frame.reason.as_str()) {
         None | Some("") => String::new(),
         Some(reason) => format!(": {reason:?}"),
+    }
+}
+
+/// The reason of a Close that was asked for, quoted because it may contain anything.
+fn api_reason(frame: &CloseFrame) -> String {
+    match frame.reason.as_str() {
+        "" => "closed through the API".to_owned(),
+        reason => format!("closed through the API: {reason:?}"),
     }
 }
 
@@ -278,6 +297,8 @@ mod tests {
             ),
             (Error::Io(lost()).into(), 1006, "lost"),
             (End::Fault("close", 4001), 4001, "fault"),
+            (End::ApiClose(frame(4002, "bye")), 4002, "api"),
+            (End::ApiCut(Teardown::Reset), 1006, "api"),
         ] {
             assert_eq!((end.code(), end.word()), (code, word), "{end:?}");
             assert!(WORDS.contains(&word), "{word}");

@@ -134,6 +134,8 @@ pub(crate) struct Frames {
     is_fragmented: bool,
     /// Bytes of the message's fragments so far, headers included.
     fragments: u64,
+    /// Number of the message's frames so far.
+    count: u32,
 }
 
 impl Frames {
@@ -153,12 +155,21 @@ impl Frames {
         self.fragments
     }
 
+    /// Number of the frames of the message so far, or of the last one.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Begins the next frame.
     pub(crate) fn begin(&mut self, header: &Header) {
         self.left = header.frame_size();
         if header.is_control() {
             return;
         }
+        self.count = match self.is_fragmented {
+            true => self.count.saturating_add(1),
+            false => 1,
+        };
         self.is_fragmented = !header.is_final();
         self.fragments = match self.is_fragmented {
             true => self.fragments.saturating_add(header.frame_size()),

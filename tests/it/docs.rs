@@ -259,7 +259,9 @@ async fn flags(command: &[&str]) -> BTreeMap<String, Option<String>> {
     let mut latest = None;
     for line in help.lines() {
         let line = line.trim();
-        let long = line.split([' ', '.']).find(|word| word.starts_with("--"));
+        let long = line
+            .split([' ', '.', '['])
+            .find(|word| word.starts_with("--"));
         if let Some(flag) = long.filter(|_| line.starts_with('-')) {
             flags.insert(flag.to_owned(), None);
             latest = Some(flag.to_owned());
@@ -279,7 +281,7 @@ async fn check_flags(command: &[&str], headings: &[&str]) {
     let page = Document::read("docs/flags.md");
     let listed = page.listed_under(headings);
     let is_flag = |code: &&String| code.starts_with("--");
-    let name = |code: &String| code.split(' ').next().unwrap_or_default().to_owned();
+    let name = |code: &String| code.split([' ', '[']).next().unwrap_or_default().to_owned();
     let listed: BTreeSet<String> = listed.iter().filter(is_flag).map(name).collect();
     let flags = flags(command).await;
     let known: BTreeSet<String> = flags.keys().cloned().collect();

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
 
+mod api;
 mod browser;
 mod cli;
 mod close;

@@ -49,7 +49,7 @@ impl Flag {
             ("DURATION", _) => ["1s", "2s"],
             ("SIZE", _) => ["1KiB", "2KiB"],
             ("N", _) => ["1", "2"],
-            ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR", _) => ["one", "other"],
+            ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR" | "TOKEN", _) => ["one", "other"],
             ("ORIGIN", _) => ["https://one.test", "https://other.test"],
             ("STEPS", _) => ["who", "echo:off"],
             ("HOW", _) => ["off", "takeover"],
@@ -86,6 +86,7 @@ impl Flag {
             "tls_key" => &["--tls-cert=cert"],
             "tls_self_signed_dir" => &["--tls-self-signed"],
             "upstream_ca" => &["--upstream=https://secure.test"],
+            id if id.starts_with("api_") => &["--api"],
             _ => &[],
         };
         let command: Vec<_> = self.command.into_iter().collect();

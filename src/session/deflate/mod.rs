@@ -44,6 +44,8 @@ pub(super) struct Messages {
     history: History,
     /// What went into the session's compressor.
     compressor: Compressor,
+    /// Number of the frames of the last message that is complete.
+    frames: u32,
 }
 
 /// State of a message.
@@ -129,6 +131,7 @@ impl Messages {
             return Next::Nothing;
         };
         let opcode = receiving.opcode;
+        self.frames = receiving.frames;
         let output = receiving.into_output(&mut self.history);
         self.state = State::Received(opcode, output);
         Next::Received(Received::Compressed(opcode))
@@ -170,6 +173,11 @@ impl Messages {
             }
             other => other,
         };
+    }
+
+    /// Number of the frames of the last message that is complete.
+    pub(super) fn frames(&self) -> u32 {
+        self.frames
     }
 
     /// The message that is complete.

@@ -30,6 +30,8 @@ pub(super) struct Receiving {
     pub(super) opcode: Opcode,
     inflation: Inflation,
     frame: Frame,
+    /// Number of the frames so far.
+    pub(super) frames: u32,
     /// Bytes of the frames so far, headers included.
     fragments: u64,
     max_fragments: u64,
@@ -75,6 +77,7 @@ impl Receiving {
             opcode,
             inflation: Inflation::begin(agreed, opcode, limit),
             frame: Frame::default(),
+            frames: 0,
             fragments: 0,
             max_fragments: max_fragments(limit),
         };
@@ -85,6 +88,7 @@ impl Receiving {
     /// Begins the frame, with this header, that is at the start of the read buffer.
     fn begin_frame(&mut self, header: &Header, read_buffer: &mut ReadBuffer) -> Result<()> {
         let mask = header.mask.ok_or(ProtocolError::UnmaskedFrameFromClient)?;
+        self.frames = self.frames.saturating_add(1);
         self.fragments = self.fragments.saturating_add(header.frame_size());
         if header.payload > self.max_fragments {
             return Err(CapacityError::MessageTooLong {

@@ -98,7 +98,9 @@ where
         let end = async {
             match finish {
                 // A Close now would become part of the frame's payload.
-                Finish::Ordinary(End::Drained) if self.send_queue.is_mid_frame() => {
+                Finish::Ordinary(End::Drained | End::ApiClose(_))
+                    if self.send_queue.is_mid_frame() =>
+                {
                     teardown(Teardown::Reset)
                 }
                 Finish::Ordinary(end) => self.session.close(end).await,

@@ -32,6 +32,7 @@ use super::schedule::Slots;
 use super::{Report, Session, SessionContext};
 use crate::config::ServerConfig;
 use crate::net::transport::{HALF_CLOSED, Hangup, LOOK, Transport};
+use crate::registry::mailbox::Mail;
 use crate::runtime::budget::{self, Budget};
 use crate::runtime::shutdown::Begun;
 use crate::scenario::{Reply, Scenario, Step, When};
@@ -136,13 +137,14 @@ where
     S: Transport,
 {
     fn new(
-        session: Session<Paced<S>>,
+        mut session: Session<Paced<S>>,
         scenario: &Scenario,
         drain_begun: Begun,
         start: Instant,
     ) -> Self {
+        let is_recorded = session.stats.connection().is_some();
         let mut play = Self {
-            send_queue: SendQueue::new(session.config.max_message_size),
+            send_queue: SendQueue::new(session.config.max_message_size, is_recorded),
             session,
             is_open: false,
             triggers: Triggers::new(scenario, start),
@@ -245,6 +247,7 @@ where
                 false => Poll::Pending,
             });
         }
+        self.take_mail(cx)?;
         if let Some(action) = self.triggers.timed(now) {
             // The Close does not wait for the send queue.
             if matches!(action, Action::Close(_)) {
@@ -289,6 +292,21 @@ where
         })
     }
 
+    /// Puts pushes into the send queue, one after another: those that wait for it stay in the
+    /// mailbox, which is bounded.
+    fn take_mail(&mut self, cx: &mut Context<'_>) -> Result<(), Finish> {
+        while self.finish.is_none()
+            && let Some(connection) = self.session.stats.connection()
+            && let Some(mail) = connection.next_mail(cx, self.send_queue.has_other())
+        {
+            match mail {
+                Mail::Push(push) => self.send_queue.push(push.opcode, push.payload()),
+                Mail::End(ending) => return Err(End::from(ending).into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the session if the peer has left while it is not read from. A peer that has half-closed
     /// still gets what is in the send queue, but nothing later.
     fn look_for_hangup(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), Finish> {
@@ -319,6 +337,7 @@ where
         match action {
             Action::Close(closing) => {
                 self.send_queue.clear();
+                self.session.stats.observe_step_close(&closing);
                 self.send_queue.frame(frames::close(&closing));
                 self.finish = Some(Finish::Closed(closing));
             }

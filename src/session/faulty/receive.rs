@@ -77,7 +77,7 @@ where
     }
 
     pub(super) fn ping(&mut self) {
-        self.session.stats.metrics.pings.inc();
+        self.session.stats.ping();
         self.send_queue.frame(frames::ping());
     }
 

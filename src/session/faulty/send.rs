@@ -81,6 +81,9 @@ where
         let put = put.map_err(End::from)?;
         if let Put::Message(opcode, bytes) = put {
             stats.send(opcode, bytes, now.into());
+            if let Some(message) = self.send_queue.take_sent() {
+                stats.observe_sent(message);
+            }
         }
         Ok(put != Put::Nothing)
     }

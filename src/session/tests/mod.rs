@@ -7,6 +7,7 @@ mod echo;
 mod faulty;
 mod pause;
 mod properties;
+mod pushes;
 mod timing;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ fn context(config: ServerConfig, drain: Drain) -> SessionContext {
         drain,
         info: ConnectionInfo::new(1, Peer::Local),
         deflate: None,
+        connection: None,
     }
 }
 

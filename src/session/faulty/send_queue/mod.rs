@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::registry::record::Message;
 use crate::runtime::budget::Budget;
 use crate::scenario::Burst;
 use crate::session::deflate::{Compressor, Deflation};
@@ -38,6 +39,10 @@ pub(super) struct SendQueue {
     under_way: Option<UnderWay>,
     /// Number of messages whose echo was sent, or that get none.
     answered: u64,
+    /// Whether messages are recorded when they are put.
+    is_recorded: bool,
+    /// The last message that was put, if it is to be recorded.
+    sent: Option<Message>,
 }
 
 /// Outcome of [`SendQueue::put`].
@@ -62,6 +67,8 @@ struct Echo {
 #[derive(Debug)]
 enum Other {
     Text(Bytes),
+    /// A message that is pushed.
+    Push(Opcode, Bytes),
     /// A burst, and the number of its next message.
     Burst(Burst, u64),
     /// A frame as it is.
@@ -81,6 +88,10 @@ struct UnderWay {
     /// Bytes of the current frame's payload that have not.
     left: Option<u64>,
     is_echo: bool,
+    /// Number of its frames so far.
+    frames: u32,
+    /// The payload before it is compressed, if it is to be recorded.
+    plain: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -101,7 +112,7 @@ enum Payload {
 
 impl SendQueue {
     /// An empty queue. Reading stops while `limit` bytes of echoes wait.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, is_recorded: bool) -> Self {
         Self {
             delay: (Duration::ZERO, Duration::ZERO),
             fragment: u64::MAX,
@@ -112,6 +123,8 @@ impl SendQueue {
             compressor: Compressor::default(),
             under_way: None,
             answered: 0,
+            is_recorded,
+            sent: None,
         }
     }
 
@@ -179,6 +192,21 @@ impl SendQueue {
         self.others.push_back(Other::Text(text));
     }
 
+    /// Takes a message that is pushed.
+    pub(super) fn push(&mut self, opcode: Opcode, payload: Bytes) {
+        self.others.push_back(Other::Push(opcode, payload));
+    }
+
+    /// Whether a message other than an echo waits, or is under way.
+    pub(super) fn has_other(&self) -> bool {
+        !self.others.is_empty() || self.under_way.as_ref().is_some_and(|m| !m.is_echo)
+    }
+
+    /// Takes the last message that was put, if it is to be recorded.
+    pub(super) fn take_sent(&mut self) -> Option<Message> {
+        self.sent.take()
+    }
+
     pub(super) fn burst(&mut self, burst: Burst) {
         self.others.push_back(Other::Burst(burst, 0));
     }
@@ -211,6 +239,11 @@ impl SendQueue {
                 return Ok(Put::Piece);
             }
             self.under_way = self.next_other().or_else(|| self.next_echo(now));
+            if let Some(message) = &mut self.under_way
+                && self.is_recorded
+            {
+                message.keep_plain();
+            }
         }
         let Some(message) = &mut self.under_way else {
             return Ok(Put::Nothing);
@@ -221,6 +254,7 @@ impl SendQueue {
         }
         let put = Put::Message(message.opcode, message.size as usize);
         self.answered += u64::from(message.is_echo);
+        self.sent = self.is_recorded.then(|| message.record());
         self.under_way = None;
         Ok(put)
     }
@@ -236,6 +270,7 @@ impl SendQueue {
                 UnderWay::new(Opcode::Binary, Payload::Numbered(*number, burst.size))
             }
             Other::Text(text) => UnderWay::new(Opcode::Text, Payload::Bytes(text.clone())),
+            Other::Push(opcode, payload) => UnderWay::new(*opcode, Payload::Bytes(payload.clone())),
             Other::Frame(_) => return None,
         };
         self.others.pop_front();
@@ -269,6 +304,27 @@ impl UnderWay {
             out: 0,
             left: None,
             is_echo: false,
+            frames: 0,
+            plain: None,
+        }
+    }
+
+    /// Keeps the payload as it is before it is compressed.
+    fn keep_plain(&mut self) {
+        if let Payload::Bytes(payload) = &self.payload {
+            self.plain = Some(payload.clone());
+        }
+    }
+
+    /// The message as it is recorded. That of a burst has no content.
+    fn record(&mut self) -> Message {
+        Message {
+            kind: self.opcode.into(),
+            bytes: self.size as usize,
+            content: self.plain.take(),
+            code: None,
+            frames: self.frames,
+            is_compressed: matches!(self.compression, Compression::Complete),
         }
     }
 
@@ -301,6 +357,7 @@ impl UnderWay {
                 _ => CONTINUATION,
             };
             let fin = if size == rest { FIN } else { 0 };
+            self.frames = self.frames.saturating_add(1);
             frames::put_header_of(opcode | fin, size as usize, bytes);
             size
         });

@@ -1,7 +1,7 @@
 use super::*;
 
 fn send_queue() -> SendQueue {
-    SendQueue::new(100)
+    SendQueue::new(100, false)
 }
 
 /// Puts the next piece.

@@ -1,0 +1,88 @@
+//! Settings of the HTTP API, and of what it keeps in memory.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ring::digest::{SHA256, digest};
+
+use super::SettingError;
+use crate::net::address::Address;
+
+/// Settings of the HTTP API, which shows connections and their messages, and pushes to them.
+///
+/// All that is kept for it is bounded, and what falls out of memory is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiConfig {
+    /// Addresses of its own, where there are no WebSockets; empty: it is served on every address of
+    /// the server.
+    pub listen: Vec<Address>,
+    /// Token that every request must have; `None`: requests need none, but pages of other origins
+    /// are refused.
+    pub token: Option<ApiToken>,
+    /// Closed connections that can still be asked about.
+    pub keep_closed: usize,
+    /// Messages that are kept for each connection.
+    pub keep_messages: usize,
+    /// Bytes of messages that are kept for each connection.
+    pub keep_bytes: usize,
+    /// Bytes of messages that are kept in all.
+    pub memory: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            token: None,
+            keep_closed: 1000,
+            keep_messages: 1000,
+            keep_bytes: 1 << 20,
+            memory: 64 << 20,
+        }
+    }
+}
+
+/// A token that requests to the API must have, in `Authorization: Bearer`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiToken(String);
+
+impl ApiToken {
+    /// Whether `given` is this token. The time that this takes says nothing about the token.
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
+        let hash = |token: &[u8]| digest(&SHA256, token);
+        hash(self.0.as_bytes()).as_ref() == hash(given).as_ref()
+    }
+}
+
+impl FromStr for ApiToken {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(SettingError::Token),
+        }
+    }
+}
+
+/// Hides the token, which must not come into a log.
+impl fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_can_be_written_in_a_header_and_is_not_shown() {
+        let token: ApiToken = "secret".parse().unwrap();
+        assert!(token.is(b"secret") && !token.is(b"secreT") && !token.is(b""));
+        assert_eq!(format!("{token:?}"), "ApiToken(..)");
+        for bad in ["", "a b", "a\n", "\u{e9}"] {
+            assert_eq!(bad.parse::<ApiToken>(), Err(SettingError::Token), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The description of a connection for the registry: its name and topics are chosen by its URL.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use form_urlencoded::parse;
+use hyper::{Request, StatusCode, Uri};
+
+use super::request_info::header_lines;
+use crate::handshake::Handshake;
+use crate::http::Refusal;
+use crate::net::connection_info::ConnectionInfo;
+use crate::registry::Registry;
+use crate::registry::connection::Description;
+use crate::ws::subprotocol::Subprotocol;
+
+/// The longest name of a connection or topic, in bytes.
+const MAX_NAME: usize = 128;
+
+/// Topics of a connection.
+const MAX_TOPICS: usize = 64;
+
+/// Names in the query of an upgrade.
+pub(super) struct Names {
+    id: Arc<str>,
+    topics: BTreeSet<Arc<str>>,
+}
+
+impl Names {
+    /// The name of a connection, which the parameter `id` chooses, and its topics, one for each
+    /// parameter `topic`.
+    pub(super) fn of(uri: &Uri) -> Result<Self, Refusal> {
+        let mut id = None;
+        let mut topics = BTreeSet::new();
+        for (name, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
+            match &*name {
+                "id" if !value.is_empty() => id = Some(checked(&value)?),
+                "topic" => {
+                    topics.insert(checked(&value)?);
+                }
+                _ => {}
+            }
+        }
+        if topics.len() > MAX_TOPICS {
+            let sentence = format!("A connection may have {MAX_TOPICS} topics, and not more.");
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, sentence));
+        }
+        let id = id.unwrap_or_else(|| Registry::unique_id().into());
+        Ok(Self { id, topics })
+    }
+}
+
+fn checked(name: &str) -> Result<Arc<str>, Refusal> {
+    let is_good = (1..=MAX_NAME).contains(&name.len()) && !name.contains(char::is_control);
+    if is_good {
+        return Ok(name.into());
+    }
+    let sentence =
+        format!("An id or a topic has 1 to {MAX_NAME} bytes of text, and no control characters.");
+    Err(Refusal::new(StatusCode::BAD_REQUEST, sentence))
+}
+
+/// The description of the connection that an accepted upgrade is to become.
+pub(super) fn describe<B>(
+    request: &Request<B>,
+    handshake: &Handshake,
+    info: ConnectionInfo,
+    names: Names,
+) -> Description {
+    let subprotocol = handshake.subprotocol.as_ref();
+    Description {
+        id: names.id,
+        info,
+        topics: names.topics,
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().map(str::to_owned),
+        headers: header_lines(request.headers()),
+        subprotocol: subprotocol.map(|name| Subprotocol::as_str(name).to_owned()),
+        extensions: handshake.deflate.map(|deflate| deflate.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(query: &str) -> Result<Names, Refusal> {
+        Names::of(&format!("/ws?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn a_url_names_a_connection_and_its_topics() {
+        let named = names("topic=a%20b&id=caf%C3%A9&topic=c&topic=c&x=y")
+            .ok()
+            .unwrap();
+        assert_eq!(&*named.id, "caf\u{e9}");
+        let topics: Vec<_> = named.topics.iter().map(|topic| &**topic).collect();
+        assert_eq!(topics, ["a b", "c"]);
+        for query in ["", "id=", "x"] {
+            let unnamed = names(query).ok().unwrap();
+            assert_eq!((unnamed.id.len(), unnamed.topics.len()), (10, 0), "{query}");
+        }
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let long = "x".repeat(MAX_NAME);
+        assert!(names(&format!("id={long}")).is_ok());
+        let many = |n: usize| (0..n).map(|n| format!("topic={n}&")).collect::<String>();
+        assert!(names(&many(MAX_TOPICS)).is_ok());
+        for query in [
+            format!("id={long}x"),
+            format!("topic={long}x"),
+            "topic=".to_owned(),
+            "id=a%0D%0Ab".to_owned(),
+            many(MAX_TOPICS + 1),
+        ] {
+            let refusal = names(&query).err().unwrap();
+            assert_eq!(refusal.status, StatusCode::BAD_REQUEST, "{query}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Parameters of a query, each at most once.
+
+use std::time::Duration;
+
+use form_urlencoded::parse;
+
+use super::bad_request;
+use crate::http::Refusal;
+
+/// The longest wait.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+
+/// Parameters that were given.
+#[derive(Debug)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// The parameters of a query, all of which must be among those that are `known`.
+    pub(super) fn parse(query: &str, known: &[&str]) -> Result<Self, Refusal> {
+        let mut given: Vec<(String, String)> = Vec::new();
+        for (name, value) in parse(query.as_bytes()) {
+            if !known.contains(&&*name) {
+                let known = known.join(", ");
+                return Err(bad_request(format!(
+                    "There is no {name:?} here, but {known}."
+                )));
+            }
+            if given.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(bad_request(format!(
+                    "There must be one {name}, not several."
+                )));
+            }
+            given.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(given))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let mut given = self.0.iter();
+        let found = given.find(|(given, _)| given == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// A number.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let number = |text: &str| {
+            let wrong = |_| bad_request(format!("Write {name} as a number."));
+            text.parse().map_err(wrong)
+        };
+        self.text(name).map(number).transpose()
+    }
+
+    /// One of several words.
+    pub(super) fn word<T: Copy>(
+        &self,
+        name: &str,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, meaning)) => Ok(Some(*meaning)),
+            None => {
+                let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                let words = words.join(", ");
+                Err(bad_request(format!("{name} is one of: {words}.")))
+            }
+        }
+    }
+
+    /// The time to wait.
+    pub(super) fn wait(&self) -> Result<Option<Duration>, Refusal> {
+        let Some(text) = self.text("wait") else {
+            return Ok(None);
+        };
+        match humantime::parse_duration(text) {
+            Ok(wait) if wait <= MAX_WAIT => Ok(Some(wait)),
+            _ => Err(bad_request(
+                "Write wait as 500ms, 5s or 2m, and at most 1h.",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(query: &str) -> Result<Query, u16> {
+        Query::parse(query, &["after", "wait", "kind"]).map_err(|refusal| refusal.status.as_u16())
+    }
+
+    #[test]
+    fn parameters_are_read() {
+        let given = query("after=7&wait=5s&kind=b").unwrap();
+        assert_eq!(given.number("after").unwrap(), Some(7));
+        assert_eq!(given.wait().unwrap(), Some(Duration::from_secs(5)));
+        assert_eq!(given.word("kind", &[("a", 1), ("b", 2)]).unwrap(), Some(2));
+        let given = query("after=-1&wait=5d&kind=c").unwrap();
+        assert!(given.number("after").is_err() && given.wait().is_err());
+        assert!(given.word("kind", &[("a", 1)]).is_err());
+        assert_eq!(query("").unwrap().wait().unwrap(), None);
+    }
+
+    #[test]
+    fn parameters_that_nobody_knows_are_refused() {
+        assert_eq!(query("watt=5s").err(), Some(400));
+        assert_eq!(query("after=1&after=2").err(), Some(400));
+    }
+}

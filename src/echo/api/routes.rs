@@ -1,0 +1,88 @@
+//! Paths of the API.
+
+use hyper::StatusCode;
+use matchit::Router;
+use percent_encoding::percent_decode_str;
+
+use super::bad_request;
+use crate::http::Refusal;
+
+/// Something that has a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    Connections,
+    Connection,
+    Messages,
+    Topics,
+    Topic,
+}
+
+/// Patterns of the paths. A name in braces is one segment, and may be any text, escaped.
+const PATTERNS: [(&str, Route); 5] = [
+    ("/connections", Route::Connections),
+    ("/connections/{name}", Route::Connection),
+    ("/connections/{name}/messages", Route::Messages),
+    ("/topics", Route::Topics),
+    ("/topics/{name}", Route::Topic),
+];
+
+/// The table of paths.
+#[derive(Debug)]
+pub(super) struct Routes(Router<Route>);
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        let mut router = Router::new();
+        for (pattern, route) in PATTERNS {
+            let inserted = router.insert(pattern, route);
+            inserted.expect("no two patterns are the same");
+        }
+        Self(router)
+    }
+
+    /// Whether this is a path of the API.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.at(path).is_ok()
+    }
+
+    /// What has this path, and the name in it, which is empty if there is none.
+    pub(super) fn find(&self, path: &str) -> Result<(Route, String), Refusal> {
+        let nothing = || Refusal::new(StatusCode::NOT_FOUND, "Nothing here.");
+        let found = self.0.at(path).map_err(|_| nothing())?;
+        let name = found.params.get("name").unwrap_or_default();
+        let name = percent_decode_str(name).decode_utf8();
+        let name = name.map_err(|_| bad_request("The path must be UTF-8, percent-encoded."))?;
+        Ok((*found.value, name.into_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_apart() {
+        let routes = Routes::new();
+        let find = |path: &str| routes.find(path).map_err(|refusal| refusal.status.as_u16());
+        let found = |route, name: &str| Ok((route, name.to_owned()));
+        assert_eq!(find("/connections"), found(Route::Connections, ""));
+        assert_eq!(find("/connections/a"), found(Route::Connection, "a"));
+        assert_eq!(
+            find("/connections/a%2Fb%20c"),
+            found(Route::Connection, "a/b c")
+        );
+        assert_eq!(find("/connections/a/messages"), found(Route::Messages, "a"));
+        assert_eq!(find("/topics/messages"), found(Route::Topic, "messages"));
+        for path in [
+            "/",
+            "/connection",
+            "/connections/",
+            "/connections/a/b",
+            "/topics/a/b",
+        ] {
+            assert_eq!(find(path), Err(404), "{path}");
+            assert!(!routes.has(path), "{path}");
+        }
+        assert_eq!(find("/topics/%ff"), Err(400));
+    }
+}

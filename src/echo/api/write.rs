@@ -1,0 +1,143 @@
+//! Answers to POST and DELETE.
+
+use std::error::Error;
+use std::str;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::StatusCode;
+use hyper::body::{Body, Bytes};
+use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Parts;
+
+use super::query::Query;
+use super::read::forgotten;
+use super::routes::Route;
+use super::{Api, answer, bad_request, no_content, view};
+use crate::http::Refusal;
+use crate::http::response::Answer;
+use crate::registry::mailbox::{Ending, Push};
+use crate::registry::record::CloseContent;
+use crate::registry::state::{Delivery, Receivers};
+use crate::runtime::deadline::timeout;
+use crate::ws::close::Teardown;
+use crate::ws::frames::Opcode;
+
+/// The longest reason of a Close (RFC 6455, section 5.5): a control frame has 125 bytes, of which
+/// the code takes two.
+const MAX_REASON: usize = 123;
+
+impl Api {
+    /// Reads the message that a request pushes.
+    pub(super) async fn read_push<B>(&self, head: &Parts, body: B) -> Result<Push, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let limit = self.config.max_message_size;
+        let read = Limited::new(body, limit).collect();
+        let read = timeout(self.config.handshake_timeout, read).await;
+        let late = |_| {
+            Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "The body did not come in time.",
+            )
+        };
+        let body = read.map_err(late)?.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                let sentence = format!("A message may have {limit} bytes; this one has more.");
+                return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence);
+            }
+            bad_request("The body did not come whole.")
+        })?;
+        let payload = body.to_bytes();
+        let is_binary = head.headers.get(CONTENT_TYPE).is_some_and(|value| {
+            let (media_type, _) = split(value.as_bytes());
+            media_type.eq_ignore_ascii_case(b"application/octet-stream")
+        });
+        if is_binary {
+            return Ok(Push::new(Opcode::Binary, &payload));
+        }
+        if str::from_utf8(&payload).is_err() {
+            let sentence = "Text must be UTF-8. Send binary data as application/octet-stream.";
+            return Err(bad_request(sentence));
+        }
+        Ok(Push::new(Opcode::Text, &payload))
+    }
+
+    /// Pushes a message to those that a path names.
+    pub(super) async fn post(
+        &self,
+        route: Route,
+        name: &str,
+        query: &str,
+        push: &Push,
+    ) -> Result<Answer, Refusal> {
+        let query = Query::parse(query, &["wait"])?;
+        let receivers = match route {
+            Route::Connection => Receivers::Id(name.to_owned()),
+            Route::Topic => Receivers::Topic(name.to_owned()),
+            _ => Receivers::All,
+        };
+        let delivery = match query.wait()? {
+            None => self.registry.post(&receivers, push),
+            Some(wait) => {
+                let posted = self.registry.post_to_first(&receivers, push);
+                timeout(wait, posted).await.unwrap_or_default()
+            }
+        };
+        let is_nobody = delivery == Delivery::default();
+        if is_nobody && route == Route::Connection {
+            self.key(name)?;
+            return Err(forgotten(name));
+        }
+        let status = match is_nobody {
+            true => StatusCode::ACCEPTED,
+            false => StatusCode::CREATED,
+        };
+        Ok(answer(status, &view::delivery(delivery)))
+    }
+
+    /// Closes a connection.
+    pub(super) fn close(&self, id: &str, query: &str) -> Result<Answer, Refusal> {
+        let query = Query::parse(query, &["code", "reason", "how"])?;
+        let ways = [("fin", Teardown::Linger), ("rst", Teardown::Reset)];
+        let ending = match query.word("how", &ways)? {
+            Some(_) if query.text("code").or(query.text("reason")).is_some() => {
+                let sentence = "A connection that is cut gets no Close: leave code and reason out.";
+                return Err(bad_request(sentence));
+            }
+            Some(teardown) => Ending::Cut(teardown),
+            None => Ending::Close(close_content(&query)?),
+        };
+        let key = self.key(id)?;
+        let ended = self.registry.end(key, ending);
+        ended.map_err(|_gone| forgotten(id))?;
+        Ok(no_content())
+    }
+}
+
+/// The Close that a query asks for.
+fn close_content(query: &Query) -> Result<CloseContent, Refusal> {
+    let code = query.number("code")?.unwrap_or(1000);
+    // RFC 6455, section 7.4: the codes that may be sent.
+    let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    let code = u16::try_from(code).ok().filter(|_| may_be_sent);
+    let sentence = "A code is 1000 to 1003, 1007 to 1014, or 3000 to 4999.";
+    let code = code.ok_or_else(|| bad_request(sentence))?;
+    let reason = query.text("reason").unwrap_or_default().to_owned();
+    if reason.len() > MAX_REASON {
+        let sentence = format!("A reason has at most {MAX_REASON} bytes.");
+        return Err(bad_request(sentence));
+    }
+    Ok(CloseContent {
+        code: Some(code),
+        reason,
+    })
+}
+
+/// The media type of a `Content-Type`, and its parameters.
+fn split(value: &[u8]) -> (&[u8], &[u8]) {
+    let end = value.iter().position(|byte| *byte == b';');
+    let (media_type, parameters) = value.split_at(end.unwrap_or(value.len()));
+    (media_type.trim_ascii(), parameters)
+}

@@ -1,0 +1,163 @@
+//! One connection as the API shows it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+
+use super::counts::Counts;
+use super::history::History;
+use super::mailbox::Mailbox;
+use super::record::{CloseContent, Direction, Kind, Message};
+use crate::net::connection_info::ConnectionInfo;
+
+/// Description of a connection, which does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Description {
+    /// Name that its client has chosen, or a unique one.
+    pub(crate) id: Arc<str>,
+    pub(crate) info: ConnectionInfo,
+    pub(crate) topics: BTreeSet<Arc<str>>,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    /// Header lines of the request, with secrets redacted.
+    pub(crate) headers: Vec<[String; 2]>,
+    pub(crate) subprotocol: Option<String>,
+    pub(crate) extensions: Option<String>,
+}
+
+/// State of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Open,
+    /// The session is over, and TCP is not.
+    Closing,
+    Closed,
+}
+
+/// Way in which TCP ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TcpEnd {
+    /// In order.
+    Fin,
+    /// With a reset, by either side.
+    Rst,
+    /// With a peer that was waited for in vain.
+    Timeout,
+}
+
+/// End of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionEnd {
+    /// The log's word for it.
+    pub(crate) why: &'static str,
+    pub(crate) reason: String,
+    /// The close code of the connection (RFC 6455, section 7.1.5).
+    pub(crate) code: u16,
+    /// Whether both sides sent Close.
+    pub(crate) is_clean: bool,
+    pub(crate) at: SystemTime,
+}
+
+/// Closes of a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Closes {
+    /// Direction of the first.
+    pub(crate) first: Option<Direction>,
+    pub(crate) received: Option<CloseContent>,
+    pub(crate) sent: Option<CloseContent>,
+}
+
+/// All that changes about a connection, but for its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) phase: Phase,
+    pub(crate) opened_at: SystemTime,
+    /// Moment of the last message or control frame.
+    pub(crate) active_at: SystemTime,
+    pub(crate) received: Counts,
+    pub(crate) sent: Counts,
+    /// Pushes for which there was no room.
+    pub(crate) skipped: u64,
+    /// Time from the last Ping that was answered to its answer.
+    pub(crate) round_trip: Option<Duration>,
+    pub(crate) closes: Closes,
+    pub(crate) end: Option<SessionEnd>,
+    pub(crate) tcp: Option<TcpEnd>,
+    pub(crate) closed_at: Option<SystemTime>,
+}
+
+impl Status {
+    pub(super) fn new(opened_at: SystemTime) -> Self {
+        Self {
+            phase: Phase::Open,
+            opened_at,
+            active_at: opened_at,
+            received: Counts::default(),
+            sent: Counts::default(),
+            skipped: 0,
+            round_trip: None,
+            closes: Closes::default(),
+            end: None,
+            tcp: None,
+            closed_at: None,
+        }
+    }
+
+    /// Counts a message, and notes it if it is a Close.
+    pub(super) fn note(&mut self, at: SystemTime, direction: Direction, message: &Message) {
+        self.active_at = at;
+        let (counts, close) = match direction {
+            Direction::In => (&mut self.received, &mut self.closes.received),
+            Direction::Out => (&mut self.sent, &mut self.closes.sent),
+        };
+        counts.count(message);
+        if message.kind == Kind::Close {
+            let reason = message.content.as_deref().unwrap_or_default();
+            let reason = String::from_utf8_lossy(reason).into_owned();
+            let code = message.code;
+            close.get_or_insert(CloseContent { code, reason });
+            self.closes.first.get_or_insert(direction);
+        }
+    }
+}
+
+/// What a session shares with those who push to it, or wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pub(crate) mailbox: Mailbox,
+    /// Notified of every change of the connection.
+    pub(super) changed: Notify,
+}
+
+/// A connection, with all that is kept of it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) description: Arc<Description>,
+    pub(super) status: Status,
+    pub(super) history: History,
+    pub(super) link: Arc<Link>,
+}
+
+impl Connection {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            description: Arc::clone(&self.description),
+            status: self.status.clone(),
+            kept: self.history.len(),
+            dropped: self.history.dropped_after(0),
+        }
+    }
+}
+
+/// A connection as it was at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) description: Arc<Description>,
+    pub(crate) status: Status,
+    /// Number of its messages that are kept.
+    pub(crate) kept: usize,
+    /// Number of those that are not.
+    pub(crate) dropped: u64,
+}

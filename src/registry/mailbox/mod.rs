@@ -1,0 +1,220 @@
+//! The mailbox of a session: messages that are to be pushed to its peer, and the wish that it
+//! ends. It is bounded, because the peer may not read.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use super::record::CloseContent;
+use crate::ws::close::Teardown;
+use crate::ws::frames::{self, Opcode};
+
+/// Messages that a mailbox holds.
+const MAX_MESSAGES: usize = 1000;
+
+/// Bytes of payload that a mailbox holds, if it holds more than one message.
+const MAX_BYTES: usize = 1 << 20;
+
+/// A message that is pushed. Its frame is made once, and shared by all that get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Push {
+    pub(crate) opcode: Opcode,
+    frame: Bytes,
+    /// Bytes of the frame's header.
+    header: usize,
+}
+
+impl Push {
+    /// A text message, or a binary one.
+    pub(crate) fn new(opcode: Opcode, payload: &[u8]) -> Self {
+        let header = frames::header_size(payload.len());
+        let mut frame = Vec::with_capacity(header + payload.len());
+        frames::put_header(opcode, payload.len(), &mut frame);
+        frame.extend_from_slice(payload);
+        Self {
+            opcode,
+            frame: frame.into(),
+            header,
+        }
+    }
+
+    /// The whole frame.
+    pub(crate) fn frame(&self) -> &Bytes {
+        &self.frame
+    }
+
+    /// The payload, which shares its memory with the frame.
+    pub(crate) fn payload(&self) -> Bytes {
+        self.frame.slice(self.header..)
+    }
+
+    /// Bytes of the payload.
+    pub(crate) fn len(&self) -> usize {
+        self.frame.len() - self.header
+    }
+}
+
+/// Way in which the API ends a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With a Close, after what was posted before.
+    Close(CloseContent),
+    /// At once, without a Close.
+    Cut(Teardown),
+}
+
+/// Content of a mailbox, in the order in which it is handed out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Mail {
+    Push(Push),
+    End(Ending),
+}
+
+/// Outcome of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// The session will send it.
+    Taken,
+    /// There was no room.
+    Skipped,
+    /// The session ends.
+    Gone,
+}
+
+/// Mailbox of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    /// Whether there is anything in it. The session looks at this without the lock, at every turn.
+    has_mail: AtomicBool,
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    pushes: VecDeque<Push>,
+    /// Bytes of payload in `pushes`.
+    bytes: usize,
+    /// End that the session is to take, once.
+    ending: Option<Ending>,
+    /// Whether nothing more is taken in.
+    is_closed: bool,
+    /// Waker of the session's task.
+    session: Option<Waker>,
+}
+
+impl Mailbox {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message in. The waker that is returned must be woken, after all locks are released.
+    pub(super) fn post(&self, push: &Push) -> (Posted, Option<Waker>) {
+        let mut content = self.content();
+        if content.is_closed {
+            return (Posted::Gone, None);
+        }
+        let bytes = content.bytes + push.len();
+        let is_full = content.pushes.len() >= MAX_MESSAGES || bytes > MAX_BYTES;
+        if is_full && !content.pushes.is_empty() {
+            return (Posted::Skipped, None);
+        }
+        let was_empty = content.pushes.is_empty();
+        content.bytes = bytes;
+        content.pushes.push_back(push.clone());
+        self.has_mail.store(true, Ordering::Release);
+        // Once it is woken, the session takes everything that comes meanwhile.
+        let waker = content.session.as_ref().filter(|_| was_empty).cloned();
+        (Posted::Taken, waker)
+    }
+
+    /// Has the session end. Nothing more is taken in.
+    pub(super) fn end(&self, ending: Ending) -> (Posted, Option<Waker>) {
+        let mut content = self.content();
+        let is_cut = matches!(ending, Ending::Cut(_));
+        // A cut may follow a Close that the peer does not read.
+        let is_late = content.is_closed && !(is_cut && content.ending.is_some());
+        if is_late {
+            return (Posted::Gone, None);
+        }
+        content.is_closed = true;
+        content.ending = Some(ending);
+        self.has_mail.store(true, Ordering::Release);
+        (Posted::Taken, content.session.clone())
+    }
+
+    /// Closes the mailbox when the session is over, and drops what is in it.
+    pub(super) fn close(&self) {
+        let mut content = self.content();
+        content.is_closed = true;
+        content.bytes = 0;
+        let rest = (
+            mem::take(&mut content.pushes),
+            content.ending.take(),
+            content.session.take(),
+        );
+        // The lock is released first: the waker may be the last thing that keeps a task.
+        drop(content);
+        drop(rest);
+    }
+
+    /// Whether nothing is in it: a look without the lock.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_mail.load(Ordering::Acquire)
+    }
+
+    /// Takes the next piece of mail. Without any, the task of this waker is woken when there is. If
+    /// the session `is_busy`, only a cut is mail: the rest waits for the next call.
+    pub(super) fn take(&self, waker: &Waker, is_busy: bool) -> Option<Mail> {
+        let mut content = self.content();
+        let is_cut = matches!(content.ending, Some(Ending::Cut(_)));
+        if !is_cut
+            && !is_busy
+            && let Some(push) = content.pushes.pop_front()
+        {
+            content.bytes -= push.len();
+            return Some(Mail::Push(push));
+        }
+        if (is_cut || !is_busy)
+            && let Some(ending) = content.ending.take()
+        {
+            return Some(Mail::End(ending));
+        }
+        let is_empty = content.pushes.is_empty() && content.ending.is_none();
+        self.has_mail.store(!is_empty, Ordering::Release);
+        let earlier = content.watch(waker);
+        drop(content);
+        drop(earlier);
+        None
+    }
+
+    /// Waits for the wish that the session is cut, which does not wait for what is sent before.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Teardown> {
+        let mut content = self.content();
+        if let Some(Ending::Cut(teardown)) = content.ending {
+            content.ending = None;
+            return Poll::Ready(teardown);
+        }
+        let earlier = content.watch(cx.waker());
+        drop(content);
+        drop(earlier);
+        Poll::Pending
+    }
+}
+
+impl Content {
+    /// Has this waker woken, and returns the one that was woken before.
+    fn watch(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.session {
+            Some(session) if session.will_wake(waker) => None,
+            _ => self.session.replace(waker.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,370 @@
+//! State of the registry: plain data, which one lock guards.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::SystemTime;
+
+use super::connection::{
+    Connection, Description, Link, Phase, SessionEnd, Snapshot, Status, TcpEnd,
+};
+use super::filter::{ConnectionFilter, MessageFilter};
+use super::forgotten::Forgotten;
+use super::history::{History, HistoryLimits};
+use super::mailbox::{Posted, Push};
+use super::record::{Direction, Message, Record};
+use crate::config::ApiConfig;
+
+/// Number of a connection in the registry: in the order in which they were opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(u64);
+
+/// Entries of the order of records that may be stale, whatever the number of records.
+const MAX_STALE: usize = 1024;
+
+/// All connections, open and closed, and their messages.
+#[derive(Debug)]
+pub(super) struct State {
+    config: ApiConfig,
+    connections: BTreeMap<Key, Connection>,
+    last: u64,
+    /// The latest connection of each name.
+    names: HashMap<Arc<str>, Key>,
+    topics: BTreeMap<Arc<str>, Topic>,
+    /// Closed connections, in the order in which they were closed.
+    closed: VecDeque<Key>,
+    forgotten: Forgotten,
+    /// Records of all connections, in their order. Some of them may be gone.
+    order: VecDeque<(Key, u64)>,
+    /// Number of the records that are kept.
+    records: usize,
+    /// Bytes of memory that they take.
+    memory: usize,
+}
+
+/// A topic, for as long as anybody is subscribed to it.
+#[derive(Debug, Default)]
+struct Topic {
+    subscribers: BTreeSet<Key>,
+    messages: u64,
+}
+
+/// A topic as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicSnapshot {
+    pub(crate) name: Arc<str>,
+    pub(crate) subscribers: usize,
+    /// Messages that were posted to it since it has had subscribers.
+    pub(crate) messages: u64,
+}
+
+/// Outcome of a search for a connection by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Here(Key),
+    /// It has been, and is not kept any more.
+    Forgotten,
+    Unknown,
+}
+
+/// Receivers of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Receivers {
+    All,
+    Topic(String),
+    /// The latest connection of this name.
+    Id(String),
+}
+
+/// Outcome of a push.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// Sessions that will send it.
+    pub(crate) delivered: usize,
+    /// Sessions that had no room for it.
+    pub(crate) skipped: usize,
+}
+
+/// Messages of a connection that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) records: Vec<Record>,
+    /// Number of the last message that was looked at.
+    pub(crate) next: u64,
+    /// Number of the messages that were to be looked at, and are not kept any more.
+    pub(crate) dropped: u64,
+}
+
+/// Connections that are not kept any more. They are dropped, and those who wait for them notified,
+/// once the lock is released.
+#[must_use]
+pub(super) struct Removed(pub(super) Vec<Connection>);
+
+impl State {
+    pub(super) fn new(config: ApiConfig) -> Self {
+        Self {
+            config,
+            connections: BTreeMap::new(),
+            last: 0,
+            names: HashMap::new(),
+            topics: BTreeMap::new(),
+            closed: VecDeque::new(),
+            forgotten: Forgotten::default(),
+            order: VecDeque::new(),
+            records: 0,
+            memory: 0,
+        }
+    }
+
+    /// Adds a connection. Its name is that of an earlier one no more.
+    pub(super) fn open(
+        &mut self,
+        description: Description,
+        link: Arc<Link>,
+        at: SystemTime,
+    ) -> Key {
+        self.last += 1;
+        let key = Key(self.last);
+        self.names.insert(Arc::clone(&description.id), key);
+        for name in &description.topics {
+            let topic = self.topics.entry(Arc::clone(name)).or_default();
+            topic.subscribers.insert(key);
+        }
+        self.connections.insert(
+            key,
+            Connection {
+                description: Arc::new(description),
+                status: Status::new(at),
+                history: History::default(),
+                link,
+            },
+        );
+        key
+    }
+
+    pub(super) fn connection_mut(&mut self, key: Key) -> Option<&mut Connection> {
+        self.connections.get_mut(&key)
+    }
+
+    /// Records a message of a connection.
+    pub(super) fn record(
+        &mut self,
+        key: Key,
+        at: SystemTime,
+        direction: Direction,
+        message: Message,
+    ) {
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        connection.status.note(at, direction, &message);
+        let limits = HistoryLimits {
+            messages: self.config.keep_messages,
+            bytes: self.config.keep_bytes,
+        };
+        let pushed = connection.history.push(at, direction, message, limits);
+        self.order.push_back((key, pushed.seq));
+        self.records += 1;
+        self.memory += pushed.added;
+        pushed
+            .dropped
+            .iter()
+            .for_each(|record| self.subtract(record));
+        self.make_room();
+    }
+
+    /// Drops the oldest records of all until the others have room.
+    fn make_room(&mut self) {
+        while self.memory > self.config.memory
+            && let Some((key, seq)) = self.order.pop_front()
+        {
+            let connection = self.connections.get_mut(&key);
+            let record = connection.and_then(|connection| connection.history.take(seq));
+            if let Some(record) = record {
+                self.subtract(&record);
+            }
+        }
+        // Entries of records that are gone are dropped once they are more than those that are not.
+        if self.order.len() > 2 * self.records + MAX_STALE {
+            let Self {
+                order, connections, ..
+            } = self;
+            order.retain(|(key, seq)| {
+                let connection = connections.get(key);
+                connection.is_some_and(|connection| connection.history.has(*seq))
+            });
+        }
+    }
+
+    fn subtract(&mut self, record: &Record) {
+        self.records -= 1;
+        self.memory -= record.memory();
+    }
+
+    /// Notes the end of a session: it is pushed to no more.
+    pub(super) fn end_session(&mut self, key: Key, end: SessionEnd) {
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        if connection.status.phase == Phase::Open {
+            connection.status.phase = Phase::Closing;
+            connection.status.end = Some(end);
+            let description = Arc::clone(&connection.description);
+            self.unsubscribe(key, &description);
+        }
+    }
+
+    fn unsubscribe(&mut self, key: Key, description: &Description) {
+        for name in &description.topics {
+            let Some(topic) = self.topics.get_mut(name) else {
+                continue;
+            };
+            topic.subscribers.remove(&key);
+            if topic.subscribers.is_empty() {
+                self.topics.remove(name);
+            }
+        }
+    }
+
+    /// Notes the end of a connection. The oldest of those that are closed may be forgotten for it.
+    pub(super) fn close(&mut self, key: Key, tcp: Option<TcpEnd>, at: SystemTime) -> Removed {
+        if let Some(connection) = self.connections.get_mut(&key)
+            && connection.status.phase != Phase::Closed
+        {
+            connection.status.phase = Phase::Closed;
+            connection.status.tcp = tcp;
+            connection.status.closed_at = Some(at);
+            let description = Arc::clone(&connection.description);
+            self.unsubscribe(key, &description);
+            self.closed.push_back(key);
+        }
+        let mut removed = Vec::new();
+        while self.closed.len() > self.config.keep_closed
+            && let Some(key) = self.closed.pop_front()
+        {
+            removed.extend(self.forget(key));
+        }
+        Removed(removed)
+    }
+
+    fn forget(&mut self, key: Key) -> Option<Connection> {
+        let connection = self.connections.remove(&key)?;
+        self.records -= connection.history.len();
+        self.memory -= connection.history.memory();
+        let id = &connection.description.id;
+        if self.names.get(id) == Some(&key) {
+            self.names.remove(id);
+            self.forgotten.insert(id);
+        }
+        Some(connection)
+    }
+
+    /// The latest connection of this name.
+    pub(super) fn find(&self, id: &str) -> Found {
+        match self.names.get(id) {
+            Some(key) => Found::Here(*key),
+            None if self.forgotten.has(id) => Found::Forgotten,
+            None => Found::Unknown,
+        }
+    }
+
+    pub(super) fn link(&self, key: Key) -> Option<Arc<Link>> {
+        let connection = self.connections.get(&key)?;
+        Some(Arc::clone(&connection.link))
+    }
+
+    pub(super) fn snapshot(&self, key: Key) -> Option<Snapshot> {
+        self.connections.get(&key).map(Connection::snapshot)
+    }
+
+    /// The connections that match, in the order in which they were opened.
+    pub(super) fn list(&self, filter: &ConnectionFilter) -> Vec<Snapshot> {
+        let matching = self.matching(filter);
+        matching.map(Connection::snapshot).collect()
+    }
+
+    /// Number of the connections that match.
+    pub(super) fn count(&self, filter: &ConnectionFilter) -> usize {
+        self.matching(filter).count()
+    }
+
+    fn matching(&self, filter: &ConnectionFilter) -> impl Iterator<Item = &Connection> {
+        let connections = self.connections.values();
+        connections
+            .filter(|connection| filter.matches(&connection.description, connection.status.phase))
+    }
+
+    /// The messages of a connection that match.
+    pub(super) fn messages(&self, key: Key, filter: &MessageFilter) -> Option<Batch> {
+        let history = &self.connections.get(&key)?.history;
+        let records = history.after(filter.after);
+        Some(Batch {
+            records: records.filter(|r| filter.matches(r)).cloned().collect(),
+            next: history.last().max(filter.after),
+            dropped: history.dropped_after(filter.after),
+        })
+    }
+
+    pub(super) fn topics(&self) -> Vec<TopicSnapshot> {
+        self.topics.iter().map(TopicSnapshot::new).collect()
+    }
+
+    pub(super) fn topic(&self, name: &str) -> Option<TopicSnapshot> {
+        let entry = self.topics.get_key_value(name);
+        entry.map(TopicSnapshot::new)
+    }
+
+    /// Puts a push into the mailboxes of its receivers. The wakers that are returned must be woken
+    /// once the lock is released.
+    pub(super) fn post(&mut self, receivers: &Receivers, push: &Push) -> (Delivery, Vec<Waker>) {
+        let Self {
+            connections,
+            topics,
+            names,
+            ..
+        } = self;
+        let (mut delivery, mut wakers) = (Delivery::default(), Vec::new());
+        let mut post = |connection: &mut Connection| {
+            let (posted, waker) = connection.link.mailbox.post(push);
+            match posted {
+                Posted::Taken => delivery.delivered += 1,
+                Posted::Skipped => {
+                    delivery.skipped += 1;
+                    connection.status.skipped += 1;
+                }
+                Posted::Gone => {}
+            }
+            wakers.extend(waker);
+        };
+        match receivers {
+            Receivers::All => connections.values_mut().for_each(post),
+            Receivers::Id(id) => {
+                let key = names.get(id.as_str());
+                let connection = key.and_then(|key| connections.get_mut(key));
+                connection.into_iter().for_each(post);
+            }
+            Receivers::Topic(name) => {
+                if let Some(topic) = topics.get_mut(name.as_str()) {
+                    topic.messages += 1;
+                    for key in &topic.subscribers {
+                        connections.get_mut(key).into_iter().for_each(&mut post);
+                    }
+                }
+            }
+        }
+        (delivery, wakers)
+    }
+}
+
+impl TopicSnapshot {
+    fn new((name, topic): (&Arc<str>, &Topic)) -> Self {
+        Self {
+            name: Arc::clone(name),
+            subscribers: topic.subscribers.len(),
+            messages: topic.messages,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Waits for the registry, with a clock that moves on when every task waits.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::record::Kind;
+use super::*;
+use crate::net::connection_info::{ConnectionInfo, Peer};
+use crate::ws::close::{End, Teardown};
+use crate::ws::frames::Opcode;
+
+/// Time that is longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it happens in time")
+}
+
+fn registry() -> Registry {
+    Registry::new(ApiConfig::default())
+}
+
+fn open(registry: &Registry, id: &str) -> Box<ConnectionHandle> {
+    let description = Description {
+        id: id.into(),
+        info: ConnectionInfo::new(1, Peer::Local),
+        topics: ["topic".into()].into(),
+        path: "/".to_owned(),
+        query: None,
+        headers: Vec::new(),
+        subprotocol: None,
+        extensions: None,
+    };
+    Admission::new(registry.clone(), description).open()
+}
+
+fn key(registry: &Registry, id: &str) -> Key {
+    match registry.find(id) {
+        Found::Here(key) => key,
+        found => panic!("{found:?}"),
+    }
+}
+
+#[test]
+fn ids_that_are_made_here_are_short_and_unique() {
+    let ids: std::collections::HashSet<_> = (0..1_000).map(|_| Registry::unique_id()).collect();
+    assert_eq!(ids.len(), 1_000);
+    assert!(ids.iter().all(|id| id.len() == ID_LENGTH && id.is_ascii()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_waited_for() {
+    let registry = registry();
+    let filter = ConnectionFilter::default();
+    let ((), handles) = tokio::join!(soon(registry.until_count(&filter, 2)), async {
+        ["one", "two"].map(|id| open(&registry, id))
+    });
+    drop(handles);
+    let closed = ConnectionFilter {
+        phase: Some(Phase::Closed),
+        ..filter
+    };
+    soon(registry.until_count(&closed, 2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_waited_for_and_so_is_the_end_in_its_place() {
+    let registry = registry();
+    let mut handle = open(&registry, "one");
+    let key = key(&registry, "one");
+    handle.received(Kind::Text, b"before", 1, false);
+    let filter = MessageFilter {
+        contains: Some("wanted".to_owned()),
+        ..MessageFilter::default()
+    };
+    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter)), async {
+        handle.received(Kind::Text, b"other", 1, false);
+        tokio::task::yield_now().await;
+        handle.received(Kind::Text, b"is wanted", 3, true);
+    });
+    let batch = batch.expect("it is kept");
+    assert_eq!((batch.records.len(), batch.next, batch.dropped), (1, 3, 0));
+    assert_eq!(batch.records[0].message.frames, 3);
+
+    let filter = MessageFilter { after: 3, ..filter };
+    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter)), async {
+        handle.session_ended(&End::Eof, false);
+    });
+    assert_eq!(batch.expect("it is kept").records, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_connection_that_is_forgotten_ends() {
+    let registry = Registry::new(ApiConfig {
+        keep_closed: 0,
+        ..ApiConfig::default()
+    });
+    let handle = open(&registry, "one");
+    let key = key(&registry, "one");
+    let filter = MessageFilter::default();
+    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter)), async {
+        drop(handle);
+    });
+    assert_eq!(batch, None);
+    assert_eq!(registry.find("one"), Found::Forgotten);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_waits_for_its_first_receiver() {
+    let registry = registry();
+    let push = Push::new(Opcode::Text, b"x");
+    let receivers = Receivers::Topic("topic".to_owned());
+    let (delivery, mut handle) =
+        tokio::join!(soon(registry.post_to_first(&receivers, &push)), async {
+            open(&registry, "one")
+        });
+    assert_eq!((delivery.delivered, delivery.skipped), (1, 0));
+    let mut cx = std::task::Context::from_waker(Waker::noop());
+    assert_eq!(
+        handle.next_mail(&mut cx, false),
+        Some(mailbox::Mail::Push(push))
+    );
+    assert_eq!(handle.next_mail(&mut cx, false), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_has_its_verdict() {
+    let registry = registry();
+    let mut handle = open(&registry, "one");
+    let key = key(&registry, "one");
+    handle.received(Kind::Binary, b"twelve bytes", 2, false);
+    handle.echoed();
+    handle.echoed();
+    handle.pinged();
+    handle.received(Kind::Pong, b"", 1, false);
+    handle.session_ended(&End::Lost(io::ErrorKind::ConnectionReset.into()), false);
+    let snapshot = registry.snapshot(key).expect("it is kept");
+    assert_eq!(snapshot.status.phase, Phase::Closing);
+    assert_eq!(registry.end(key, Ending::Cut(Teardown::Reset)), Err(Gone));
+    handle.tcp_ended(TcpEnd::Fin);
+    drop(handle);
+    let status = registry.snapshot(key).expect("it is kept").status;
+    assert_eq!(
+        (status.phase, status.tcp),
+        (Phase::Closed, Some(TcpEnd::Rst))
+    );
+    assert!(status.round_trip.is_some() && status.closed_at.is_some());
+    let end = status.end.expect("an end");
+    assert_eq!((end.why, end.code, end.is_clean), ("lost", 1006, false));
+    let (received, sent) = (status.received, status.sent);
+    assert_eq!((received.frames, received.fragments), (3, 2));
+    assert_eq!((sent.frames, sent.fragments), (2, 0));
+    assert_eq!((received.bytes, sent.bytes), (12, 12));
+    assert_eq!((sent.messages, sent.control_frames), (1, 1));
+}

@@ -1,0 +1,159 @@
+//! The seam to the registry of connections, if the server has one: what the session tells it, and
+//! what it takes from its mailbox. Without a registry nothing here is done.
+
+use std::task::Context;
+
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::protocol::Received;
+use super::stats::SessionStats;
+use super::write_buffer::LARGE;
+use super::{Pause, Session};
+use crate::net::transport::Transport;
+use crate::registry::ConnectionHandle;
+use crate::registry::mailbox::{Ending, Mail};
+use crate::registry::record::{CloseContent, Direction, Kind, Message};
+use crate::runtime::budget::Budget;
+use crate::runtime::moment::Moment;
+use crate::scenario::Closing;
+use crate::ws::close::End;
+use crate::ws::frames::Opcode;
+
+impl<S> Session<S>
+where
+    S: Transport,
+{
+    /// Feeds pushes to the writer, in their order, until there are no more or the session must wait.
+    pub(super) fn take_mail(&mut self, cx: &mut Context<'_>) -> Result<Option<Pause>, End> {
+        let mut budget = Budget::new();
+        while let Some(connection) = self.stats.connection()
+            && let Some(mail) = connection.next_mail(cx, false)
+        {
+            let push = match mail {
+                Mail::Push(push) => push,
+                Mail::End(ending) => return Err(ending.into()),
+            };
+            budget.frame(push.len());
+            self.stats.send(push.opcode, push.len(), Moment::now());
+            let message = Message::plain(push.opcode.into(), push.payload());
+            self.stats.observe_sent(message);
+            match push.frame().len() >= LARGE {
+                true => self.writer.feed_large_frame(push.frame().clone()),
+                false => self.writer.feed_frame(push.frame()),
+            }
+            if self.writer.is_full() && self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
+                return Ok(Some(Pause::Blocked));
+            }
+            if budget.is_spent() {
+                return Ok(Some(Pause::Others));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells the registry of a message or frame that was received.
+    pub(super) fn observe_received(&mut self, received: &Received) {
+        let Some(connection) = self.stats.connection() else {
+            return;
+        };
+        let payload = self.codec.payload();
+        let frames = self.codec.frames();
+        match received {
+            Received::Message(opcode) => {
+                connection.received((*opcode).into(), payload, frames, false);
+            }
+            Received::Compressed(opcode) => {
+                connection.received((*opcode).into(), payload, frames, true);
+            }
+            Received::Control(opcode) => {
+                connection.received((*opcode).into(), payload, 1, false);
+                if *opcode == Opcode::Ping {
+                    // tungstenite answers it before the next frame.
+                    connection.sent(Kind::Pong, payload);
+                }
+            }
+            Received::Close(frame) => observe_close(connection, frame.as_deref()),
+            Received::Echo | Received::Part => {}
+        }
+    }
+}
+
+impl SessionStats {
+    /// Tells the registry of a message that is sent.
+    pub(super) fn observe_sent(&mut self, message: Message) {
+        if let Some(connection) = self.connection() {
+            connection.sent_message(message);
+        }
+    }
+
+    /// Tells the registry that Close is sent because of `end`, unless it tells the peer nothing.
+    pub(super) fn observe_end(&mut self, end: &End) {
+        let Some(connection) = self.connection() else {
+            return;
+        };
+        let close = match end {
+            // The answer has the code and the reason of the peer.
+            End::Closed(frame) => content(frame.as_ref()),
+            // tungstenite replaces such a code by its own.
+            End::IllegalCode => CloseContent {
+                code: Some(end.code()),
+                reason: "Protocol violation".to_owned(),
+            },
+            _ => match end.close_frame() {
+                Some(frame) => content(Some(&frame)),
+                None => return,
+            },
+        };
+        connection.closed(Direction::Out, &close);
+    }
+
+    /// Tells the registry of the Close of a scenario.
+    pub(super) fn observe_step_close(&mut self, closing: &Closing) {
+        let Some(connection) = self.connection() else {
+            return;
+        };
+        let close = match closing {
+            Closing::Bare => CloseContent::default(),
+            Closing::Code(code, reason) => CloseContent {
+                code: Some(*code),
+                reason: reason.clone(),
+            },
+        };
+        connection.closed(Direction::Out, &close);
+    }
+
+    /// Tells the registry of the peer's Close.
+    pub(super) fn observe_close(&mut self, frame: Option<&CloseFrame>) {
+        if let Some(connection) = self.connection() {
+            observe_close(connection, frame);
+        }
+    }
+}
+
+fn observe_close(connection: &mut ConnectionHandle, frame: Option<&CloseFrame>) {
+    let close = match End::by_peer(frame.cloned()) {
+        // The code that the peer sent is not known.
+        End::IllegalCode => CloseContent::default(),
+        _ => content(frame),
+    };
+    connection.closed(Direction::In, &close);
+}
+
+fn content(frame: Option<&CloseFrame>) -> CloseContent {
+    CloseContent {
+        code: frame.map(|frame| frame.code.into()),
+        reason: frame.map_or_else(String::new, |frame| frame.reason.as_str().to_owned()),
+    }
+}
+
+impl From<Ending> for End {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Close(CloseContent { code, reason }) => Self::ApiClose(CloseFrame {
+                code: code.unwrap_or(1000).into(),
+                reason: reason.into(),
+            }),
+            Ending::Cut(teardown) => Self::ApiCut(teardown),
+        }
+    }
+}
