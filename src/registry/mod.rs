@@ -177,8 +177,7 @@ impl Registry {
             unseen.after = batch.next;
             dropped += batch.dropped;
             batch.dropped = dropped;
-            let phase = state.snapshot(key).map(|snapshot| snapshot.status.phase);
-            let is_over = phase != Some(Phase::Open);
+            let is_over = state.phase(key) != Some(Phase::Open);
             (is_over || !batch.records.is_empty()).then_some(Some(batch))
         })
         .await

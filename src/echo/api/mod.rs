@@ -94,10 +94,15 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let checked = handshake::check_head(&request);
         let (head, body) = request.into_parts();
+        let answer = async {
+            checked?;
+            self.try_answer(&head, body).await
+        };
         let answered = tokio::select! {
             biased;
-            answered = self.try_answer(&head, body) => answered,
+            answered = answer => answered,
             _ = drain.begun() => Err(Refusal::unavailable("The server is shutting down.")),
         };
         let mut answer = answered.unwrap_or_else(|refusal| refuse(&refusal));

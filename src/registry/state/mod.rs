@@ -277,6 +277,11 @@ impl State {
         self.connections.get(&key).map(Connection::snapshot)
     }
 
+    pub(super) fn phase(&self, key: Key) -> Option<Phase> {
+        let connection = self.connections.get(&key)?;
+        Some(connection.status.phase)
+    }
+
     /// The connections that match, in the order in which they were opened.
     pub(super) fn list(&self, filter: &ConnectionFilter) -> Vec<Snapshot> {
         let matching = self.matching(filter);
