@@ -40,8 +40,8 @@ struct Shared {
     waiting: Mutex<Waiting>,
 }
 
-/// News that are written under the lock, and read without it, by every session at every message.
-/// They have a line of memory of their own, for the lock beside them is taken by all threads.
+/// State that is written under the lock, and read without it, by every session at every message. It
+/// has a line of memory of its own, for the lock beside it is taken by all threads.
 ///
 /// A read that comes too early does no harm: who writes wakes the tasks that it concerns, and a
 /// task that is woken sees what was written before.

@@ -323,7 +323,7 @@ where
 
     /// Goes on with a flush that has to wait.
     async fn flush_blocked(&mut self) -> Result<(), End> {
-        // Nothing is done by the clock meanwhile, and afterwards it is not the time of the slot.
+        // The slot may fire long before the peer reads on. The clock is read again then.
         self.timer.cancel();
         if !self.writer.gave_way() {
             self.stats.metrics.stalls.inc();

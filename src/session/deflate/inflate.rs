@@ -24,7 +24,7 @@ const PIECE: usize = 32 << 10;
 const BEHIND: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 
 /// Bytes of the largest window.
-const MOST_HISTORY: usize = 1 << MAX_WINDOW;
+const LARGEST_WINDOW: usize = 1 << MAX_WINDOW;
 
 thread_local! {
     /// Decompressor for the next message of a thread's sessions.
@@ -126,7 +126,7 @@ impl Inflation {
     /// Begins a stream of zlib's: at the start of the message, or behind a block with BFINAL. It may
     /// refer to earlier messages, and to what came out so far.
     fn begin_stream(&mut self, history: &History, budget: &mut Budget) {
-        let recent = &self.output[self.output.len().saturating_sub(MOST_HISTORY)..];
+        let recent = &self.output[self.output.len().saturating_sub(LARGEST_WINDOW)..];
         self.inflate.reset(false);
         for piece in history.pieces().chain([recent]) {
             // A raw stream takes any history at its start.

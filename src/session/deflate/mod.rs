@@ -42,7 +42,7 @@ pub(super) struct Messages {
     state: State,
     /// End of what came out of the decompressor, with takeover.
     history: History,
-    /// What went into the session's compressor.
+    /// Compressor of the session, with the end of what went into it.
     compressor: Compressor,
     /// Number of the frames of the last message that is complete.
     frames: u32,
