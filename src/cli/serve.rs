@@ -122,7 +122,7 @@ pub(super) struct ServeArgs {
 
     /// Silence before a Ping, or off
     ///
-    /// The first Ping comes somewhat earlier.
+    /// Some come earlier: the first one, and one that goes out with a heart beat.
     #[arg(
         long,
         env = "ECHOBEAT_PING_INTERVAL",

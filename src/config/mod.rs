@@ -69,7 +69,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Time from accept until the request head has arrived whole, over TLS too.
     pub handshake_timeout: Duration,
-    /// Silence after which the peer is sent a Ping; `None` turns keepalive off.
+    /// Silence after which the peer is sent a Ping; `None` turns keepalive off. Some come earlier:
+    /// the first one by up to a half, and one that goes out with a heart beat by up to a quarter.
     pub ping_interval: Option<Duration>,
     /// Time after a Ping within which some byte must arrive; otherwise the peer counts as dead.
     pub ping_timeout: Duration,

@@ -212,8 +212,8 @@ where
             .poll_next(&mut self.io, self.writer.write_buffer(), budget, cx)
     }
 
-    /// Does everything that is due by `now`, and returns the reason if the session has to wait for
-    /// that.
+    /// Does everything that is due by `now`, in one write, and returns the reason if the session has
+    /// to wait for that.
     fn keep_time(&mut self, now: Moment, cx: &mut Context<'_>) -> Result<Option<Pause>, End> {
         self.stats.add_up();
         let activity = self.activity();
@@ -233,11 +233,9 @@ where
                 Due::Dead => return Ok(Some(Pause::Silence(End::Dead))),
                 Due::Stuck => return Ok(Some(Pause::Silence(End::Stuck))),
             }
-            if self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
-                return Ok(Some(Pause::BlockedBeat));
-            }
         }
-        Ok(None)
+        let flushed = self.writer.poll_flush(&mut self.io, cx)?;
+        Ok(flushed.is_pending().then_some(Pause::BlockedBeat))
     }
 
     /// Whether the peer shows a sign of life after all, once the bytes in the socket are read: they

@@ -114,14 +114,25 @@ impl Schedule {
                 false => self.progress_check = now + PROGRESS_TIMEOUT,
             }
         }
+        let early = self.early(now, config);
         if let Some(keepalive) = &mut self.keepalive {
             if activity.is_mid_message {
                 keepalive.put_off(now, config);
-            } else if let Some(due) = keepalive.due(now, activity.heard_at, config) {
+            } else if let Some(due) = keepalive.due(now, early, activity.heard_at, config) {
                 return Some(due);
             }
         }
         (self.beat? <= now).then_some(Due::Beat)
+    }
+
+    /// Time by which a Ping may come early: that to the next heart beat, if one is due by `now`,
+    /// because both go out in one write. An interval of heart beats that is long, measured by that
+    /// of Pings, does not count.
+    fn early(&self, now: Moment, config: &ServerConfig) -> Duration {
+        match (self.beat, config.heartbeat, config.ping_interval) {
+            (Some(at), Some(every), Some(interval)) if at <= now && every <= interval / 4 => every,
+            _ => Duration::ZERO,
+        }
     }
 
     /// Moves the next heart beat to the first of its moments after `now`. Those that are due already
@@ -153,8 +164,16 @@ impl Keepalive {
         }
     }
 
-    fn due(&mut self, now: Moment, heard_at: Moment, config: &ServerConfig) -> Option<Due> {
-        if self.check > now {
+    /// A Ping, up to `early` before its time, or the end of the wait for an answer.
+    fn due(
+        &mut self,
+        now: Moment,
+        early: Duration,
+        heard_at: Moment,
+        config: &ServerConfig,
+    ) -> Option<Due> {
+        let soon = now + early;
+        if self.check > soon {
             return None;
         }
         if self.asked.is_some_and(|asked| heard_at >= asked) {
@@ -168,7 +187,8 @@ impl Keepalive {
                 (heard_at + silence, Due::Ping)
             }
         };
-        if deadline > now {
+        let is_due = deadline <= now || due == Due::Ping && deadline < soon;
+        if !is_due {
             self.check = deadline;
             return None;
         }

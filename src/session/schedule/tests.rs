@@ -182,6 +182,37 @@ fn an_interval_may_be_shorter_than_the_time_for_an_answer() {
 }
 
 #[test]
+fn a_ping_goes_out_with_the_last_heart_beat_before_it_is_due() {
+    for (heartbeat, ping) in [(3.0, 12.0), (6.25, 12.5), (6.5, 12.5), (0.2, 12.4)] {
+        let start = Moment::now();
+        let config = ServerConfig {
+            heartbeat: Some(secs(heartbeat)),
+            ..ServerConfig::default()
+        };
+        let mut schedule = Schedule::new(&config, Slots::exact(), start, 0.0);
+        let pinged = loop {
+            let now = schedule.next();
+            match schedule.due(now, quiet_since(start), &config) {
+                Some(Due::Ping) => break now.since(start),
+                Some(Due::Beat) => schedule.skip_beats(now, &config),
+                _ => {}
+            }
+        };
+        assert_eq!(pinged, secs(ping), "heart beats every {heartbeat} s");
+    }
+}
+
+#[test]
+fn a_ping_with_a_heart_beat_has_its_whole_time_for_an_answer() {
+    let start = Moment::now();
+    let mut schedule = schedule(start, 0.0);
+    let happened = run(&mut schedule, start, HOUR, |_| quiet_since(start));
+    let rare = |(due, _): &(Due, f64)| *due != Due::Beat;
+    let happened: Vec<_> = happened.into_iter().filter(rare).collect();
+    assert_eq!(happened, [(Due::Ping, 12.0), (Due::Dead, 22.0)]);
+}
+
+#[test]
 fn who_talks_is_not_pinged() {
     let start = Moment::now();
     let mut schedule = schedule(start, 0.5);
