@@ -25,8 +25,8 @@ use crate::ws::frames::{self, Header, Opcode};
 pub(super) struct Codec {
     read_buffer: ReadBuffer,
     single_frame: SingleFrame,
-    /// Range in the read buffer of the last message's payload, if it was a single-frame message.
-    /// Otherwise it ends at 0.
+    /// Range in the read buffer of the last payload, if it was that of a single-frame message or of
+    /// a Pong between messages. Otherwise it ends at 0.
     payload_range: Range<usize>,
     /// State of all other frames, present while it has something left to do.
     others: Option<Box<Others>>,
@@ -103,6 +103,11 @@ impl Codec {
                     budget.frame(payload.len());
                     self.payload_range = payload;
                     return Poll::Ready(Ok(Received::Message(opcode)));
+                }
+                Start::Pong(payload) => {
+                    budget.frame(payload.len());
+                    self.payload_range = payload;
+                    return Poll::Ready(Ok(Received::Control(Opcode::Pong)));
                 }
                 Start::Partial(_) if budget.is_spent() && !self.read_buffer.is_empty() => {
                     return Poll::Ready(Ok(Received::Part));

@@ -1,5 +1,6 @@
 //! Single-frame messages: those that come whole in one frame, as nearly all do. They are unmasked
-//! in the buffer into which they were read, and are sent from there.
+//! in the buffer into which they were read, and are sent from there. So are Pongs, which idle
+//! clients send and nothing else.
 
 use std::ops::Range;
 
@@ -7,11 +8,14 @@ use fearless_simd::{Level, Simd, dispatch};
 use tokio_tungstenite::tungstenite::{Error, Result};
 
 use super::utf8::is_utf8;
-use crate::ws::frames::{Header, MAX_FRAME_HEADER, Opcode};
+use crate::ws::frames::{Header, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode};
 
 /// First bytes of single-frame messages: FIN, no reserved bit, and the opcode.
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
+
+/// First byte of a Pong.
+const PONG: u8 = 0x8a;
 
 /// Length of a payload from which it pays to ask which vectors this processor has.
 const LONG: usize = 1 << 10;
@@ -20,9 +24,11 @@ const LONG: usize = 1 << 10;
 pub(super) enum Start {
     /// A single-frame message, unmasked, with its payload in this range.
     Message(Opcode, Range<usize>),
+    /// A Pong, unmasked, with its payload in this range.
+    Pong(Range<usize>),
     /// Part of a frame. There must be this many bytes to tell more.
     Partial(usize),
-    /// A frame that is no single-frame message, or an illegal one.
+    /// Another frame, or an illegal one.
     Other(Header),
 }
 
@@ -47,6 +53,7 @@ impl SingleFrame {
         let opcode = match header.first {
             TEXT => Opcode::Text,
             BINARY => Opcode::Binary,
+            PONG if header.payload <= MAX_CONTROL_PAYLOAD => Opcode::Pong,
             _ => return Ok(Start::Other(header)),
         };
         let Some(mask) = header.mask.filter(|_| header.payload <= limit as u64) else {
@@ -64,7 +71,10 @@ impl SingleFrame {
             return Ok(Start::Partial(end));
         }
         self.unmasked = 0;
-        Ok(Start::Message(opcode, header.size..end))
+        Ok(match opcode {
+            Opcode::Pong => Start::Pong(header.size..end),
+            _ => Start::Message(opcode, header.size..end),
+        })
     }
 
     /// Unmasks the bytes of a payload that have come since the last call, and returns the number of
@@ -169,13 +179,27 @@ mod tests {
     fn other_frames_are_left_as_they_came() {
         let unmasked = vec![TEXT, 4, b't', b'e', b'x', b't'];
         let too_big = frame(BINARY, &[0; LIMIT + 1]);
-        let others = [0x01, 0x00, 0x80, 0x83, 0x88, 0x89, 0x8a, 0xc1, 0xa2, 0x92];
+        let long_pong = frame(PONG, &[0; 126]);
+        let others = [
+            0x01, 0x00, 0x80, 0x83, 0x88, 0x89, 0x0a, 0xca, 0xc1, 0xa2, 0x92,
+        ];
         let others = others.map(|first| frame(first, b"text"));
-        for frame in others.into_iter().chain([unmasked, too_big]) {
+        for frame in others.into_iter().chain([unmasked, too_big, long_pong]) {
             let mut bytes = frame.clone();
             let start = SingleFrame::default().next(&mut bytes, LIMIT);
             assert!(matches!(start, Ok(Start::Other(_))), "{:#x}", frame[0]);
             assert_eq!(bytes, frame);
+        }
+    }
+
+    #[test]
+    fn a_pong_of_up_to_125_bytes_is_told_from_a_message() {
+        for length in [0, 1, 125] {
+            let mut bytes = frame(PONG, &vec![b'p'; length]);
+            let Ok(Start::Pong(place)) = SingleFrame::default().next(&mut bytes, LIMIT) else {
+                panic!("{length} bytes are no Pong");
+            };
+            assert_eq!(bytes[place], *vec![b'p'; length]);
         }
     }
 

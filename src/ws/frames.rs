@@ -5,6 +5,9 @@ use bytes::BufMut;
 /// Size of the longest header of a client's frame: 2 bytes, 8 of length, 4 of mask.
 pub(crate) const MAX_FRAME_HEADER: usize = 14;
 
+/// Maximum bytes of a control frame's payload (RFC 6455, section 5.5).
+pub(crate) const MAX_CONTROL_PAYLOAD: u64 = 125;
+
 /// Opcode of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opcode {
