@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) fn new(stream: Prefixed<S>, context: HttpContext, drain: Drain) -> Self {
         let progress = Progress::default();
         Self {
-            inbound: Inbound::new(stream, progress.clone()),
+            inbound: Inbound::new(stream, progress.clone()).with_send_timeout(context.send_timeout),
             progress,
             context,
             was_draining: drain.has_begun(),

@@ -51,6 +51,10 @@ pub(super) struct Inbound<S> {
     reject: Option<Box<Reject>>,
     /// Timer of a client that has ended its side, while an answer to it makes no progress.
     silence: Option<Pin<Box<Sleep>>>,
+    /// Time that a write may wait, if that is bounded here.
+    send_timeout: Option<Duration>,
+    /// Timer of a write that waits.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// Parts of an [`Inbound`] that remain once hyper is done with it.
@@ -81,7 +85,15 @@ impl<S> Inbound<S> {
             is_waiting: false,
             reject: None,
             silence: None,
+            send_timeout: None,
+            stalled: None,
         }
+    }
+
+    /// Has a write fail that waits for this long, because the client does not read.
+    pub(super) fn with_send_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.send_timeout = limit;
+        self
     }
 
     pub(super) fn into_left(self) -> Left<S> {
@@ -155,6 +167,21 @@ impl<S> Inbound<S> {
         if let Some(silence) = &mut self.silence {
             silence.as_mut().reset(Instant::now() + HALF_CLOSED);
         }
+    }
+
+    /// Passes on the result of a write, unless the write has waited for too long.
+    fn in_time<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        let Some(limit) = self.send_timeout.filter(|_| written.is_pending()) else {
+            self.stalled = None;
+            return written;
+        };
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 
     /// Whether a request was handed on and is not answered yet.
@@ -274,7 +301,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.note_write();
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.in_time(written, cx)
     }
 
     fn poll_write_vectored(
@@ -283,7 +311,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.note_write();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.in_time(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -291,7 +320,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        ready!(self.in_time(flushed, cx))?;
         self.is_unflushed = false;
         if self.is_waiting && !self.owes() {
             self.is_waiting = false;

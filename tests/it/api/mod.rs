@@ -2,6 +2,7 @@
 
 mod addresses;
 mod connections;
+mod events;
 mod messages;
 mod pushes;
 mod refusals;
