@@ -320,8 +320,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        ready!(self.in_time(flushed, cx))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.is_unflushed = false;
         if self.is_waiting && !self.owes() {
             self.is_waiting = false;
