@@ -8,8 +8,9 @@ use echobeat::{ApiConfig, ServerConfig};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::{ask, ask_with, connect, serve, serve_with};
 use crate::browser::Browser;
@@ -252,11 +253,30 @@ async fn an_api_on_an_address_of_its_own_tells_of_the_drain_to_its_end() {
 async fn a_reader_that_goes_leaves_its_place_while_nothing_happens() {
     let server = serve().await;
     let mut control = server.raw().await;
-    let reader = Reader::open(server.address, "/events").await;
-    control.counts(READERS, 1).await;
-    reader.raw.stream.set_zero_linger().expect("a socket");
-    drop(reader);
-    becomes(&mut control, 0).await;
+    for resets in [true, false] {
+        let reader = Reader::open(server.address, "/events").await;
+        control.counts(READERS, 1).await;
+        if resets {
+            reader.raw.stream.set_zero_linger().expect("a socket");
+        }
+        drop(reader);
+        // Before the first comment that all readers get.
+        timeout(Duration::from_secs(10), becomes(&mut control, 0))
+            .await
+            .expect("it is noticed soon");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_only_ended_its_side_still_gets_events() {
+    let server = serve().await;
+    let mut reader = Reader::open(server.address, "/events").await;
+    soon(reader.raw.stream.shutdown()).await.expect("a socket");
+    for _ in 0..2 {
+        assert_eq!(reader.chunk().await.as_deref(), Some(": \n\n"));
+    }
+    let _client = connect(server.address, "/?id=me").await;
+    assert_eq!(reader.next().await.name, "opened");
 }
 
 /// Waits until there are so many readers.
