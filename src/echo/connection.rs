@@ -105,9 +105,13 @@ impl Service for EchoService {
             }
             None => {
                 let (api, drain) = (self.api.clone(), connection.drain.clone());
+                let client = http.client_end();
                 let handler = move |request| match api.as_ref().filter(|api| api.is_asked(&request))
                 {
-                    Some(api) => Either::Left(answer_http1(api, request, info, drain.clone())),
+                    Some(api) => {
+                        let (drain, client) = (drain.clone(), client.clone());
+                        Either::Left(answer_http1(api, request, info, drain, client))
+                    }
                     None => Either::Right(ready(routes.reply(&request, info).into())),
                 };
                 // Boxed, because an upgrade that comes first would have room for it too.

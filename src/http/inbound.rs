@@ -204,6 +204,9 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         }
         let read = read.filled();
         self.has_ended = read.is_empty();
+        if self.has_ended {
+            self.progress.client_ended();
+        }
         // Without this, every byte of a slow head would have it parsed again.
         self.is_news |= self.input.is_empty() || read.contains(&b'\n');
         self.input.extend_from_slice(read);
@@ -320,8 +323,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        ready!(self.in_time(flushed, cx))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.is_unflushed = false;
         if self.is_waiting && !self.owes() {
             self.is_waiting = false;
@@ -362,6 +364,26 @@ mod tests {
         advance(HALF_CLOSED).await;
         let given_up = inbound.read_u8().await.unwrap_err();
         assert_eq!(given_up.kind(), ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_fails_once_a_client_has_taken_nothing_of_it_for_the_time_that_it_has() {
+        const LIMIT: Duration = Duration::from_secs(10);
+        let (mut client, server) = duplex(4);
+        let inbound = Inbound::new(server, Progress::default());
+        let mut inbound = inbound.with_send_timeout(Some(LIMIT));
+        let slowly = async {
+            let mut read = [0; 2];
+            for _ in 0..6 {
+                sleep(LIMIT * 9 / 10).await;
+                client.read_exact(&mut read).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(inbound.write_all(&[1; 16]), slowly);
+        written.unwrap();
+        let begun = Instant::now();
+        let late = inbound.write_all(&[1]).await.unwrap_err();
+        assert_eq!((late.kind(), begun.elapsed()), (ErrorKind::TimedOut, LIMIT));
     }
 
     /// A peer that sends the beginning of a head, and then resets.

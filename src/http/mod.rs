@@ -25,7 +25,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 mod inbound;
 pub(crate) mod preface;
-mod progress;
+pub(crate) mod progress;
 mod refusal;
 pub(crate) mod response;
 pub(crate) mod stream;

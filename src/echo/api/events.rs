@@ -1,6 +1,7 @@
 //! The answer to GET that does not end: server-sent events, as the HTML Standard has them.
 
 use std::fmt::{Display, Write};
+use std::future::pending;
 use std::time::Duration;
 
 use futures_util::stream::unfold;
@@ -16,6 +17,8 @@ use super::routes::Route;
 use super::{Api, bad_request, guard, view};
 use crate::http::Refusal;
 use crate::http::body::AnswerBody;
+use crate::http::progress::ClientEnd;
+use crate::net::transport::LOOK;
 use crate::registry::connection::Description;
 use crate::registry::events::EventReader;
 use crate::registry::filter::ConnectionFilter;
@@ -28,9 +31,12 @@ use crate::telemetry::api::ReaderGuard;
 /// Readers of events that there may be at the same time.
 pub(super) const MAX_READERS: usize = 256;
 
-/// Silence after which a comment is sent: proxies end connections that are silent, and a reader that
-/// is gone may show by a write alone.
+/// Silence after which a comment is sent: proxies end connections that are silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Comments that are sent to a reader that has ended its side, [one each time](LOOK): if it is gone,
+/// the first is answered with a reset, which the next one meets.
+const LOOKS: u32 = 5;
 
 /// A comment, which readers ignore.
 const COMMENT: &[u8] = b": \n\n";
@@ -51,6 +57,7 @@ impl Api {
         &self,
         head: &Parts,
         drain: &Drain,
+        client: Option<ClientEnd>,
     ) -> Result<Response<AnswerBody>, Refusal> {
         guard::check(head, &self.config)?;
         let query = head.uri.query().unwrap_or_default();
@@ -72,6 +79,8 @@ impl Api {
         let stream = EventStream {
             reader: self.registry.events(filter, has),
             drain: drain.begun(),
+            client,
+            looks: 0,
             _permit: permit,
             _guard: self.registry.metrics().reader(),
         };
@@ -109,6 +118,10 @@ fn answer(body: AnswerBody) -> Response<AnswerBody> {
 struct EventStream {
     reader: EventReader,
     drain: Begun,
+    /// The end of the reader's side, until it has come.
+    client: Option<ClientEnd>,
+    /// Comments that are still to be sent because of it.
+    looks: u32,
     _permit: Permit,
     _guard: ReaderGuard,
 }
@@ -116,13 +129,32 @@ struct EventStream {
 impl EventStream {
     /// The next piece of the stream.
     async fn next(mut self) -> Option<(Bytes, Self)> {
+        let silence = match self.looks {
+            0 => KEEP_ALIVE,
+            _ => LOOK,
+        };
         let piece = tokio::select! {
             biased;
             _ = &mut self.drain => return None,
             events = self.reader.next() => text(&events),
-            () = sleep(KEEP_ALIVE) => Bytes::from_static(COMMENT),
+            () = ended(self.client.as_ref()) => {
+                (self.client, self.looks) = (None, LOOKS);
+                Bytes::from_static(COMMENT)
+            }
+            () = sleep(silence) => {
+                self.looks = self.looks.saturating_sub(1);
+                Bytes::from_static(COMMENT)
+            }
         };
         Some((piece, self))
+    }
+}
+
+/// Waits until the reader has ended its side, if that is to be waited for.
+async fn ended(client: Option<&ClientEnd>) {
+    match client {
+        Some(client) => client.come().await,
+        None => pending().await,
     }
 }
 
@@ -174,6 +206,8 @@ mod tests {
         EventStream {
             reader: registry.events(ConnectionFilter::default(), None),
             drain: drain.begun(),
+            client: None,
+            looks: 0,
             _permit: Limit::new(1).take().unwrap(),
             _guard: registry.metrics().reader(),
         }

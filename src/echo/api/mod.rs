@@ -47,6 +47,7 @@ use crate::config::ServerConfig;
 use crate::handshake;
 use crate::http::Refusal;
 use crate::http::body::AnswerBody;
+use crate::http::progress::ClientEnd;
 use crate::http::response::{self, Answer};
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::Registry;
@@ -91,12 +92,14 @@ impl Api {
     }
 
     /// Answers a request that [asks the API](Self::is_asked). When the drain begins, nothing is
-    /// waited for any more.
+    /// waited for any more. The end of a `client` of HTTP/1.1 is to be watched by an answer that does
+    /// not end.
     pub(super) async fn answer<B>(
         &self,
         request: Request<B>,
         info: ConnectionInfo,
         drain: &Drain,
+        client: Option<ClientEnd>,
     ) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -107,7 +110,7 @@ impl Api {
         let answer = async {
             checked?;
             if self.is_events(&head) {
-                return self.events(&head, drain);
+                return self.events(&head, drain, client);
             }
             let answer = self.try_answer(&head, body).await?;
             Ok(answer.map(AnswerBody::from))

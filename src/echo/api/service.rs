@@ -13,6 +13,7 @@ use crate::http::body::AnswerBody;
 use crate::http::exchange::{Exchange, Http2Body};
 use crate::http::http1::{self, Ended, Outcome};
 use crate::http::http2;
+use crate::http::progress::ClientEnd;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
@@ -60,10 +61,11 @@ impl Service for ApiService {
         };
         let PendingConnection { info, drain, .. } = connection;
         let http = http1::Connection::new(stream, context, drain.clone());
-        let api = Arc::clone(&self.api);
-        let served = http
-            .serve(move |request| answer_http1::<Infallible>(&api, request, info, drain.clone()))
-            .await;
+        let (api, client) = (Arc::clone(&self.api), http.client_end());
+        let answer = move |request| {
+            answer_http1::<Infallible>(&api, request, info, drain.clone(), client.clone())
+        };
+        let served = http.serve(answer).await;
         match served.ended {
             Ended::Late => None,
             Ended::Answered | Ended::Failed => Some(Stage::last(linger(served.stream))),
@@ -91,9 +93,10 @@ pub(in crate::echo) fn answer_http1<U>(
     request: Request<Incoming>,
     info: ConnectionInfo,
     drain: Drain,
+    client: ClientEnd,
 ) -> impl Future<Output = Outcome<AnswerBody, U>> + Send + use<U> {
     let api = Arc::clone(api);
-    async move { Outcome::Answer(api.answer(request, info, &drain).await) }
+    async move { Outcome::Answer(api.answer(request, info, &drain, Some(client)).await) }
 }
 
 /// Answers a request over HTTP/2. A peer that has reset the stream gets no answer, and a push that
@@ -104,7 +107,7 @@ pub(in crate::echo) async fn answer_http2(api: Arc<Api>, exchange: Exchange, dra
     let (request, mut respond) = exchange.into_parts();
     let request = request.map(Http2Body);
     let answer = tokio::select! {
-        answer = api.answer(request, info, &drain) => answer,
+        answer = api.answer(request, info, &drain, None) => answer,
         () = respond.reset() => return,
     };
     respond.send(answer, patience).await;

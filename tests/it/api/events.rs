@@ -1,15 +1,19 @@
 //! Server-sent events: what a reader gets, from when on, and when it ends.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use echobeat::{ApiConfig, ServerConfig};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::{ask, ask_with, connect, serve, serve_with};
+use crate::browser::Browser;
 use crate::http2;
 use crate::support::{Raw, TestServer, config, soon};
 
@@ -249,11 +253,30 @@ async fn an_api_on_an_address_of_its_own_tells_of_the_drain_to_its_end() {
 async fn a_reader_that_goes_leaves_its_place_while_nothing_happens() {
     let server = serve().await;
     let mut control = server.raw().await;
-    let reader = Reader::open(server.address, "/events").await;
-    control.counts(READERS, 1).await;
-    reader.raw.stream.set_zero_linger().expect("a socket");
-    drop(reader);
-    becomes(&mut control, 0).await;
+    for resets in [true, false] {
+        let reader = Reader::open(server.address, "/events").await;
+        control.counts(READERS, 1).await;
+        if resets {
+            reader.raw.stream.set_zero_linger().expect("a socket");
+        }
+        drop(reader);
+        // Before the first comment that all readers get.
+        timeout(Duration::from_secs(10), becomes(&mut control, 0))
+            .await
+            .expect("it is noticed soon");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_only_ended_its_side_still_gets_events() {
+    let server = serve().await;
+    let mut reader = Reader::open(server.address, "/events").await;
+    soon(reader.raw.stream.shutdown()).await.expect("a socket");
+    for _ in 0..2 {
+        assert_eq!(reader.chunk().await.as_deref(), Some(": \n\n"));
+    }
+    let _client = connect(server.address, "/?id=me").await;
+    assert_eq!(reader.next().await.name, "opened");
 }
 
 /// Waits until there are so many readers.
@@ -386,4 +409,70 @@ async fn whoever_may_not_ask_or_asks_badly_is_refused() {
         assert_eq!(answered, status, "{request}: {error}");
     }
     Reader::open_with(address, "/events", token).await;
+}
+
+/// What a page does with an `EventSource`, until a connection of its own is closed.
+const LISTEN: &str = "
+    const done = arguments[0];
+    const got = [];
+    const source = new EventSource('/events?topic=a');
+    for (const name of ['opened', 'message', 'closed']) {
+        source.addEventListener(name, (event) => {
+            const data = JSON.parse(event.data);
+            got.push([Number(event.lastEventId) > 0, name, data.text ?? data.id]);
+            if (name !== 'closed') return;
+            source.close();
+            done(got);
+        });
+    }
+    source.onopen = () => {
+        const socket = new WebSocket(`ws://${location.host}/?id=me&topic=a`);
+        socket.onopen = () => socket.send('hello');
+        socket.onmessage = () => socket.close(4001, 'bye');
+    };";
+
+#[tokio::test]
+#[ignore = "needs Chromium and ChromeDriver"]
+async fn an_event_source_in_a_page_gets_the_events() {
+    let server = serve().await;
+    let browser = Browser::start("events").await;
+    browser.open(&format!("http://{}/", server.address)).await;
+    let got = browser.run(LISTEN, Vec::new()).await;
+    browser.close().await;
+    let all = [
+        ("opened", "me"),
+        ("message", "hello"),
+        ("message", "hello"),
+        ("message", "bye"),
+        ("message", "bye"),
+        ("closed", "me"),
+    ];
+    assert_eq!(
+        got,
+        json!(all.map(|(name, text)| json!([true, name, text])))
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs curl"]
+async fn curl_shows_events_as_they_come() {
+    let server = serve().await;
+    let mut curl = Command::new("curl")
+        .args(["--no-buffer", "--silent"])
+        .arg(format!("http://{}/events", server.address))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("curl is installed");
+    let stdout = curl.stdout.take().expect("a pipe");
+    let mut lines = BufReader::new(stdout).lines();
+    server.raw().await.counts(READERS, 1).await;
+    let _client = connect(server.address, "/?id=me").await;
+    for expected in ["id: 1", "event: opened"] {
+        let line = soon(lines.next_line()).await.expect("a pipe");
+        assert_eq!(line.as_deref(), Some(expected));
+    }
+    soon(server.stop()).await.expect("it stops");
+    let status = soon(curl.wait()).await.expect("curl ends");
+    assert!(status.success(), "the stream ended in good order: {status}");
 }

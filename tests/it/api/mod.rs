@@ -4,6 +4,7 @@ mod addresses;
 mod connections;
 mod events;
 mod messages;
+mod metrics;
 mod pushes;
 mod refusals;
 
