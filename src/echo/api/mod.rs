@@ -126,10 +126,10 @@ impl Api {
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         match (&head.method, route) {
             (_, Route::Connections) if is_read => self.list(query).await,
-            (_, Route::Connection) if is_read => self.show(&name),
+            (_, Route::Connection) if is_read => self.show(&name, query),
             (_, Route::Messages) if is_read => self.messages(&name, query).await,
-            (_, Route::Topics) if is_read => Ok(self.topics()),
-            (_, Route::Topic) if is_read => Ok(self.topic(&name)),
+            (_, Route::Topics) if is_read => self.topics(query),
+            (_, Route::Topic) if is_read => self.topic(&name, query),
             (&Method::POST, Route::Connections | Route::Connection | Route::Topic) => {
                 let push = self.read_push(head, body).await?;
                 self.post(route, &name, query, &push).await

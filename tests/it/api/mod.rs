@@ -3,6 +3,7 @@
 mod addresses;
 mod connections;
 mod messages;
+mod pages;
 mod pushes;
 mod refusals;
 
