@@ -1,6 +1,7 @@
 //! The HTTP API over real sockets.
 
 mod addresses;
+mod aws;
 mod connections;
 mod messages;
 mod pages;
