@@ -11,6 +11,7 @@
 //! | `GET /topics`, `GET /topics/TOPIC` | topics with subscribers |
 //! | `POST /topics/TOPIC` | pushes a message to all subscribers |
 //! | `GET`, `POST`, `DELETE /@connections/ID` | the same as AWS' management API has it |
+//! | `GET /openapi.json` | the description of all of these |
 //!
 //! | room | purpose |
 //! |---|---|
@@ -22,9 +23,11 @@
 //! | [`write`] | answers to POST and DELETE |
 //! | [`view`] | connections and messages in JSON |
 //! | [`aws`] | answers as AWS' management API gives them |
+//! | [`openapi`] | the description of the API |
 
 mod aws;
 mod guard;
+mod openapi;
 mod query;
 mod read;
 mod routes;
@@ -133,6 +136,7 @@ impl Api {
             (_, Route::Messages) if is_read => self.messages(&name, query).await,
             (_, Route::Topics) if is_read => self.topics(query),
             (_, Route::Topic) if is_read => self.topic(&name, query),
+            (_, Route::OpenApi) if is_read => openapi::describe(query),
             (_, Route::AwsConnection) if is_read => self.show_to_aws(&name),
             (&Method::POST, Route::AwsConnection) => self.post_by_aws(&name, body).await,
             (&Method::DELETE, Route::AwsConnection) => self.close_by_aws(&name),

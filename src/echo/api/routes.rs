@@ -16,6 +16,7 @@ pub(super) enum Route {
     Topics,
     Topic,
     AwsConnection,
+    OpenApi,
 }
 
 impl Route {
@@ -24,19 +25,20 @@ impl Route {
         match self {
             Self::Connections | Self::Topic => "GET, HEAD, POST",
             Self::Connection | Self::AwsConnection => "GET, HEAD, POST, DELETE",
-            Self::Topics | Self::Messages => "GET, HEAD",
+            Self::Topics | Self::Messages | Self::OpenApi => "GET, HEAD",
         }
     }
 }
 
 /// Patterns of the paths. A name in braces is one segment, and may be any text, escaped.
-const PATTERNS: [(&str, Route); 6] = [
+pub(super) const PATTERNS: [(&str, Route); 7] = [
     ("/connections", Route::Connections),
     ("/connections/{name}", Route::Connection),
     ("/connections/{name}/messages", Route::Messages),
     ("/topics", Route::Topics),
     ("/topics/{name}", Route::Topic),
     ("/@connections/{name}", Route::AwsConnection),
+    ("/openapi.json", Route::OpenApi),
 ];
 
 /// Other patterns of some of them. The SDKs of AWS put the path of their endpoint, a stage, first.

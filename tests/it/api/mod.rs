@@ -4,6 +4,7 @@ mod addresses;
 mod aws;
 mod connections;
 mod messages;
+mod openapi;
 mod pages;
 mod pushes;
 mod refusals;
