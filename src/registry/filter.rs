@@ -14,6 +14,16 @@ pub(crate) struct ConnectionFilter {
 
 impl ConnectionFilter {
     pub(super) fn matches(&self, description: &Description, phase: Phase) -> bool {
+        self.is_in(phase) && self.describes(description)
+    }
+
+    /// Whether this is the phase that is asked for, if one is.
+    pub(super) fn is_in(&self, phase: Phase) -> bool {
+        self.phase.is_none_or(|wanted| wanted == phase)
+    }
+
+    /// Whether a connection is as it is asked for, whatever its phase.
+    pub(super) fn describes(&self, description: &Description) -> bool {
         let has_topic = |topic: &String| description.topics.contains(topic.as_str());
         self.id.as_ref().is_none_or(|id| **id == *description.id)
             && self
@@ -21,7 +31,6 @@ impl ConnectionFilter {
                 .as_ref()
                 .is_none_or(|path| *path == description.path)
             && self.topic.as_ref().is_none_or(has_topic)
-            && self.phase.is_none_or(|wanted| wanted == phase)
     }
 }
 

@@ -40,6 +40,7 @@ use std::task::Waker;
 use std::time::SystemTime;
 
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use crate::config::ApiConfig;
 use crate::telemetry::api::ApiMetrics;
@@ -48,7 +49,8 @@ use filter::{ConnectionFilter, MessageFilter};
 pub(crate) use handle::{Admission, ConnectionHandle};
 use mailbox::{Ending, Posted, Push};
 use record::{Direction, Message};
-use state::{Batch, Delivery, Found, Key, Receivers, State, TopicSnapshot};
+use state::list::Page;
+use state::{Batch, Delivery, Found, Key, Receivers, State, TopicSnapshot, Topics, WatchKey};
 
 /// Characters of an id that is made here: no letter or digit looks like another.
 const ID_CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -102,21 +104,23 @@ impl Registry {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and wakes the readers of events that wait for a change.
+    /// Counts of pushes, records and requests.
+    pub(crate) fn metrics(&self) -> &ApiMetrics {
+        &self.0.metrics
+    }
+
+    /// Changes the state, and wakes the readers of events that wait for a change, and those whose
+    /// number of connections is reached by it.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
-        let has_waiting = state.take_waiting();
+        let (has_waiting, met) = (state.take_waiting(), state.take_met());
         drop(state);
         if has_waiting {
             self.0.logged.notify_waiters();
         }
+        met.iter().for_each(|met| met.notify_one());
         changed
-    }
-
-    /// Counts of pushes, records and requests.
-    pub(crate) fn metrics(&self) -> &ApiMetrics {
-        &self.0.metrics
     }
 
     fn open(&self, description: Description) -> (Key, Arc<Link>) {
@@ -134,7 +138,7 @@ impl Registry {
     }
 
     fn end_session(&self, key: Key, link: &Link, end: SessionEnd) {
-        self.state().end_session(key, end);
+        self.change(|state| state.end_session(key, end));
         link.mailbox.close();
         self.notify(link);
     }
@@ -163,19 +167,27 @@ impl Registry {
         self.state().snapshot(key)
     }
 
-    /// The connections that match, in the order in which they were opened.
-    pub(crate) fn list(&self, filter: &ConnectionFilter) -> Vec<Snapshot> {
-        self.state().list(filter)
+    /// A page of the connections that match.
+    pub(crate) async fn list(&self, filter: &ConnectionFilter, after: u64, limit: usize) -> Page {
+        let mut page = Page::new(after, limit);
+        while self.state().fill(&mut page, filter) {
+            yield_now().await;
+        }
+        page
     }
 
     /// Waits until at least so many connections match.
     pub(crate) async fn until_count(&self, filter: &ConnectionFilter, count: usize) {
-        let is_met = || (self.state().count(filter) >= count).then_some(());
-        until(&self.0.changed, is_met).await;
+        let watching = Watching::begin(self, filter, count);
+        while self.change(|state| state.count_more(watching.key)) {
+            yield_now().await;
+        }
+        watching.met.notified().await;
     }
 
-    pub(crate) fn topics(&self) -> Vec<TopicSnapshot> {
-        self.state().topics()
+    /// A page of the topics that have subscribers.
+    pub(crate) fn topics(&self, after: &str, limit: usize) -> Topics {
+        self.state().topics(after, limit)
     }
 
     /// A topic, if anybody is subscribed to it.
@@ -183,20 +195,25 @@ impl Registry {
         self.state().topic(name)
     }
 
-    /// The messages of a connection that match, if it is still kept.
-    pub(crate) fn messages(&self, key: Key, filter: &MessageFilter) -> Option<Batch> {
-        self.state().messages(key, filter)
+    /// The messages of a connection that match, up to a number, if it is still kept.
+    pub(crate) fn messages(&self, key: Key, filter: &MessageFilter, limit: usize) -> Option<Batch> {
+        self.state().messages(key, filter, limit)
     }
 
     /// Waits until a message of a connection matches, or none will come any more because the session
     /// is over. Returns `None` if the connection is not kept any more.
-    pub(crate) async fn until_message(&self, key: Key, filter: &MessageFilter) -> Option<Batch> {
+    pub(crate) async fn until_message(
+        &self,
+        key: Key,
+        filter: &MessageFilter,
+        limit: usize,
+    ) -> Option<Batch> {
         let link = self.state().link(key)?;
         let mut unseen = filter.clone();
         let mut dropped = 0;
         until(&link.changed, || {
             let state = self.state();
-            let Some(mut batch) = state.messages(key, &unseen) else {
+            let Some(mut batch) = state.messages(key, &unseen, limit) else {
                 return Some(None);
             };
             // What was looked at in vain is not looked at again.
@@ -234,6 +251,28 @@ impl Registry {
             Posted::Taken => Ok(()),
             Posted::Skipped | Posted::Gone => Err(Gone),
         }
+    }
+}
+
+/// A wait for a number of connections, for as long as somebody waits.
+struct Watching {
+    registry: Registry,
+    key: WatchKey,
+    /// Notified once there are enough.
+    met: Arc<Notify>,
+}
+
+impl Watching {
+    fn begin(registry: &Registry, filter: &ConnectionFilter, count: usize) -> Self {
+        let registry = registry.clone();
+        let (key, met) = registry.change(|state| state.watch(filter.clone(), count));
+        Self { registry, key, met }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.registry.state().unwatch(self.key);
     }
 }
 

@@ -65,6 +65,30 @@ async fn connections_are_waited_for() {
         ..filter
     };
     soon(registry.until_count(&closed, 2)).await;
+    soon(registry.until_count(&closed, 0)).await;
+    assert_eq!(registry.state().watches(), 0, "nobody waits any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_open_while_others_are_counted_are_counted_once() {
+    let registry = registry();
+    let mut handles: Vec<_> = (0..2_500).map(|_| open(&registry, "early")).collect();
+    let filter = ConnectionFilter::default();
+    let mut enough = pin!(registry.until_count(&filter, 2_503));
+    // The first part alone is counted in one poll.
+    let mut cx = std::task::Context::from_waker(Waker::noop());
+    assert!(enough.as_mut().poll(&mut cx).is_pending());
+    for _ in 0..2 {
+        handles.push(open(&registry, "late"));
+        handles.remove(0);
+    }
+    assert!(
+        timeout(PATIENCE, enough.as_mut()).await.is_err(),
+        "one is missing"
+    );
+    handles.push(open(&registry, "last"));
+    soon(enough).await;
+    assert_eq!(registry.list(&filter, 0, 1).await.total, 2_503);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +101,7 @@ async fn a_message_is_waited_for_and_so_is_the_end_in_its_place() {
         contains: Some("wanted".to_owned()),
         ..MessageFilter::default()
     };
-    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter)), async {
+    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter, 10)), async {
         handle.received(Kind::Text, b"other", 1, false);
         tokio::task::yield_now().await;
         handle.received(Kind::Text, b"is wanted", 3, true);
@@ -87,7 +111,7 @@ async fn a_message_is_waited_for_and_so_is_the_end_in_its_place() {
     assert_eq!(batch.records[0].message.frames, 3);
 
     let filter = MessageFilter { after: 3, ..filter };
-    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter)), async {
+    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter, 10)), async {
         handle.session_ended(&End::Eof, false);
     });
     assert_eq!(batch.expect("it is kept").records, []);
@@ -102,7 +126,7 @@ async fn a_wait_for_a_connection_that_is_forgotten_ends() {
     let handle = open(&registry, "one");
     let key = key(&registry, "one");
     let filter = MessageFilter::default();
-    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter)), async {
+    let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter, 10)), async {
         drop(handle);
     });
     assert_eq!(batch, None);

@@ -11,6 +11,8 @@
 //! | `GET /topics`, `GET /topics/TOPIC` | topics with subscribers |
 //! | `POST /topics/TOPIC` | pushes a message to all subscribers |
 //! | `GET /events` | what happens to connections, and their messages, as they come |
+//! | `GET`, `POST`, `DELETE /@connections/ID` | the same as AWS' management API has it |
+//! | `GET /openapi.json` | the description of all of these |
 //!
 //! | room | purpose |
 //! |---|---|
@@ -22,9 +24,13 @@
 //! | [`write`] | answers to POST and DELETE |
 //! | [`events`] | the answer to GET that does not end |
 //! | [`view`] | connections and messages in JSON |
+//! | [`aws`] | answers as AWS' management API gives them |
+//! | [`openapi`] | the description of the API |
 
+mod aws;
 mod events;
 mod guard;
+mod openapi;
 mod query;
 mod read;
 mod routes;
@@ -37,7 +43,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use hyper::body::{Body, Bytes};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -88,7 +94,7 @@ impl Api {
 
     /// Whether a request is for the API, and not an upgrade.
     pub(super) fn is_asked<B>(&self, request: &Request<B>) -> bool {
-        self.routes.has(request.uri().path()) && !handshake::is_asked_for(request)
+        self.routes.route(request.uri().path()).is_some() && !handshake::is_asked_for(request)
     }
 
     /// Answers a request that [asks the API](Self::is_asked). When the drain begins, nothing is
@@ -120,7 +126,8 @@ impl Api {
             answered = answer => answered,
             _ = drain.begun() => Err(Refusal::unavailable("The server is shutting down.")),
         };
-        let mut answer = answered.unwrap_or_else(|refusal| refuse(&refusal).map(Into::into));
+        let mut answer =
+            answered.unwrap_or_else(|refusal| self.refuse(&refusal, &head).map(Into::into));
         if drain.has_begun() {
             response::close_after(&mut answer);
         }
@@ -143,10 +150,14 @@ impl Api {
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         match (&head.method, route) {
             (_, Route::Connections) if is_read => self.list(query).await,
-            (_, Route::Connection) if is_read => self.show(&name),
+            (_, Route::Connection) if is_read => self.show(&name, query),
             (_, Route::Messages) if is_read => self.messages(&name, query).await,
-            (_, Route::Topics) if is_read => Ok(self.topics()),
-            (_, Route::Topic) if is_read => Ok(self.topic(&name)),
+            (_, Route::Topics) if is_read => self.topics(query),
+            (_, Route::Topic) if is_read => self.topic(&name, query),
+            (_, Route::OpenApi) if is_read => openapi::describe(query),
+            (_, Route::AwsConnection) if is_read => self.show_to_aws(&name),
+            (&Method::POST, Route::AwsConnection) => self.post_by_aws(&name, body).await,
+            (&Method::DELETE, Route::AwsConnection) => self.close_by_aws(&name),
             (&Method::POST, Route::Connections | Route::Connection | Route::Topic) => {
                 let push = self.read_push(head, body).await?;
                 self.post(route, &name, query, &push).await
@@ -155,29 +166,28 @@ impl Api {
             _ => Err(not_allowed(route)),
         }
     }
+
+    /// A refusal as JSON.
+    fn refuse(&self, refusal: &Refusal, head: &Parts) -> Answer {
+        let mut answer = match self.routes.route(head.uri.path()) {
+            Some(Route::AwsConnection) => aws::refuse(refusal),
+            _ => answer(refusal.status, &json!({ "error": refusal.sentence })),
+        };
+        for (name, value) in &refusal.headers {
+            answer.headers_mut().insert(name, value.clone());
+        }
+        answer
+    }
 }
 
 fn not_allowed(route: Route) -> Refusal {
-    let allowed = match route {
-        Route::Connections | Route::Topic => "GET, HEAD, POST",
-        Route::Connection => "GET, HEAD, POST, DELETE",
-        Route::Topics | Route::Messages | Route::Events => "GET, HEAD",
-    };
+    let allowed = route.methods();
     let sentence = format!("This takes {allowed}, and nothing else.");
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, allowed)
 }
 
 fn bad_request(sentence: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, sentence)
-}
-
-/// A refusal as JSON.
-fn refuse(refusal: &Refusal) -> Answer {
-    let mut answer = answer(refusal.status, &json!({ "error": refusal.sentence }));
-    for (name, value) in &refusal.headers {
-        answer.headers_mut().insert(name, value.clone());
-    }
-    answer
 }
 
 /// An answer in JSON.
@@ -189,12 +199,15 @@ fn answer(status: StatusCode, body: &Value) -> Answer {
 }
 
 /// An answer without content.
-fn no_content() -> Answer {
-    let mut answer = answer(StatusCode::NO_CONTENT, &Value::Null);
+fn empty(status: StatusCode) -> Answer {
+    let mut answer = answer(status, &Value::Null);
     *answer.body_mut() = Bytes::new();
     let headers = answer.headers_mut();
-    // RFC 9110, section 8.6: it has no length.
-    headers.remove(hyper::header::CONTENT_LENGTH);
     headers.remove(CONTENT_TYPE);
+    match status {
+        // RFC 9110, section 8.6: it has no length.
+        StatusCode::NO_CONTENT => headers.remove(CONTENT_LENGTH),
+        _ => headers.insert(CONTENT_LENGTH, 0.into()),
+    };
     answer
 }

@@ -10,6 +10,12 @@ use crate::http::Refusal;
 /// The longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// The most that an answer lists.
+const MAX_LIMIT: usize = 1000;
+
+/// The largest number: up to it, a JSON number is exact for everybody (RFC 8259, section 6).
+const MAX_NUMBER: u64 = (1 << 53) - 1;
+
 /// Parameters that were given.
 #[derive(Debug)]
 pub(super) struct Query(Vec<(String, String)>);
@@ -20,10 +26,12 @@ impl Query {
         let mut given: Vec<(String, String)> = Vec::new();
         for (name, value) in parse(query.as_bytes()) {
             if !known.contains(&&*name) {
-                let known = known.join(", ");
-                return Err(bad_request(format!(
-                    "There is no {name:?} here, but {known}."
-                )));
+                let others = match known {
+                    [] => "nor any other parameter".to_owned(),
+                    _ => format!("but {}", known.join(", ")),
+                };
+                let sentence = format!("There is no {name:?} here, {others}.");
+                return Err(bad_request(sentence));
             }
             if given.iter().any(|(earlier, _)| *earlier == name) {
                 return Err(bad_request(format!(
@@ -43,11 +51,27 @@ impl Query {
 
     /// A number.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
-        let number = |text: &str| {
-            let wrong = |_| bad_request(format!("Write {name} as a number."));
-            text.parse().map_err(wrong)
+        let Some(text) = self.text(name) else {
+            return Ok(None);
         };
-        self.text(name).map(number).transpose()
+        match text.parse() {
+            Ok(number) if number <= MAX_NUMBER && !text.starts_with('+') => Ok(Some(number)),
+            _ => {
+                let sentence = format!("Write {name} as a number of up to {MAX_NUMBER}.");
+                Err(bad_request(sentence))
+            }
+        }
+    }
+
+    /// The most that the answer is to list.
+    pub(super) fn limit(&self) -> Result<usize, Refusal> {
+        let limit = match self.number("limit")? {
+            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+            None => MAX_LIMIT,
+        };
+        let wrong = || bad_request(format!("A limit is 1 to {MAX_LIMIT}."));
+        let is_good = (1..=MAX_LIMIT).contains(&limit);
+        is_good.then_some(limit).ok_or_else(wrong)
     }
 
     /// One of several words.
@@ -101,6 +125,24 @@ mod tests {
         assert!(given.number("after").is_err() && given.wait().is_err());
         assert!(given.word("kind", &[("a", 1)]).is_err());
         assert_eq!(query("").unwrap().wait().unwrap(), None);
+        for wrong in ["9007199254740992", "%2B1", "1.0", "+1", ""] {
+            let given = query(&format!("after={wrong}")).unwrap();
+            assert!(given.number("after").is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_limit_has_bounds() {
+        let limit = |text: &str| {
+            let query = Query::parse(text, &["limit"]).unwrap();
+            query.limit().map_err(|refusal| refusal.status.as_u16())
+        };
+        assert_eq!(limit(""), Ok(1000));
+        assert_eq!((limit("limit=1"), limit("limit=1000")), (Ok(1), Ok(1000)));
+        assert_eq!(
+            (limit("limit=0"), limit("limit=1001")),
+            (Err(400), Err(400))
+        );
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Answers to GET.
 
-use std::time::Duration;
-
 use hyper::StatusCode;
-use serde_json::json;
 
 use super::query::Query;
 use super::{Api, answer, view};
@@ -32,9 +29,11 @@ const KINDS: [(&str, Kind); 5] = [
 ];
 
 impl Api {
-    /// The connections that match, once there are enough of them, if that is asked for.
+    /// A page of the connections that match, once there are enough of them, if that is asked for.
     pub(super) async fn list(&self, query: &str) -> Result<Answer, Refusal> {
-        let known = ["topic", "path", "state", "id", "count", "wait"];
+        let known = [
+            "topic", "path", "state", "id", "count", "wait", "after", "limit",
+        ];
         let query = Query::parse(query, &known)?;
         let text = |name: &str| query.text(name).map(str::to_owned);
         let filter = ConnectionFilter {
@@ -43,6 +42,8 @@ impl Api {
             topic: text("topic"),
             phase: query.word("state", &PHASES)?,
         };
+        let after = query.number("after")?.unwrap_or_default();
+        let limit = query.limit()?;
         let wait = query.wait()?;
         let count = match (query.number("count")?, wait) {
             (Some(count), _) => usize::try_from(count).unwrap_or(usize::MAX),
@@ -50,19 +51,18 @@ impl Api {
             (None, None) => 0,
         };
         let enough = self.registry.until_count(&filter, count);
-        let is_met = timeout(wait.unwrap_or(Duration::ZERO), enough)
-            .await
-            .is_ok();
-        let connections = self.registry.list(&filter);
-        let connections: Vec<_> = connections.iter().map(view::connection).collect();
-        Ok(answer(
-            status(is_met),
-            &json!({ "connections": connections }),
-        ))
+        let is_in_time = match wait {
+            Some(wait) => timeout(wait, enough).await.is_ok(),
+            None => false,
+        };
+        let page = self.registry.list(&filter, after, limit).await;
+        let is_met = is_in_time || page.total >= count;
+        Ok(answer(status(is_met), &view::connections(&page)))
     }
 
     /// One connection.
-    pub(super) fn show(&self, id: &str) -> Result<Answer, Refusal> {
+    pub(super) fn show(&self, id: &str, query: &str) -> Result<Answer, Refusal> {
+        Query::parse(query, &[])?;
         let key = self.key(id)?;
         let snapshot = self.registry.snapshot(key).ok_or_else(|| forgotten(id))?;
         Ok(answer(StatusCode::OK, &view::whole_connection(&snapshot)))
@@ -70,41 +70,47 @@ impl Api {
 
     /// Messages of a connection, once there are any, if that is asked for.
     pub(super) async fn messages(&self, id: &str, query: &str) -> Result<Answer, Refusal> {
-        let query = Query::parse(query, &["after", "wait", "direction", "kind", "contains"])?;
+        let known = ["after", "limit", "wait", "direction", "kind", "contains"];
+        let query = Query::parse(query, &known)?;
         let filter = MessageFilter {
             after: query.number("after")?.unwrap_or_default(),
             direction: query.word("direction", &DIRECTIONS)?,
             kind: query.word("kind", &KINDS)?,
             contains: query.text("contains").map(str::to_owned),
         };
-        let wait = query.wait()?;
+        let (limit, wait) = (query.limit()?, query.wait()?);
         let key = self.key(id)?;
+        let now = || self.registry.messages(key, &filter, limit);
         let batch = match wait {
-            None => self.registry.messages(key, &filter),
-            Some(wait) => match timeout(wait, self.registry.until_message(key, &filter)).await {
-                Ok(batch) => batch,
-                Err(_late) => self.registry.messages(key, &filter),
-            },
+            None => now(),
+            Some(wait) => {
+                let matching = self.registry.until_message(key, &filter, limit);
+                timeout(wait, matching).await.unwrap_or_else(|_late| now())
+            }
         };
         let batch = batch.ok_or_else(|| forgotten(id))?;
         let is_met = wait.is_none() || !batch.records.is_empty();
         Ok(answer(status(is_met), &view::messages(&batch)))
     }
 
-    pub(super) fn topics(&self) -> Answer {
-        let topics: Vec<_> = self.registry.topics().iter().map(view::topic).collect();
-        answer(StatusCode::OK, &json!({ "topics": topics }))
+    /// A page of the topics that have subscribers.
+    pub(super) fn topics(&self, query: &str) -> Result<Answer, Refusal> {
+        let query = Query::parse(query, &["after", "limit"])?;
+        let after = query.text("after").unwrap_or_default();
+        let topics = self.registry.topics(after, query.limit()?);
+        Ok(answer(StatusCode::OK, &view::topics(&topics)))
     }
 
     /// A topic. One that has no subscribers is like any other.
-    pub(super) fn topic(&self, name: &str) -> Answer {
+    pub(super) fn topic(&self, name: &str, query: &str) -> Result<Answer, Refusal> {
+        Query::parse(query, &[])?;
         let nobody = || TopicSnapshot {
             name: name.into(),
             subscribers: 0,
             messages: 0,
         };
         let topic = self.registry.topic(name).unwrap_or_else(nobody);
-        answer(StatusCode::OK, &view::topic(&topic))
+        Ok(answer(StatusCode::OK, &view::topic(&topic)))
     }
 
     /// The latest connection of this name.

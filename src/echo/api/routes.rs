@@ -16,16 +16,38 @@ pub(super) enum Route {
     Topics,
     Topic,
     Events,
+    AwsConnection,
+    OpenApi,
+}
+
+impl Route {
+    /// The methods that it takes, as the header `Allow` has them.
+    pub(super) fn methods(self) -> &'static str {
+        match self {
+            Self::Connections | Self::Topic => "GET, HEAD, POST",
+            Self::Connection | Self::AwsConnection => "GET, HEAD, POST, DELETE",
+            Self::Topics | Self::Messages | Self::Events | Self::OpenApi => "GET, HEAD",
+        }
+    }
 }
 
 /// Patterns of the paths. A name in braces is one segment, and may be any text, escaped.
-const PATTERNS: [(&str, Route); 6] = [
+pub(super) const PATTERNS: [(&str, Route); 8] = [
     ("/connections", Route::Connections),
     ("/connections/{name}", Route::Connection),
     ("/connections/{name}/messages", Route::Messages),
     ("/topics", Route::Topics),
     ("/topics/{name}", Route::Topic),
     ("/events", Route::Events),
+    ("/@connections/{name}", Route::AwsConnection),
+    ("/openapi.json", Route::OpenApi),
+];
+
+/// Other patterns of some of them. The SDKs of AWS put the path of their endpoint, a stage, first.
+const ALIASES: [(&str, Route); 3] = [
+    ("/%40connections/{name}", Route::AwsConnection),
+    ("/{stage}/@connections/{name}", Route::AwsConnection),
+    ("/{stage}/%40connections/{name}", Route::AwsConnection),
 ];
 
 /// The table of paths.
@@ -35,16 +57,17 @@ pub(super) struct Routes(Router<Route>);
 impl Routes {
     pub(super) fn new() -> Self {
         let mut router = Router::new();
-        for (pattern, route) in PATTERNS {
+        for (pattern, route) in PATTERNS.into_iter().chain(ALIASES) {
             let inserted = router.insert(pattern, route);
             inserted.expect("no two patterns are the same");
         }
         Self(router)
     }
 
-    /// Whether this is a path of the API.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.0.at(path).is_ok()
+    /// What has this path, if it is one of the API.
+    pub(super) fn route(&self, path: &str) -> Option<Route> {
+        let found = self.0.at(path).ok()?;
+        Some(*found.value)
     }
 
     /// The pattern of a path.
@@ -86,14 +109,25 @@ mod tests {
         assert_eq!(find("/connections/a/messages"), found(Route::Messages, "a"));
         assert_eq!(find("/topics/messages"), found(Route::Topic, "messages"));
         for path in [
+            "/@connections/a%3D",
+            "/%40connections/a=",
+            "/stage/@connections/a=",
+            "/topics/%40connections/a%3D",
+        ] {
+            assert_eq!(find(path), found(Route::AwsConnection, "a="), "{path}");
+        }
+        for path in [
             "/",
+            "/@connections",
+            "/@connections/a/b",
+            "/two/stages/@connections/a",
             "/connection",
             "/connections/",
             "/connections/a/b",
             "/topics/a/b",
         ] {
             assert_eq!(find(path), Err(404), "{path}");
-            assert!(!routes.has(path), "{path}");
+            assert_eq!(routes.route(path), None, "{path}");
         }
         assert_eq!(find("/topics/%ff"), Err(400));
         assert_eq!(find("/events"), found(Route::Events, ""));

@@ -10,7 +10,17 @@ use crate::net::connection_info::{Http, TlsVersion};
 use crate::registry::connection::{Closes, Phase, Snapshot, Status, TcpEnd};
 use crate::registry::counts::Counts;
 use crate::registry::record::{CloseContent, Direction, Kind, Record};
-use crate::registry::state::{Batch, Delivery, TopicSnapshot};
+use crate::registry::state::list::Page;
+use crate::registry::state::{Batch, Delivery, TopicSnapshot, Topics};
+
+/// A page of connections.
+pub(super) fn connections(page: &Page) -> Value {
+    json!({
+        "connections": page.connections.iter().map(connection).collect::<Vec<_>>(),
+        "next": page.next,
+        "total": page.total,
+    })
+}
 
 /// A connection, without the headers of its request.
 pub(super) fn connection(snapshot: &Snapshot) -> Value {
@@ -67,7 +77,7 @@ fn phase(phase: Phase) -> &'static str {
     }
 }
 
-fn time(time: SystemTime) -> String {
+pub(super) fn time(time: SystemTime) -> String {
     format_rfc3339_millis(time).to_string()
 }
 
@@ -167,6 +177,15 @@ fn kind(kind: Kind) -> &'static str {
 
 pub(super) fn delivery(delivery: Delivery) -> Value {
     json!({ "delivered": delivery.delivered, "skipped": delivery.skipped })
+}
+
+/// A page of topics.
+pub(super) fn topics(page: &Topics) -> Value {
+    json!({
+        "topics": page.topics.iter().map(topic).collect::<Vec<_>>(),
+        "next": page.next.as_deref(),
+        "total": page.total,
+    })
 }
 
 pub(super) fn topic(topic: &TopicSnapshot) -> Value {

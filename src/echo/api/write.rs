@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use super::query::Query;
 use super::read::forgotten;
 use super::routes::Route;
-use super::{Api, answer, bad_request, no_content, view};
+use super::{Api, answer, bad_request, empty, view};
 use crate::http::Refusal;
 use crate::http::response::Answer;
 use crate::registry::mailbox::{Ending, Push};
@@ -33,7 +33,24 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let limit = self.config.max_message_size;
+        let payload = self.read_body(body, self.config.max_message_size).await?;
+        let is_binary = head.headers.get(CONTENT_TYPE).is_some_and(|value| {
+            let (media_type, _) = split(value.as_bytes());
+            media_type.eq_ignore_ascii_case(b"application/octet-stream")
+        });
+        if is_binary {
+            return Ok(Push::new(Opcode::Binary, &payload));
+        }
+        let sentence = "Text must be UTF-8. Send binary data as application/octet-stream.";
+        text(&payload, sentence)
+    }
+
+    /// Reads a body, up to a number of bytes.
+    pub(super) async fn read_body<B>(&self, body: B, limit: usize) -> Result<Bytes, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let read = Limited::new(body, limit).collect();
         let read = timeout(self.config.handshake_timeout, read).await;
         let late = |_| {
@@ -49,19 +66,7 @@ impl Api {
             }
             bad_request("The body did not come whole.")
         })?;
-        let payload = body.to_bytes();
-        let is_binary = head.headers.get(CONTENT_TYPE).is_some_and(|value| {
-            let (media_type, _) = split(value.as_bytes());
-            media_type.eq_ignore_ascii_case(b"application/octet-stream")
-        });
-        if is_binary {
-            return Ok(Push::new(Opcode::Binary, &payload));
-        }
-        if str::from_utf8(&payload).is_err() {
-            let sentence = "Text must be UTF-8. Send binary data as application/octet-stream.";
-            return Err(bad_request(sentence));
-        }
-        Ok(Push::new(Opcode::Text, &payload))
+        Ok(body.to_bytes())
     }
 
     /// Pushes a message to those that a path names.
@@ -112,7 +117,15 @@ impl Api {
         let key = self.key(id)?;
         let ended = self.registry.end(key, ending);
         ended.map_err(|_gone| forgotten(id))?;
-        Ok(no_content())
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+}
+
+/// A text message, refused with this sentence if it is none.
+pub(super) fn text(payload: &[u8], sentence: &'static str) -> Result<Push, Refusal> {
+    match str::from_utf8(payload) {
+        Ok(_) => Ok(Push::new(Opcode::Text, payload)),
+        Err(_) => Err(bad_request(sentence)),
     }
 }
 

@@ -1,10 +1,20 @@
 //! State of the registry: plain data, which one lock guards.
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`list`] | pages of a list of connections |
+//! | [`watch`] | numbers of connections that somebody waits for |
+//! | [`log`] | the log of events |
+//! | [`events`] | events as a reader gets them |
 
 pub(crate) mod events;
+pub(crate) mod list;
 mod log;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::mem;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::SystemTime;
@@ -12,7 +22,7 @@ use std::time::SystemTime;
 use super::connection::{
     Connection, Description, Link, Phase, SessionEnd, Snapshot, Status, TcpEnd,
 };
-use super::filter::{ConnectionFilter, MessageFilter};
+use super::filter::MessageFilter;
 use super::forgotten::Forgotten;
 use super::history::{History, HistoryLimits};
 use super::mailbox::{Posted, Push};
@@ -20,9 +30,11 @@ use super::record::{Direction, Message, Record};
 use crate::config::ApiConfig;
 use crate::telemetry::api::ApiMetrics;
 use log::{Entry, EntryKind, EventLog};
+pub(super) use watch::WatchKey;
+use watch::{Change, Watches};
 
 /// Number of a connection in the registry: in the order in which they were opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(u64);
 
 /// Entries of the log of events that may be stale, whatever the number of those that are not.
@@ -47,6 +59,7 @@ pub(super) struct State {
     /// Bytes of memory that they take.
     memory: usize,
     metrics: ApiMetrics,
+    watches: Watches,
 }
 
 /// A topic, for as long as anybody is subscribed to it.
@@ -63,6 +76,16 @@ pub(crate) struct TopicSnapshot {
     pub(crate) subscribers: usize,
     /// Messages that were posted to it since it has had subscribers.
     pub(crate) messages: u64,
+}
+
+/// A page of the list of topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Topics {
+    pub(crate) topics: Vec<TopicSnapshot>,
+    /// Name after which the next page begins, if there is one.
+    pub(crate) next: Option<Arc<str>>,
+    /// Number of all topics.
+    pub(crate) total: usize,
 }
 
 /// Outcome of a search for a connection by its name.
@@ -121,6 +144,7 @@ impl State {
             records: 0,
             memory: 0,
             metrics,
+            watches: Watches::default(),
         }
     }
 
@@ -138,6 +162,11 @@ impl State {
             let topic = self.topics.entry(Arc::clone(name)).or_default();
             topic.subscribers.insert(key);
         }
+        let opened = Change {
+            before: None,
+            after: Some(Phase::Open),
+        };
+        self.watches.note(key, &description, opened);
         self.connections.insert(
             key,
             Connection {
@@ -232,11 +261,24 @@ impl State {
             return;
         };
         if connection.status.phase == Phase::Open {
-            connection.status.phase = Phase::Closing;
             connection.status.end = Some(end);
-            let description = Arc::clone(&connection.description);
-            self.unsubscribe(key, &description);
+            self.leave(key, Phase::Closing);
         }
+    }
+
+    /// Notes that a connection is not open any more.
+    fn leave(&mut self, key: Key, phase: Phase) {
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        let left = Change {
+            before: Some(connection.status.phase),
+            after: Some(phase),
+        };
+        connection.status.phase = phase;
+        let description = Arc::clone(&connection.description);
+        self.watches.note(key, &description, left);
+        self.unsubscribe(key, &description);
     }
 
     fn unsubscribe(&mut self, key: Key, description: &Description) {
@@ -256,11 +298,9 @@ impl State {
         if let Some(connection) = self.connections.get_mut(&key)
             && connection.status.phase != Phase::Closed
         {
-            connection.status.phase = Phase::Closed;
             connection.status.tcp = tcp;
             connection.status.closed_at = Some(at);
-            let description = Arc::clone(&connection.description);
-            self.unsubscribe(key, &description);
+            self.leave(key, Phase::Closed);
             self.closed.push_back(key);
             self.log.push(key, EntryKind::Closed);
         }
@@ -279,6 +319,11 @@ impl State {
         self.records -= connection.history.len();
         self.memory -= connection.history.memory();
         self.metrics.dropped.inc_by(connection.history.len() as u64);
+        let forgotten = Change {
+            before: Some(connection.status.phase),
+            after: None,
+        };
+        self.watches.note(key, &connection.description, forgotten);
         let id = &connection.description.id;
         if self.names.get(id) == Some(&key) {
             self.names.remove(id);
@@ -310,36 +355,35 @@ impl State {
         Some(connection.status.phase)
     }
 
-    /// The connections that match, in the order in which they were opened.
-    pub(super) fn list(&self, filter: &ConnectionFilter) -> Vec<Snapshot> {
-        let matching = self.matching(filter);
-        matching.map(Connection::snapshot).collect()
-    }
-
-    /// Number of the connections that match.
-    pub(super) fn count(&self, filter: &ConnectionFilter) -> usize {
-        self.matching(filter).count()
-    }
-
-    fn matching(&self, filter: &ConnectionFilter) -> impl Iterator<Item = &Connection> {
-        let connections = self.connections.values();
-        connections
-            .filter(|connection| filter.matches(&connection.description, connection.status.phase))
-    }
-
-    /// The messages of a connection that match.
-    pub(super) fn messages(&self, key: Key, filter: &MessageFilter) -> Option<Batch> {
+    /// The messages of a connection that match, up to a number.
+    pub(super) fn messages(&self, key: Key, filter: &MessageFilter, limit: usize) -> Option<Batch> {
         let history = &self.connections.get(&key)?.history;
-        let records = history.after(filter.after);
+        let mut matching = history
+            .after(filter.after)
+            .filter(|record| filter.matches(record));
+        let records: Vec<_> = matching.by_ref().take(limit).cloned().collect();
+        let next = match (matching.next(), records.last()) {
+            (Some(_), Some(last)) => last.seq,
+            _ => history.last().max(filter.after),
+        };
         Some(Batch {
-            records: records.filter(|r| filter.matches(r)).cloned().collect(),
-            next: history.last().max(filter.after),
+            records,
+            next,
             dropped: history.dropped_after(filter.after),
         })
     }
 
-    pub(super) fn topics(&self) -> Vec<TopicSnapshot> {
-        self.topics.iter().map(TopicSnapshot::new).collect()
+    /// Some of the topics, by their names: those after this one, up to a number.
+    pub(super) fn topics(&self, after: &str, limit: usize) -> Topics {
+        let range = (Excluded(after), Unbounded);
+        let mut rest = self.topics.range::<str, _>(range);
+        let topics: Vec<_> = rest.by_ref().take(limit).map(TopicSnapshot::new).collect();
+        let last = topics.last().map(|topic| Arc::clone(&topic.name));
+        Topics {
+            next: last.filter(|_| rest.next().is_some()),
+            total: self.topics.len(),
+            topics,
+        }
     }
 
     pub(super) fn topic(&self, name: &str) -> Option<TopicSnapshot> {

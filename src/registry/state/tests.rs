@@ -2,8 +2,10 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::list::Page;
 use super::*;
 use crate::net::connection_info::{ConnectionInfo, Peer};
+use crate::registry::filter::ConnectionFilter;
 use crate::registry::record::{CloseContent, Kind};
 use crate::ws::frames::Opcode;
 
@@ -39,8 +41,15 @@ pub(super) fn record(state: &mut State, key: Key, message: Message) {
     state.record(key, NOW, Direction::In, message);
 }
 
+/// A whole page.
+fn page(state: &State, filter: &ConnectionFilter, after: u64, limit: usize) -> Page {
+    let mut page = Page::new(after, limit);
+    while state.fill(&mut page, filter) {}
+    page
+}
+
 fn ids(state: &State, filter: &ConnectionFilter) -> Vec<String> {
-    let found = state.list(filter);
+    let found = page(state, filter, 0, usize::MAX).connections;
     found.iter().map(|c| c.description.id.to_string()).collect()
 }
 
@@ -59,7 +68,7 @@ fn connections_are_found_by_name_topic_path_and_state() {
     assert_eq!(ids(&state, &topic("b")), ["one", "two"]);
     assert_eq!(ids(&state, &topic("c")), [""; 0]);
     let path = Some("/other".to_owned());
-    assert_eq!(state.count(&ConnectionFilter { path, ..filter() }), 0);
+    assert_eq!(ids(&state, &ConnectionFilter { path, ..filter() }), [""; 0]);
     close(&mut state, one);
     let phase = |phase| ConnectionFilter {
         phase: Some(phase),
@@ -68,7 +77,81 @@ fn connections_are_found_by_name_topic_path_and_state() {
     assert_eq!(ids(&state, &phase(Phase::Closed)), ["one"]);
     assert_eq!(ids(&state, &phase(Phase::Open)), ["two"]);
     let id = Some("two".to_owned());
-    assert_eq!(state.count(&ConnectionFilter { id, ..filter() }), 1);
+    assert_eq!(ids(&state, &ConnectionFilter { id, ..filter() }), ["two"]);
+}
+
+#[test]
+fn connections_come_in_pages() {
+    let mut state = state(ApiConfig::default());
+    for n in 0..2_500 {
+        let topic = ["even", "odd"][n % 2];
+        open(&mut state, &n.to_string(), &[topic]);
+    }
+    let odd = ConnectionFilter {
+        topic: Some("odd".to_owned()),
+        ..ConnectionFilter::default()
+    };
+    let (mut after, mut found) = (0, Vec::new());
+    loop {
+        let page = page(&state, &odd, after, 500);
+        assert_eq!(page.total, 1_250);
+        assert!(page.connections.len() <= 500);
+        found.extend(
+            page.connections
+                .into_iter()
+                .map(|c| c.description.id.to_string()),
+        );
+        match page.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    let all: Vec<_> = (0..1_250).map(|n| (2 * n + 1).to_string()).collect();
+    assert_eq!(found, all);
+    let whole = page(&state, &odd, 0, 1_250);
+    assert_eq!((whole.connections.len(), whole.next), (1_250, None));
+    let beyond = page(&state, &odd, u64::MAX, 1);
+    assert_eq!((beyond.connections.len(), beyond.total), (0, 1_250));
+}
+
+#[test]
+fn topics_come_in_pages_by_their_names() {
+    let mut state = state(ApiConfig::default());
+    open(&mut state, "one", &["c", "a", "b"]);
+    let names = |topics: &Topics| {
+        let names = topics.topics.iter().map(|topic| topic.name.to_string());
+        names.collect::<Vec<_>>()
+    };
+    let first = state.topics("", 2);
+    assert_eq!(
+        (names(&first), first.total),
+        (vec!["a".to_owned(), "b".to_owned()], 3)
+    );
+    assert_eq!(first.next.as_deref(), Some("b"));
+    let last = state.topics("b", 2);
+    assert_eq!((names(&last), last.next), (vec!["c".to_owned()], None));
+}
+
+#[test]
+fn messages_come_in_pages() {
+    let mut state = state(ApiConfig::default());
+    let key = open(&mut state, "one", &[]);
+    for word in ["wanted 1", "other", "wanted 2", "other"] {
+        record(&mut state, key, text(word));
+    }
+    let page = |after| {
+        let filter = MessageFilter {
+            after,
+            contains: Some("wanted".to_owned()),
+            ..MessageFilter::default()
+        };
+        let batch = state.messages(key, &filter, 1).unwrap();
+        let numbers: Vec<_> = batch.records.iter().map(|record| record.seq).collect();
+        (numbers, batch.next)
+    };
+    assert_eq!(page(0), (vec![1], 1));
+    assert_eq!(page(1), (vec![3], 4), "there are no more");
+    assert_eq!(page(4), (vec![], 4));
 }
 
 #[test]
@@ -115,7 +198,7 @@ fn a_topic_is_there_while_anybody_is_subscribed_to_it() {
     state.end_session(one, end);
     assert_eq!(state.post(&topic, &push).0.delivered, 1);
     close(&mut state, two);
-    assert_eq!(state.topics(), []);
+    assert_eq!(state.topics("", 1).total, 0);
     assert_eq!(state.post(&topic, &push).0, Delivery::default());
 }
 
@@ -187,7 +270,7 @@ fn messages_are_found_by_direction_kind_and_text() {
     };
     record(&mut state, key, Message::close(&close));
     let found = |filter: MessageFilter| {
-        let batch = state.messages(key, &filter).unwrap();
+        let batch = state.messages(key, &filter, usize::MAX).unwrap();
         assert_eq!((batch.next, batch.dropped), (4, 0));
         batch.records.iter().map(|r| r.seq).collect::<Vec<_>>()
     };
@@ -235,7 +318,7 @@ fn a_message_that_is_too_large_is_recorded_without_its_content() {
         record(&mut state, key, text(word));
     }
     let records = state
-        .messages(key, &MessageFilter::default())
+        .messages(key, &MessageFilter::default(), usize::MAX)
         .unwrap()
         .records;
     let contents = records
@@ -334,6 +417,11 @@ proptest! {
         };
         let mut state = state(config.clone());
         let mut keys = Vec::new();
+        let watches = [None, Some(Phase::Open), Some(Phase::Closed)].map(|phase| {
+            let topic = Some("a".to_owned());
+            let filter = ConnectionFilter { phase, topic, ..ConnectionFilter::default() };
+            (state.watch(filter.clone(), usize::MAX).0, filter)
+        });
         for step in steps {
             let key = |n: usize| (!keys.is_empty()).then(|| keys[n % keys.len()]);
             match step {
@@ -353,6 +441,10 @@ proptest! {
                 }
             }
             check(&state, &config)?;
+            for (watch, filter) in &watches {
+                while state.count_more(*watch) {}
+                prop_assert_eq!(state.watched(*watch), ids(&state, filter).len());
+            }
         }
     }
 }

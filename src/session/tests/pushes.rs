@@ -92,7 +92,9 @@ impl Observed {
 
     /// Directions, kinds and contents of all messages.
     fn messages(&self) -> Vec<(Direction, Kind, String)> {
-        let batch = self.registry.messages(self.key, &MessageFilter::default());
+        let batch = self
+            .registry
+            .messages(self.key, &MessageFilter::default(), usize::MAX);
         let records = batch.expect("it is kept").records.into_iter();
         let records = records.map(|record| {
             let content = record.message.content.unwrap_or_default();

@@ -1,10 +1,13 @@
 //! The HTTP API over real sockets.
 
 mod addresses;
+mod aws;
 mod connections;
 mod events;
 mod messages;
 mod metrics;
+mod openapi;
+mod pages;
 mod pushes;
 mod refusals;
 

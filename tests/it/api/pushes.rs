@@ -42,7 +42,10 @@ async fn a_push_reaches_its_receivers_and_nobody_else() {
     let topics = ask(address, "GET /topics").await;
     let a = json!({ "topic": "a", "subscribers": 2, "messages": 1 });
     let b = json!({ "topic": "b", "subscribers": 1, "messages": 1 });
-    assert_eq!(topics, (200, json!({ "topics": [a, b] })));
+    assert_eq!(
+        topics,
+        (200, json!({ "topics": [a, b], "next": null, "total": 2 }))
+    );
     assert_eq!(ask(address, "GET /topics/a").await, (200, a));
 }
 
