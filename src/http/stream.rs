@@ -201,6 +201,8 @@ impl AsyncWrite for Http2Stream {
 /// The error that TCP would report.
 fn io_error(error: h2::Error) -> io::Error {
     match error.get_io().map(io::Error::kind) {
+        // By this h2 tells that the connection has ended, and the stream has not.
+        Some(ErrorKind::BrokenPipe) => io::Error::new(ErrorKind::UnexpectedEof, error),
         Some(kind) => io::Error::new(kind, error),
         None if error.is_reset() => io::Error::new(ErrorKind::ConnectionReset, error),
         None => io::Error::other(error),

@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::net::linger::PeerEnd;
 use crate::net::transport::Hangup;
 use crate::ws::frames::Endless;
 
@@ -163,6 +164,16 @@ impl End {
                 .map_or(CloseCode::Abnormal, |frame| frame.code),
         };
         code.into()
+    }
+
+    /// The way in which the peer ended TCP, if this end tells of it.
+    pub(crate) fn peer_end(&self) -> Option<PeerEnd> {
+        match self {
+            Self::Eof => Some(PeerEnd::Closed),
+            Self::Dead => Some(PeerEnd::Late),
+            Self::Lost(error) => PeerEnd::by_error(error),
+            _ => None,
+        }
     }
 
     /// The way to end TCP after this end.

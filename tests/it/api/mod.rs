@@ -5,6 +5,7 @@ mod connections;
 mod messages;
 mod pushes;
 mod refusals;
+mod verdicts;
 
 use std::net::SocketAddr;
 
