@@ -2,10 +2,14 @@
 
 mod addresses;
 mod connections;
+mod faulty_pushes;
 mod messages;
 mod pushes;
+mod records;
 mod refusals;
 mod verdicts;
+#[cfg(target_os = "linux")]
+mod waits;
 
 use std::net::SocketAddr;
 
