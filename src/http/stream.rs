@@ -62,7 +62,7 @@ impl Receiver {
         loop {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => self.data.keep(data),
-                Some(Err(_)) => return Poll::Ready(Hangup::Reset),
+                Some(Err(error)) => return Poll::Ready(hangup(error)),
                 None => return Poll::Ready(Hangup::HalfClosed),
             }
         }
@@ -133,11 +133,12 @@ impl Transport for Http2Stream {
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
-        // This reports an error of the connection too.
-        if self.send.poll_reset(cx).is_ready() {
-            return Poll::Ready(Hangup::Reset);
+        match self.send.poll_reset(cx) {
+            Poll::Ready(Ok(_)) => Poll::Ready(Hangup::Reset),
+            // One of the connection.
+            Poll::Ready(Err(error)) => Poll::Ready(hangup(error)),
+            Poll::Pending => self.receive.poll_hangup(cx),
         }
-        self.receive.poll_hangup(cx)
     }
 }
 
@@ -195,6 +196,14 @@ impl AsyncWrite for Http2Stream {
         }
         self.is_shut_down = true;
         Poll::Ready(self.send.send_data(Bytes::new(), true).map_err(io_error))
+    }
+}
+
+/// The end of a stream with this error.
+fn hangup(error: h2::Error) -> Hangup {
+    match io_error(error).kind() {
+        ErrorKind::UnexpectedEof => Hangup::Closed,
+        _ => Hangup::Reset,
     }
 }
 

@@ -190,7 +190,7 @@ impl End {
 impl From<Hangup> for End {
     fn from(hangup: Hangup) -> Self {
         match hangup {
-            Hangup::HalfClosed => Self::Eof,
+            Hangup::HalfClosed | Hangup::Closed => Self::Eof,
             Hangup::Reset => Self::Lost(ErrorKind::ConnectionReset.into()),
         }
     }

@@ -137,14 +137,10 @@ async fn the_end_of_an_http2_connection_ends_its_sessions() {
     })
     .await;
     let eof = json!(["eof", 1006, false, "fin", null, null]);
+    let lost = json!(["lost", 1006, false, "rst", "peer", null]);
     for (id, code, resets, expected) in [
         ("fin", None, false, eof.clone()),
-        (
-            "rst",
-            None,
-            true,
-            json!(["lost", 1006, false, "rst", "peer", null]),
-        ),
+        ("rst", None, true, lost),
         ("goaway-and-fin", Some(0), false, eof.clone()),
         ("goaway-with-an-error-and-fin", Some(2), false, eof),
     ] {
@@ -165,5 +161,35 @@ async fn the_end_of_an_http2_connection_ends_its_sessions() {
         drop(socket);
         let found = verdict(server.address, id).await;
         assert_eq!(short(&found), expected, "{id}: {found:#}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_an_http2_connection_ends_a_session_that_is_silent() {
+    let server = http2::serve(ServerConfig {
+        api: Some(echobeat::ApiConfig::default()),
+        ..config()
+    })
+    .await;
+    let eof = json!(["eof", 1006, false, "fin", null, null]);
+    let lost = json!(["lost", 1006, false, "rst", "peer", null]);
+    for (id, steps, resets, expected) in [
+        ("stall-fin", "stall@1msg", false, &eof),
+        ("deaf-fin", "deaf@1msg", false, &eof),
+        ("stall-rst", "stall@1msg", true, &lost),
+        ("deaf-rst", "deaf@1msg", true, &lost),
+    ] {
+        let (mut http2, socket) = connect_twice(&server).await;
+        let path = format!("/?id={id}&do={steps}");
+        let mut stream = http2.stream_at(&path).await.raw();
+        stream.send(text_frame("hello")).await;
+        stream.read(7).await;
+        if resets {
+            socket.set_zero_linger().expect("a socket");
+        }
+        http2.connection.abort();
+        drop(socket);
+        let found = verdict(server.address, id).await;
+        assert_eq!(short(&found), *expected, "{id}: {found:#}");
     }
 }
