@@ -11,9 +11,9 @@ use tracing::info;
 use super::redact::loggable;
 use super::routes::Upgrade;
 use crate::net::connection_info::ConnectionInfo;
-use crate::net::linger::{PeerEnd, linger};
+use crate::net::linger::linger;
 use crate::net::transport::Transport;
-use crate::registry::connection::TcpEnd;
+use crate::registry::connection::{Side, TcpEnd};
 use crate::runtime::limit::Permit;
 use crate::session::{self, Report, SessionContext};
 use crate::telemetry::metrics::SessionGuard;
@@ -101,15 +101,11 @@ pub(super) async fn tear_down<S: Transport>(stream: S, report: Report, _until_th
         ..
     } = report;
     let tcp = match teardown {
-        Teardown::Linger => match Box::pin(linger(stream)).await {
-            PeerEnd::Closed => Some(TcpEnd::Fin),
-            PeerEnd::Reset => Some(TcpEnd::Rst),
-            PeerEnd::Late => Some(TcpEnd::Timeout),
-        },
+        Teardown::Linger => Box::pin(linger(stream)).await.map(TcpEnd::from),
         Teardown::Drop => None,
         Teardown::Reset => {
             stream.reset();
-            Some(TcpEnd::Rst)
+            Some(TcpEnd::Rst(Side::Server))
         }
     };
     if let (Some(mut connection), Some(tcp)) = (connection, tcp) {

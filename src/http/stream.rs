@@ -62,7 +62,7 @@ impl Receiver {
         loop {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => self.data.keep(data),
-                Some(Err(_)) => return Poll::Ready(Hangup::Reset),
+                Some(Err(error)) => return Poll::Ready(hangup(error)),
                 None => return Poll::Ready(Hangup::HalfClosed),
             }
         }
@@ -133,11 +133,12 @@ impl Transport for Http2Stream {
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
-        // This reports an error of the connection too.
-        if self.send.poll_reset(cx).is_ready() {
-            return Poll::Ready(Hangup::Reset);
+        match self.send.poll_reset(cx) {
+            Poll::Ready(Ok(_)) => Poll::Ready(Hangup::Reset),
+            // One of the connection.
+            Poll::Ready(Err(error)) => Poll::Ready(hangup(error)),
+            Poll::Pending => self.receive.poll_hangup(cx),
         }
-        self.receive.poll_hangup(cx)
     }
 }
 
@@ -198,9 +199,19 @@ impl AsyncWrite for Http2Stream {
     }
 }
 
+/// The end of a stream with this error.
+fn hangup(error: h2::Error) -> Hangup {
+    match io_error(error).kind() {
+        ErrorKind::UnexpectedEof => Hangup::Closed,
+        _ => Hangup::Reset,
+    }
+}
+
 /// The error that TCP would report.
 fn io_error(error: h2::Error) -> io::Error {
     match error.get_io().map(io::Error::kind) {
+        // By this h2 tells that the connection has ended, and the stream has not.
+        Some(ErrorKind::BrokenPipe) => io::Error::new(ErrorKind::UnexpectedEof, error),
         Some(kind) => io::Error::new(kind, error),
         None if error.is_reset() => io::Error::new(ErrorKind::ConnectionReset, error),
         None => io::Error::other(error),

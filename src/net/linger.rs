@@ -1,7 +1,7 @@
 //! The orderly end of a connection: the peer gets our last bytes, even if it is still sending.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Poll, ready};
@@ -27,10 +27,10 @@ const LINGER_BYTES: usize = 256 << 20;
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 10;
 
-/// Way in which a peer ended a connection that was shut down.
+/// Way in which a peer ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeerEnd {
-    /// It closed.
+    /// It ended its side, with or without the end that TLS asks for.
     Closed,
     /// It reset the connection.
     Reset,
@@ -38,26 +38,43 @@ pub(crate) enum PeerEnd {
     Late,
 }
 
+impl PeerEnd {
+    /// The way that an error tells of, if it tells of any.
+    pub(crate) fn by_error(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            // The error of rustls when TCP ends without a close_notify.
+            ErrorKind::UnexpectedEof => Some(Self::Closed),
+            ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::WriteZero => Some(Self::Reset),
+            ErrorKind::TimedOut => Some(Self::Late),
+            _ => None,
+        }
+    }
+}
+
 /// Shuts the write side down, and discards what the peer still sends: dropping a socket with unread
-/// input sends a reset, which can destroy our last bytes on their way.
-pub(crate) async fn linger<S: Transport>(mut stream: S) -> PeerEnd {
+/// input sends a reset, which can destroy our last bytes on their way. Returns the way in which the
+/// peer ended the connection, if it can be told.
+pub(crate) async fn linger<S: Transport>(mut stream: S) -> Option<PeerEnd> {
     let end = Instant::now() + LINGER_TIME;
     match timeout_at(end, stream.shutdown()).await {
         Ok(Ok(())) => {}
-        Ok(Err(_)) => return PeerEnd::Reset,
-        Err(_) => return PeerEnd::Late,
+        Ok(Err(error)) => return PeerEnd::by_error(&error),
+        Err(_) => return Some(PeerEnd::Late),
     }
     let mut discarded = 0;
     while discarded < LINGER_BYTES {
         let silence = Instant::now() + LINGER_SILENCE;
         match timeout_at(silence.min(end), discard(&mut stream)).await {
-            Ok(Ok(0)) => return PeerEnd::Closed,
+            Ok(Ok(0)) => return Some(PeerEnd::Closed),
             Ok(Ok(read)) => discarded += read,
-            Ok(Err(_)) => return PeerEnd::Reset,
-            Err(_) => return PeerEnd::Late,
+            Ok(Err(error)) => return PeerEnd::by_error(&error),
+            Err(_) => return Some(PeerEnd::Late),
         }
     }
-    PeerEnd::Late
+    Some(PeerEnd::Late)
 }
 
 /// Reads the bytes that are there, and says how many: 0 at the end.

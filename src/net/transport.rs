@@ -15,7 +15,10 @@ use tokio::time::sleep;
 pub(crate) enum Hangup {
     /// The peer sends no more, and may still read.
     HalfClosed,
-    /// The peer is gone.
+    /// The peer has ended both directions in order, as the end of a connection of HTTP/2 does to
+    /// its streams.
+    Closed,
+    /// The peer has reset the connection.
     Reset,
 }
 
@@ -71,7 +74,7 @@ pub(crate) async fn has_left(
     let mut patience = HALF_CLOSED;
     loop {
         let hangup = poll_fn(&mut poll_hangup).await;
-        if hangup == Hangup::Reset || patience.is_zero() {
+        if hangup != Hangup::HalfClosed || patience.is_zero() {
             return hangup;
         }
         sleep(LOOK).await;

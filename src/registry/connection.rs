@@ -11,6 +11,7 @@ use super::history::History;
 use super::mailbox::Mailbox;
 use super::record::{CloseContent, Direction, Kind, Message};
 use crate::net::connection_info::ConnectionInfo;
+use crate::net::linger::PeerEnd;
 
 /// Description of a connection, which does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +37,32 @@ pub(crate) enum Phase {
     Closed,
 }
 
-/// Way in which TCP ended.
+/// Way in which TCP ended: the first of these that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TcpEnd {
-    /// In order.
+    /// The peer ended its side in order, before or after the server did.
     Fin,
-    /// With a reset, by either side.
-    Rst,
-    /// With a peer that was waited for in vain.
+    /// This side reset the connection.
+    Rst(Side),
+    /// The peer did neither in time.
     Timeout,
+}
+
+/// Side of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Peer,
+    Server,
+}
+
+impl From<PeerEnd> for TcpEnd {
+    fn from(end: PeerEnd) -> Self {
+        match end {
+            PeerEnd::Closed => Self::Fin,
+            PeerEnd::Reset => Self::Rst(Side::Peer),
+            PeerEnd::Late => Self::Timeout,
+        }
+    }
 }
 
 /// End of a session.

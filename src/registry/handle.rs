@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::SystemTime;
@@ -189,7 +188,7 @@ impl ConnectionHandle {
         }
         self.phase = Phase::SessionOver;
         self.last_received = None;
-        self.tcp = tcp_end(end);
+        self.tcp = end.peer_end().map(TcpEnd::from);
         let end = SessionEnd {
             why: end.word(),
             reason: end.to_string(),
@@ -200,26 +199,9 @@ impl ConnectionHandle {
         self.registry.end_session(self.key, &self.link, end);
     }
 
-    /// Notes the way in which TCP ended, unless the end of the session has told it.
+    /// Notes the way in which TCP ended, unless it is known already.
     pub(crate) fn tcp_ended(&mut self, tcp: TcpEnd) {
         self.tcp.get_or_insert(tcp);
-    }
-}
-
-/// The way in which TCP ended, if the end of the session tells it.
-fn tcp_end(end: &End) -> Option<TcpEnd> {
-    match end {
-        End::Lost(error) => match error.kind() {
-            ErrorKind::TimedOut => Some(TcpEnd::Timeout),
-            ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe
-            | ErrorKind::WriteZero => Some(TcpEnd::Rst),
-            _ => None,
-        },
-        End::Dead => Some(TcpEnd::Timeout),
-        End::Eof => Some(TcpEnd::Fin),
-        _ => None,
     }
 }
 

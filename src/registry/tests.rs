@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::connection::Side;
 use super::record::Kind;
 use super::state::events::Event;
 use super::*;
@@ -170,7 +171,7 @@ async fn a_connection_has_its_verdict() {
     let status = registry.snapshot(key).expect("it is kept").status;
     assert_eq!(
         (status.phase, status.tcp),
-        (Phase::Closed, Some(TcpEnd::Rst))
+        (Phase::Closed, Some(TcpEnd::Rst(Side::Peer)))
     );
     assert!(status.round_trip.is_some() && status.closed_at.is_some());
     let end = status.end.expect("an end");

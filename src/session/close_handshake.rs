@@ -8,6 +8,7 @@ use tokio::task::yield_now;
 
 use super::protocol::Received;
 use super::{Report, Session};
+use crate::net::linger::PeerEnd;
 use crate::net::transport::Transport;
 use crate::runtime::budget::Budget;
 use crate::runtime::deadline::timeout;
@@ -17,6 +18,19 @@ use crate::ws::close::{End, Teardown};
 pub(super) struct CloseHandshake {
     pub(super) clean: bool,
     pub(super) teardown: Teardown,
+    /// Way in which the peer ended TCP meanwhile, if it did.
+    pub(super) peer_end: Option<PeerEnd>,
+}
+
+impl CloseHandshake {
+    /// None, or one that failed, and the way to end TCP after it.
+    pub(super) fn failed(teardown: Teardown) -> Self {
+        Self {
+            clean: false,
+            teardown,
+            peer_end: None,
+        }
+    }
 }
 
 /// A session whose end is known, and is reported even if the close handshake is cut.
@@ -59,13 +73,13 @@ where
         };
         match (said, end) {
             (Err(failed), _) => CloseHandshake {
-                clean: false,
-                teardown: failed.teardown(),
+                peer_end: failed.peer_end(),
+                ..CloseHandshake::failed(failed.teardown())
             },
             (Ok(()), End::Drained | End::ApiClose(_)) => self.await_reply().await,
             (Ok(()), _) => CloseHandshake {
                 clean: matches!(end, End::Closed(_) | End::IllegalCode),
-                teardown: end.teardown(),
+                ..CloseHandshake::failed(end.teardown())
             },
         }
     }
@@ -104,7 +118,11 @@ where
         let reply = async {
             let mut clean = false;
             let mut budget = Budget::new();
-            while let Ok(received) = poll_fn(|cx| self.poll_next(&mut budget, cx)).await {
+            let error = loop {
+                let received = match poll_fn(|cx| self.poll_next(&mut budget, cx)).await {
+                    Ok(received) => received,
+                    Err(error) => break error,
+                };
                 if let Received::Close(frame) = &received {
                     clean = true;
                     self.stats.observe_close(frame.as_deref());
@@ -114,13 +132,19 @@ where
                     yield_now().await;
                     budget = Budget::new();
                 }
+            };
+            // The socket tells of a reset once.
+            let peer_end = End::from(error).peer_end();
+            CloseHandshake {
+                clean,
+                peer_end,
+                ..CloseHandshake::failed(Teardown::Linger)
             }
-            clean
         };
         let reply = timeout(patience, reply).await;
-        CloseHandshake {
-            clean: reply == Ok(true),
-            teardown: reply.map_or(Teardown::Drop, |_| Teardown::Linger),
-        }
+        reply.unwrap_or(CloseHandshake {
+            peer_end: Some(PeerEnd::Late),
+            ..CloseHandshake::failed(Teardown::Drop)
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The seam to the registry of connections, if the server has one: what the session tells it, and
 //! what it takes from its mailbox. Without a registry nothing here is done.
 
+use std::future::pending;
 use std::task::Context;
 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -16,7 +17,7 @@ use crate::registry::record::{CloseContent, Direction, Kind, Message};
 use crate::runtime::budget::Budget;
 use crate::runtime::moment::Moment;
 use crate::scenario::Closing;
-use crate::ws::close::End;
+use crate::ws::close::{End, Teardown};
 use crate::ws::frames::Opcode;
 
 impl<S> Session<S>
@@ -49,6 +50,17 @@ where
             }
         }
         Ok(None)
+    }
+
+    /// Waits for the wish of the API that the session is cut.
+    pub(super) fn api_cut(&mut self) -> impl Future<Output = Teardown> + use<S> {
+        let cut = self.stats.connection().map(|connection| connection.cut());
+        async move {
+            match cut {
+                Some(cut) => cut.await,
+                None => pending().await,
+            }
+        }
     }
 
     /// Tells the registry of a message or frame that was received.

@@ -158,12 +158,19 @@ impl SessionStats {
             .start
             .take()
             .map_or(Duration::ZERO, |start| Moment::now().since(start));
-        let CloseHandshake { clean, teardown } = close_handshake;
+        let CloseHandshake {
+            clean,
+            teardown,
+            peer_end,
+        } = close_handshake;
         self.metrics.end(&end, lasted);
         let extra = self.extra.as_mut();
         let mut connection = extra.and_then(|extra| extra.connection.take());
         if let Some(connection) = &mut connection {
             connection.session_ended(&end, clean);
+            if let Some(peer_end) = peer_end {
+                connection.tcp_ended(peer_end.into());
+            }
         }
         let report = Report {
             end,
@@ -181,8 +188,7 @@ impl SessionStats {
     /// Reports the end of a session that is dropped, unless it has been reported.
     pub(super) fn cut(&mut self, end: End) {
         if self.start.is_some() {
-            let (clean, teardown) = (false, Teardown::Drop);
-            self.report(end, CloseHandshake { clean, teardown });
+            self.report(end, CloseHandshake::failed(Teardown::Drop));
         }
     }
 }

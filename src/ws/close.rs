@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::net::linger::PeerEnd;
 use crate::net::transport::Hangup;
 use crate::ws::frames::Endless;
 
@@ -165,6 +166,16 @@ impl End {
         code.into()
     }
 
+    /// The way in which the peer ended TCP, if this end tells of it.
+    pub(crate) fn peer_end(&self) -> Option<PeerEnd> {
+        match self {
+            Self::Eof => Some(PeerEnd::Closed),
+            Self::Dead => Some(PeerEnd::Late),
+            Self::Lost(error) => PeerEnd::by_error(error),
+            _ => None,
+        }
+    }
+
     /// The way to end TCP after this end.
     pub(crate) fn teardown(&self) -> Teardown {
         match self {
@@ -179,7 +190,7 @@ impl End {
 impl From<Hangup> for End {
     fn from(hangup: Hangup) -> Self {
         match hangup {
-            Hangup::HalfClosed => Self::Eof,
+            Hangup::HalfClosed | Hangup::Closed => Self::Eof,
             Hangup::Reset => Self::Lost(ErrorKind::ConnectionReset.into()),
         }
     }

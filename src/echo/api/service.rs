@@ -107,8 +107,9 @@ pub(in crate::echo) async fn answer_http2(api: Arc<Api>, exchange: Exchange, dra
     let (request, mut respond) = exchange.into_parts();
     let request = request.map(Http2Body);
     let answer = tokio::select! {
-        answer = api.answer(request, info, &drain, None) => answer,
+        biased;
         () = respond.reset() => return,
+        answer = api.answer(request, info, &drain, None) => answer,
     };
     respond.send(answer, patience).await;
 }

@@ -7,7 +7,7 @@ use humantime::format_rfc3339_millis;
 use serde_json::{Map, Value, json};
 
 use crate::net::connection_info::{Http, TlsVersion};
-use crate::registry::connection::{Closes, Phase, Snapshot, Status, TcpEnd};
+use crate::registry::connection::{Closes, Phase, Side, Snapshot, Status, TcpEnd};
 use crate::registry::counts::Counts;
 use crate::registry::record::{CloseContent, Direction, Kind, Record};
 use crate::registry::state::list::Page;
@@ -115,8 +115,13 @@ fn end(status: &Status) -> Value {
         "at": time(end.at),
         "tcp": status.tcp.map(|tcp| match tcp {
             TcpEnd::Fin => "fin",
-            TcpEnd::Rst => "rst",
+            TcpEnd::Rst(_) => "rst",
             TcpEnd::Timeout => "timeout",
+        }),
+        "reset_by": status.tcp.and_then(|tcp| match tcp {
+            TcpEnd::Rst(Side::Peer) => Some("peer"),
+            TcpEnd::Rst(Side::Server) => Some("server"),
+            TcpEnd::Fin | TcpEnd::Timeout => None,
         }),
     })
 }

@@ -84,8 +84,8 @@ impl Standstill {
         let watch = self.0.get_or_insert_with(begin);
         loop {
             let lost = match () {
-                () if both.inward.is_unwatched() && is_reset(client, cx) => Some(Side::Client),
-                () if both.outward.is_unwatched() && is_reset(upstream, cx) => Some(Side::Upstream),
+                () if both.inward.is_unwatched() && is_gone(client, cx) => Some(Side::Client),
+                () if both.outward.is_unwatched() && is_gone(upstream, cx) => Some(Side::Upstream),
                 () => None,
             };
             if let Some(side) = lost {
@@ -100,6 +100,9 @@ impl Standstill {
     }
 }
 
-fn is_reset(side: &mut impl Transport, cx: &mut Context<'_>) -> bool {
-    side.poll_hangup(cx) == Poll::Ready(Hangup::Reset)
+fn is_gone(side: &mut impl Transport, cx: &mut Context<'_>) -> bool {
+    matches!(
+        side.poll_hangup(cx),
+        Poll::Ready(Hangup::Reset | Hangup::Closed)
+    )
 }

@@ -1,5 +1,6 @@
 //! End of a faulty session, by its scenario or for another reason.
 
+use std::future::pending;
 use std::mem;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -7,6 +8,7 @@ use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::FaultySession;
+use crate::net::linger::PeerEnd;
 use crate::net::transport::{Hangup, Transport, has_left};
 use crate::runtime::shutdown::Drain;
 use crate::scenario::Closing;
@@ -75,70 +77,89 @@ where
     pub(super) async fn leave(&mut self, finish: Finish, drain: &Drain) -> Report {
         let play = self;
         let mut leaving = Leaving { play, finish };
-        let mut hangup = None;
-        let part = leaving.play.part(&leaving.finish, drain, &mut hangup);
-        let close_handshake = part.await;
-        let end = hangup.map_or_else(|| leaving.take_end(), End::from);
+        let part = leaving.play.part(&leaving.finish, drain);
+        let (other, close_handshake) = part.await;
+        let end = other.unwrap_or_else(|| leaving.take_end());
         leaving.play.session.stats.report(end, close_handshake)
     }
 
-    /// Ends the session in the given way. If the peer ends it before, `hangup` is set.
-    async fn part(
-        &mut self,
-        finish: &Finish,
-        drain: &Drain,
-        hangup: &mut Option<Hangup>,
-    ) -> CloseHandshake {
-        let limit = self.session.config.fault_timeout;
-        let teardown = |teardown| CloseHandshake {
-            clean: false,
-            teardown,
-        };
-        let cut = self.triggers.cut();
-        let end = async {
-            match finish {
-                // A Close now would become part of the frame's payload.
-                Finish::Ordinary(End::Drained | End::ApiClose(_))
-                    if self.send_queue.is_mid_frame() =>
-                {
-                    teardown(Teardown::Reset)
+    /// Ends the session in the given way, and returns the end that came in its place, if one did. A
+    /// step that cuts the session and a request of the API to cut it wait for nothing.
+    async fn part(&mut self, finish: &Finish, drain: &Drain) -> (Option<End>, CloseHandshake) {
+        let api_cut = self.session.api_cut();
+        let step = self.triggers.cut();
+        let step_cut = async {
+            match step {
+                Some((at, teardown)) => {
+                    sleep_until(at).await;
+                    teardown
                 }
-                Finish::Ordinary(end) => self.session.close(end).await,
-                Finish::Closed(_) => self.session.await_reply().await,
-                Finish::Cut(_, how) => teardown(*how),
-                Finish::Silent(_) => {
-                    let io = self.session.io.get_mut();
-                    tokio::select! {
-                        () = sleep(limit) => {}
-                        _ = drain.begun() => {}
-                        left = has_left(|cx| io.poll_hangup(cx)) => *hangup = Some(left),
-                    }
-                    teardown(Teardown::Reset)
-                }
-                Finish::Unanswered(_) => {
-                    tokio::select! {
-                        () = sleep(limit) => teardown(Teardown::Reset),
-                        _ = drain.begun() => teardown(Teardown::Reset),
-                        () = discard(&mut self.session.io) => teardown(Teardown::Linger),
-                    }
-                }
+                None => pending().await,
             }
-        };
-        let Some((at, how)) = cut else {
-            return end.await;
         };
         tokio::select! {
             biased;
-            () = sleep_until(at) => teardown(how),
-            close_handshake = end => close_handshake,
+            teardown = step_cut => (None, CloseHandshake::failed(teardown)),
+            teardown = api_cut => {
+                (Some(End::ApiCut(teardown)), CloseHandshake::failed(teardown))
+            }
+            ended = self.finish(finish, drain) => ended,
+        }
+    }
+
+    /// Ends the session in the given way, for as long as nothing cuts it.
+    async fn finish(&mut self, finish: &Finish, drain: &Drain) -> (Option<End>, CloseHandshake) {
+        let reset = CloseHandshake::failed(Teardown::Reset);
+        match finish {
+            // A Close now would become part of the frame's payload.
+            Finish::Ordinary(End::Drained) if self.send_queue.is_mid_frame() => {
+                (Some(End::Cut), reset)
+            }
+            Finish::Ordinary(End::ApiClose(_)) if self.send_queue.is_mid_frame() => {
+                (Some(End::ApiCut(Teardown::Reset)), reset)
+            }
+            Finish::Ordinary(end) => (None, self.session.close(end).await),
+            Finish::Closed(_) => (None, self.session.await_reply().await),
+            Finish::Cut(_, how) => (None, CloseHandshake::failed(*how)),
+            Finish::Silent(_) => (self.keep_silent(drain).await.map(End::from), reset),
+            Finish::Unanswered(_) => (None, self.leave_unanswered(drain).await),
+        }
+    }
+
+    /// Neither reads nor writes until the time is over, or the peer has left.
+    async fn keep_silent(&mut self, drain: &Drain) -> Option<Hangup> {
+        let limit = self.session.config.fault_timeout;
+        let io = self.session.io.get_mut();
+        tokio::select! {
+            () = sleep(limit) => None,
+            _ = drain.begun() => None,
+            left = has_left(|cx| io.poll_hangup(cx)) => Some(left),
+        }
+    }
+
+    /// Reads on without an answer until the time is over, or the peer has left.
+    async fn leave_unanswered(&mut self, drain: &Drain) -> CloseHandshake {
+        let limit = self.session.config.fault_timeout;
+        tokio::select! {
+            () = sleep(limit) => CloseHandshake::failed(Teardown::Reset),
+            _ = drain.begun() => CloseHandshake::failed(Teardown::Reset),
+            peer_end = discard(&mut self.session.io) => CloseHandshake {
+                peer_end,
+                ..CloseHandshake::failed(Teardown::Linger)
+            },
         }
     }
 }
 
-/// Reads to the end of the stream, and drops what is read.
-async fn discard<S: AsyncRead + Unpin>(io: &mut TrackedIo<S>) {
+/// Reads to the end of the stream, drops what is read, and returns the way in which the peer ended
+/// it.
+async fn discard<S: AsyncRead + Unpin>(io: &mut TrackedIo<S>) -> Option<PeerEnd> {
     let mut buffer = Vec::with_capacity(4 << 10);
-    while let Ok(1..) = io.read_buf(&mut buffer).await {
-        buffer.clear();
+    loop {
+        match io.read_buf(&mut buffer).await {
+            Ok(0) => return Some(PeerEnd::Closed),
+            Ok(_) => buffer.clear(),
+            Err(error) => return PeerEnd::by_error(&error),
+        }
     }
 }

@@ -318,7 +318,7 @@ where
         let Poll::Ready(hangup) = self.session.io.get_mut().poll_hangup(cx) else {
             return Ok(());
         };
-        if hangup == Hangup::Reset {
+        if hangup != Hangup::HalfClosed {
             return Err(End::from(hangup).into());
         }
         self.look_at = Some(now + LOOK);

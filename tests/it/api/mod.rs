@@ -4,12 +4,17 @@ mod addresses;
 mod aws;
 mod connections;
 mod events;
+mod faulty_pushes;
 mod messages;
 mod metrics;
 mod openapi;
 mod pages;
 mod pushes;
+mod records;
 mod refusals;
+mod verdicts;
+#[cfg(target_os = "linux")]
+mod waits;
 
 use std::net::SocketAddr;
 

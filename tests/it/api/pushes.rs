@@ -1,6 +1,7 @@
 //! Pushes to connections, to topics, and to all.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use hyper::{Method, Request};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -12,7 +13,7 @@ use crate::support::soon;
 
 const BINARY: &str = "Content-Type: application/octet-stream\r\n";
 
-fn delivered(delivered: u64, skipped: u64) -> Value {
+pub(super) fn delivered(delivered: u64, skipped: u64) -> Value {
     json!({ "delivered": delivered, "skipped": skipped })
 }
 
@@ -157,4 +158,71 @@ async fn the_api_is_served_over_http2_too() {
     assert_eq!((head.status().as_u16(), &*body), (204, ""));
     let (head, _) = h2.ask(Method::GET, "/connections/nobody").await;
     assert_eq!(head.status(), 404);
+}
+
+#[tokio::test]
+async fn the_pushes_of_each_of_several_posters_stay_in_order() {
+    const POSTERS: usize = 4;
+    const PUSHES: usize = 25;
+    let server = serve().await;
+    let address = server.address;
+    let mut client = connect(address, "/?id=me&topic=t").await;
+    let posters = (0..POSTERS).map(|poster| async move {
+        for n in 0..PUSHES {
+            let path = ["/connections/me", "/topics/t", "/connections"][n % 3];
+            let push = format!("{poster} {n}");
+            let posted = ask_with(address, &format!("POST {path}"), "", push.as_bytes()).await;
+            assert_eq!(posted, (201, delivered(1, 0)), "{push}");
+        }
+    });
+    let received = async {
+        let mut received = Vec::new();
+        while received.len() < POSTERS * PUSHES {
+            let text = client.next().await.into_text().expect("a text");
+            received.push(text.to_string());
+        }
+        received
+    };
+    let (_, received) = tokio::join!(join_all(posters), received);
+    for poster in 0..POSTERS {
+        let own = format!("{poster} ");
+        let found = received.iter().filter(|text| text.starts_with(&own));
+        let expected = (0..PUSHES).map(|n| format!("{poster} {n}"));
+        assert!(
+            found.eq(expected.collect::<Vec<_>>().iter()),
+            "{received:?}"
+        );
+    }
+    let (_, batch) = ask(address, "GET /connections/me/messages?direction=out").await;
+    let kept = batch["messages"].as_array().expect("a list").iter();
+    let kept: Vec<_> = kept.map(|m| m["text"].as_str().expect("a text")).collect();
+    assert_eq!(
+        kept, received,
+        "they are kept in the order in which they were sent"
+    );
+}
+
+#[tokio::test]
+async fn a_topic_is_there_while_somebody_is_subscribed() {
+    let server = serve().await;
+    let address = server.address;
+    let nobody = json!({ "topic": "t", "subscribers": 0, "messages": 0 });
+    let none = (200, json!({ "topics": [] }));
+    assert_eq!(ask(address, "GET /topics").await, none);
+    for _ in 0..2 {
+        let one = connect(address, "/?id=one&topic=t").await;
+        let two = connect(address, "/?id=two&topic=t").await;
+        assert_eq!(ask_with(address, "POST /topics/t", "", b"x").await.0, 201);
+        for (id, client, left) in [("one", one, 1), ("two", two, 0)] {
+            let gone = ask(address, &format!("DELETE /connections/{id}?how=rst")).await;
+            assert_eq!(gone.0, 204);
+            let request = format!("GET /connections/{id}/messages?kind=close&wait=20s");
+            assert_eq!(ask(address, &request).await.0, 408, "its session is over");
+            drop(client);
+            let (_, topic) = ask(address, "GET /topics/t").await;
+            assert_eq!(topic["subscribers"], left);
+        }
+        assert_eq!(ask(address, "GET /topics").await, none);
+        assert_eq!(ask(address, "GET /topics/t").await, (200, nobody.clone()));
+    }
 }

@@ -68,6 +68,6 @@ mod mistakes;
 #[cfg(target_os = "linux")]
 mod pause;
 #[cfg(target_os = "linux")]
-mod process;
+pub mod process;
 #[cfg(unix)]
 mod stderr;

@@ -61,6 +61,11 @@ impl Running {
         self.status("VmHWM")
     }
 
+    /// Threads.
+    pub fn threads(&self) -> u64 {
+        self.status("Threads")
+    }
+
     /// Open file descriptors.
     pub fn files(&self) -> usize {
         fs::read_dir(self.proc("fd")).expect("it runs").count()
