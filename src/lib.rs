@@ -15,7 +15,7 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`cli`] | the command line, validated into a [`ServerConfig`] or a [`ProxyConfig`] |
+//! | `cli` | the command line, validated into a configuration |
 //! | `fuzzing` | the parts that the fuzz targets reach, under `--cfg fuzzing` |
 //! | `echo` | the echo server: its connections, routes and page |
 //! | `proxy` | the reverse proxy |
@@ -31,10 +31,33 @@
 //! | `ws` | frames, subprotocols, and every end of a session |
 //! | `net` | addresses, listening sockets, and streams |
 //! | `runtime` | tasks and their end, limits, budgets, and time |
-//! | [`platform`] | all that differs between operating systems |
+//! | `platform` | all that differs between operating systems |
 //!
 //! Modules import only from those below them in this table.
+//!
+//! # Features
+//!
+//! All are on by default. Without any, there is an echo server for `ws://` with its faults, which is
+//! what a test needs: `default-features = false`.
+//!
+//! | feature | part |
+//! |---|---|
+//! | `api` | the HTTP API ([`ServerConfig::api`]) |
+//! | `cli` | the program: command line, log, signals and page; names of groups, and of origins that are not ASCII |
+//! | `http2` | HTTP/2, over TLS and without it ([`ServerConfig::h2c`]) |
+//! | `metrics` | `GET /metrics` |
+//! | `proxy` | the reverse proxy |
+//! | `tls` | TLS ([`ServerConfig::tls`]), which takes a C compiler to build |
+//! | `full` | all of these |
+//! | `jemalloc` | the allocator of the program on Linux, which takes `make` to build |
+//!
+//! A server that is to have a part that was not built [does not start](StartError::NotBuilt).
 
+// What other features use is not looked for in builds without them.
+#![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
+
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 mod config;
 mod echo;
@@ -44,7 +67,10 @@ pub mod fuzzing;
 mod handshake;
 mod http;
 mod net;
+#[doc(hidden)]
 pub mod platform;
+#[cfg(any(feature = "cli", feature = "proxy"))]
+#[cfg_attr(not(feature = "proxy"), path = "proxy/no_proxy.rs")]
 mod proxy;
 mod registry;
 mod runtime;
@@ -52,6 +78,7 @@ mod scenario;
 mod serve;
 mod session;
 mod telemetry;
+#[cfg_attr(not(feature = "tls"), path = "tls/no_tls.rs")]
 mod tls;
 mod ws;
 
@@ -61,9 +88,12 @@ pub use config::{
 };
 pub use echo::Server;
 pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};
+#[cfg(any(feature = "cli", feature = "proxy"))]
 pub use proxy::Proxy;
 pub use scenario::{Scenario, ScenarioError};
 pub use serve::accept::StartError;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub use telemetry::logging;
 pub use tls::{Acceptor, TlsError};
 pub use ws::subprotocol::{Subprotocol, SubprotocolError};
