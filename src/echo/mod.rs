@@ -11,6 +11,7 @@
 //! | [`admission`] | the description of a connection for the registry, and its name there |
 //! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`pending`] | a session from the acceptance of its upgrade to the end of its stream |
+//! | [`testing`] | a server for a test in Rust |
 //! | [`faulty`] | the same for a session that misbehaves |
 
 mod admission;
@@ -24,6 +25,7 @@ mod pending;
 mod redact;
 mod request_info;
 mod routes;
+pub mod testing;
 mod verdict;
 
 use std::sync::Arc;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::config::ServerConfig;
+use crate::config::{ApiConfig, ServerConfig};
 use crate::net::address::Endpoint;
 use crate::registry::Registry;
 use crate::runtime::timers::Timers;
@@ -126,6 +128,12 @@ impl Server {
         self.listening.tls.clone()
     }
 
+    /// The registry of the connections, which are kept from now on even if there is no API.
+    pub(crate) fn registry(&mut self, limits: ApiConfig) -> Registry {
+        let registry = self.registry.get_or_insert_with(|| Registry::new(limits));
+        registry.clone()
+    }
+
     /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, a thousand
     /// a second or all in the first half of [`ServerConfig::drain`]; new ones are refused with 503;
     /// sessions that are left when the time is up are dropped.
@@ -176,7 +184,7 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ApiConfig, CertificateSource};
+    use crate::config::CertificateSource;
 
     #[tokio::test]
     async fn a_server_with_a_part_that_was_not_built_says_so_and_does_not_start() {

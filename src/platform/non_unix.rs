@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::pin::Pin;
@@ -30,10 +29,6 @@ pub fn open_file_limit() -> usize {
 pub(crate) fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
-
-/// Does nothing: there is no limit to raise.
-#[cfg(feature = "cli")]
-pub fn raise_open_file_limit() {}
 
 /// Fails.
 pub(crate) async fn connect_local(_path: &Path) -> io::Result<LocalStream> {

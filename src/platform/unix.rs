@@ -91,14 +91,6 @@ pub fn open_file_limit() -> usize {
     })
 }
 
-/// Raises the soft limit of open files to the hard one: shells keep the soft limit low for the
-/// sake of `select(2)`, which nothing here uses.
-#[cfg(feature = "cli")]
-pub fn raise_open_file_limit() {
-    // Best effort: with the limit as it was, the server works as well, for fewer connections.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-}
-
 /// A listening Unix domain socket, which removes its file when it is dropped.
 #[derive(Debug)]
 pub(crate) struct LocalListener {

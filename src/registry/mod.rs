@@ -1,5 +1,5 @@
 //! The registry of connections: what the API shows of them, and the way of a push to them. There is
-//! one only if the server has an API.
+//! one only if the server has an API, or serves a test.
 //!
 //! A session holds a [handle](ConnectionHandle), tells it what it receives and sends, and takes
 //! pushes from its mailbox. The registry knows nothing of sessions.
@@ -16,6 +16,7 @@
 //! | [`filter`] | which connections and messages are asked for |
 //! | [`forgotten`] | names of connections that are not kept any more |
 //! | [`mailbox`] | pushes on their way to a session |
+//! | [`follow`] | following connections one by one |
 //! | [`state`] | all of these together, as plain data |
 //! | [`handle`] | the side of a session |
 //!
@@ -25,6 +26,7 @@
 pub(crate) mod connection;
 pub(crate) mod counts;
 pub(crate) mod filter;
+pub(crate) mod follow;
 mod forgotten;
 pub(crate) mod handle;
 mod history;

@@ -1,6 +1,7 @@
 //! State of the registry: plain data, which one lock guards.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::SystemTime;
@@ -9,6 +10,7 @@ use super::connection::{
     Connection, Description, Link, Phase, SessionEnd, Snapshot, Status, TcpEnd,
 };
 use super::filter::{ConnectionFilter, MessageFilter};
+use super::follow::Opened;
 use super::forgotten::Forgotten;
 use super::history::{History, HistoryLimits};
 use super::mailbox::{Posted, Push};
@@ -266,6 +268,16 @@ impl State {
             None if self.forgotten.has(id) => Found::Forgotten,
             None => Found::Unknown,
         }
+    }
+
+    /// The connections that were opened after this one, in their order.
+    pub(super) fn opened_after(&self, key: Option<Key>) -> impl Iterator<Item = Opened> {
+        let after = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let opened = self.connections.range((after, Bound::Unbounded));
+        opened.map(|(key, connection)| Opened {
+            key: *key,
+            description: Arc::clone(&connection.description),
+        })
     }
 
     pub(super) fn link(&self, key: Key) -> Option<Arc<Link>> {

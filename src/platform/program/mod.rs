@@ -1,14 +1,14 @@
-//! The signals that a program takes.
+//! Signals that a program takes, and its limit of open files.
 
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{Hangups, Signals};
+pub use unix::{Hangups, Signals, raise_open_file_limit};
 
 #[cfg(not(unix))]
 mod non_unix;
 #[cfg(not(unix))]
-pub use non_unix::{Hangups, Signals};
+pub use non_unix::{Hangups, Signals, raise_open_file_limit};
 
 /// A request to stop, as [`Signals::recv`] reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

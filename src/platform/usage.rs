@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use procfs::process::Process;
-
-use crate::platform::Usage;
+/// Resources that a process uses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// User and system time.
+    pub(crate) cpu: Duration,
+    pub(crate) resident_bytes: u64,
+    pub(crate) open_files: usize,
+}
 
 /// Resources that this process uses, if `/proc` is there to say so.
+#[cfg(target_os = "linux")]
 pub(crate) fn usage() -> Option<Usage> {
-    let process = Process::myself().ok()?;
+    let process = procfs::process::Process::myself().ok()?;
     let stat = process.stat().ok()?;
     let ticks = stat.utime + stat.stime;
     let seconds = ticks as f64 / procfs::ticks_per_second() as f64;
@@ -17,4 +23,10 @@ pub(crate) fn usage() -> Option<Usage> {
         resident_bytes: stat.rss * procfs::page_size(),
         open_files: process.fd_count().ok()?,
     })
+}
+
+/// Resources that this process uses: unknown, because this system is not asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn usage() -> Option<Usage> {
+    None
 }

@@ -1,4 +1,4 @@
-//! Unix: SIGINT, SIGTERM and SIGHUP.
+//! Unix: SIGINT, SIGTERM and SIGHUP, and `RLIMIT_NOFILE`.
 
 use std::io;
 
@@ -51,4 +51,11 @@ impl Hangups {
     pub async fn recv(&mut self) {
         self.0.recv().await;
     }
+}
+
+/// Raises the soft limit of open files to the hard one: shells keep the soft limit low for the
+/// sake of `select(2)`, which nothing here uses.
+pub fn raise_open_file_limit() {
+    // Best effort: with the limit as it was, the server works as well, for fewer connections.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
 }
