@@ -1,8 +1,47 @@
-//! An async WebSocket echo and push server: every text and binary message comes back, and the text
-//! message `heart beat` arrives every three seconds.
+//! A WebSocket server to test against: every text and binary message comes back, and it misbehaves
+//! when it is asked to.
 //!
-//! The binary is for people with a client, a proxy or a library to test; its manual is the README.
-//! The library is for tests in Rust: [`Server::bind`] on port 0, and [`Server::serve`] in a task.
+//! # In a test
+//!
+//! [`TestServer`] is for the test of a WebSocket client. It listens on a free port of this machine,
+//! echoes what the client sends, and says what it has seen. [`testing`] has more about it, also for
+//! tests that are not async.
+//!
+//! ```
+//! # async fn connect_and_say(_url: &str, _text: &str) {}
+//! use echobeat::TestServer;
+//!
+//! # async fn test() -> Result<(), echobeat::testing::Error> {
+//! let server = TestServer::start().await?;
+//! connect_and_say(server.url(), "hello").await; // the client
+//! let mut connection = server.connection().await?;
+//! assert_eq!(connection.next_message().await?, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # As a server
+//!
+//! [`Server::bind`] listens, by the settings of a [`ServerConfig`], and [`Server::serve`] serves until
+//! it is told to stop. `Proxy` is a reverse proxy in the same way. The program `echobeat` is made of
+//! these; its manual is the README.
+//!
+//! # Features
+//!
+//! All are on by default. Without any, there is an echo server for `ws://` with its faults, which is
+//! what a test needs: `default-features = false`.
+//!
+//! - `api`: the HTTP API ([`ServerConfig::api`])
+//! - `cli`: the program, with its command line, log, signals and page; and names of groups, and of
+//!   origins that are not ASCII
+//! - `http2`: HTTP/2, over TLS and without it ([`ServerConfig::h2c`])
+//! - `metrics`: `GET /metrics`
+//! - `proxy`: the reverse proxy
+//! - `tls`: TLS ([`ServerConfig::tls`]), which takes a C compiler to build
+//! - `full`: all of these
+//! - `jemalloc`: the allocator of the program on Linux, which takes `make` to build
+//!
+//! A server that is to have a part that was not built [does not start](StartError::NotBuilt).
 //!
 //! # The map
 //!
@@ -15,7 +54,7 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`cli`] | the command line, validated into a [`ServerConfig`] or a [`ProxyConfig`] |
+//! | `cli` | the command line, validated into a configuration |
 //! | `fuzzing` | the parts that the fuzz targets reach, under `--cfg fuzzing` |
 //! | `echo` | the echo server: its connections, routes and page |
 //! | `proxy` | the reverse proxy |
@@ -31,10 +70,15 @@
 //! | `ws` | frames, subprotocols, and every end of a session |
 //! | `net` | addresses, listening sockets, and streams |
 //! | `runtime` | tasks and their end, limits, budgets, and time |
-//! | [`platform`] | all that differs between operating systems |
+//! | `platform` | all that differs between operating systems |
 //!
 //! Modules import only from those below them in this table.
 
+// What other features use is not looked for in builds without them.
+#![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
+
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 mod config;
 mod echo;
@@ -44,7 +88,10 @@ pub mod fuzzing;
 mod handshake;
 mod http;
 mod net;
+#[doc(hidden)]
 pub mod platform;
+#[cfg(any(feature = "cli", feature = "proxy"))]
+#[cfg_attr(not(feature = "proxy"), path = "proxy/no_proxy.rs")]
 mod proxy;
 mod registry;
 mod runtime;
@@ -52,6 +99,7 @@ mod scenario;
 mod serve;
 mod session;
 mod telemetry;
+#[cfg_attr(not(feature = "tls"), path = "tls/no_tls.rs")]
 mod tls;
 mod ws;
 
@@ -60,10 +108,15 @@ pub use config::{
     SettingError, UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
 };
 pub use echo::Server;
+pub use echo::testing;
+pub use echo::testing::TestServer;
 pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};
+#[cfg(any(feature = "cli", feature = "proxy"))]
 pub use proxy::Proxy;
 pub use scenario::{Scenario, ScenarioError};
 pub use serve::accept::StartError;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub use telemetry::logging;
 pub use tls::{Acceptor, TlsError};
 pub use ws::subprotocol::{Subprotocol, SubprotocolError};

@@ -1,9 +1,8 @@
 //! Settings of the HTTP API, and of what it keeps in memory.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
-
-use ring::digest::{SHA256, digest};
 
 use super::SettingError;
 use crate::net::address::Address;
@@ -49,8 +48,10 @@ pub struct ApiToken(String);
 impl ApiToken {
     /// Whether `given` is this token. The time that this takes says nothing about the token.
     pub(crate) fn is(&self, given: &[u8]) -> bool {
-        let hash = |token: &[u8]| digest(&SHA256, token);
-        hash(self.0.as_bytes()).as_ref() == hash(given).as_ref()
+        // Hashes with a random key: how far they agree says nothing about the token.
+        let random = RandomState::new();
+        let hash = |token: &[u8]| random.hash_one(token);
+        hash(self.0.as_bytes()) == hash(given) && self.0.as_bytes() == given
     }
 }
 

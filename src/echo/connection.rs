@@ -44,7 +44,7 @@ pub(crate) struct EchoService {
     metrics: Arc<Metrics>,
     timers: Timers,
     occurrences: Arc<Occurrences>,
-    /// The connections, if there is an API.
+    /// The connections, if anybody is to see them.
     registry: Option<Registry>,
     /// The API, if it is served on the addresses of WebSockets.
     api: Option<Arc<Api>>,
@@ -56,17 +56,18 @@ impl EchoService {
         tls: Option<Arc<Acceptor>>,
         timers: Timers,
         mut metrics: Metrics,
+        registry: Option<Registry>,
         api: Option<Arc<Api>>,
     ) -> Self {
         let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
         metrics.show_rejects(negotiator.rejects());
-        if let Some(api) = &api {
-            metrics.show_api(api.registry().metrics());
+        if let Some(registry) = &registry {
+            metrics.show_api(registry.metrics());
         }
         Self {
             negotiator,
             limit: Limit::new(config.max_connections),
-            registry: api.as_ref().map(|api| api.registry().clone()),
+            registry,
             api: api.filter(|api| api.is_everywhere()),
             config,
             metrics: Arc::new(metrics),

@@ -11,17 +11,21 @@
 //! | [`admission`] | the description of a connection for the registry, and its name there |
 //! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`pending`] | a session from the acceptance of its upgrade to the end of its stream |
+//! | [`testing`] | a server for a test in Rust |
 //! | [`faulty`] | the same for a session that misbehaves |
 
 mod admission;
+#[cfg_attr(not(feature = "api"), path = "no_api.rs")]
 mod api;
 mod connection;
 mod faulty;
+#[cfg(feature = "cli")]
 mod page;
 mod pending;
 mod redact;
 mod request_info;
 mod routes;
+pub mod testing;
 mod verdict;
 
 use std::sync::Arc;
@@ -29,7 +33,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::config::ServerConfig;
+use crate::config::{ApiConfig, ServerConfig};
 use crate::net::address::Endpoint;
 use crate::registry::Registry;
 use crate::runtime::timers::Timers;
@@ -77,6 +81,8 @@ pub struct Server {
     /// Addresses that are the API's own, if there are any.
     api: Option<Listening>,
     config: ServerConfig,
+    /// The connections, if anybody is to see them.
+    registry: Option<Registry>,
 }
 
 impl Server {
@@ -86,6 +92,8 @@ impl Server {
     /// # Errors
     /// When the certificate cannot be had, or any address cannot be listened on; then none is.
     pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
+        StartError::unless_built("http2", cfg!(feature = "http2"), config.h2c)?;
+        StartError::unless_built("api", cfg!(feature = "api"), config.api.is_some())?;
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
         let own = config.api.as_ref().map(|api| &api.listen);
         let api = match own.filter(|own| !own.is_empty()) {
@@ -95,6 +103,7 @@ impl Server {
         Ok(Self {
             listening,
             api,
+            registry: config.api.clone().map(Registry::new),
             config,
         })
     }
@@ -119,6 +128,12 @@ impl Server {
         self.listening.tls.clone()
     }
 
+    /// The registry of the connections, which are kept from now on even if there is no API.
+    pub(crate) fn registry(&mut self, limits: ApiConfig) -> Registry {
+        let registry = self.registry.get_or_insert_with(|| Registry::new(limits));
+        registry.clone()
+    }
+
     /// Serves until `shutdown` is ready, and then drains: sessions are closed with 1001, a thousand
     /// a second or all in the first half of [`ServerConfig::drain`]; new ones are refused with 503;
     /// sessions that are left when the time is up are dropped.
@@ -137,10 +152,10 @@ impl Server {
         let metrics = Metrics::new(errors);
         let timers = Timers::default();
         let config = Arc::new(self.config);
-        let registry = config.api.clone().map(Registry::new);
-        let api = registry.map(|registry| Arc::new(Api::new(registry, Arc::clone(&config))));
+        let registry = self.registry;
+        let api = registry.clone().and_then(|all| Api::new(all, &config));
         let own = api.clone().zip(self.api);
-        let service = EchoService::new(config, tls, timers.clone(), metrics, api);
+        let service = EchoService::new(config, tls, timers.clone(), metrics, registry, api);
         let connections = Connections::new(listeners, service);
         let drain = connections.drain();
         let plan = DrainPlan { limit, window };
@@ -163,5 +178,36 @@ impl Server {
             }
         }
         clock.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CertificateSource;
+
+    #[tokio::test]
+    async fn a_server_with_a_part_that_was_not_built_says_so_and_does_not_start() {
+        let config = || ServerConfig {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            ..ServerConfig::default()
+        };
+        let (mut h2c, mut api, mut tls) = (config(), config(), config());
+        h2c.h2c = true;
+        api.api = Some(ApiConfig::default());
+        tls.tls = Some(CertificateSource::SelfSigned { directory: None });
+        for (name, config, is_built) in [
+            ("http2", h2c, cfg!(feature = "http2")),
+            ("api", api, cfg!(feature = "api")),
+            ("tls", tls, cfg!(feature = "tls")),
+        ] {
+            match Server::bind(config).await {
+                Ok(_) => assert!(is_built, "{name}"),
+                Err(error) => {
+                    let sentence = error.to_string();
+                    assert!(!is_built && sentence.ends_with(&format!("the feature {name}")));
+                }
+            }
+        }
     }
 }

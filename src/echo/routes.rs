@@ -18,7 +18,9 @@ use hyper::header::{ALLOW, CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Method, Request, StatusCode, Version};
 use tracing::{debug, info};
 
-use super::{admission, page, request_info, verdict};
+#[cfg(feature = "cli")]
+use super::page;
+use super::{admission, request_info, verdict};
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
@@ -216,7 +218,7 @@ impl Routes {
                 check_method(request.method())?;
                 Ok(self.health())
             }
-            "/metrics" => {
+            "/metrics" if cfg!(feature = "metrics") => {
                 check_method(request.method())?;
                 Ok(self.exposition())
             }
@@ -225,6 +227,7 @@ impl Routes {
             {
                 upgrade_required(request)
             }
+            #[cfg(feature = "cli")]
             "/" => {
                 check_method(request.method())?;
                 Ok(page::answer(request, &self.config))
@@ -238,7 +241,9 @@ impl Routes {
 
     /// Whether `/` serves the page.
     fn has_page(&self) -> bool {
-        self.config.paths.is_empty() || !handshake::is_upgrade_path("/", &self.config)
+        let is_free =
+            || self.config.paths.is_empty() || !handshake::is_upgrade_path("/", &self.config);
+        cfg!(feature = "cli") && is_free()
     }
 
     fn health(&self) -> Answer {
@@ -272,8 +277,19 @@ impl Routes {
         format!(
             "Nothing here. This is echobeat, a WebSocket echo server.\n\
              Connect a WebSocket client to {scheme}://{host}{paths}.\n\
-             Over plain HTTP there are GET /, GET /healthz and GET /metrics."
+             Over plain HTTP there are {}.",
+            plain_paths()
         )
+    }
+}
+
+/// The requests of plain HTTP that this build answers.
+fn plain_paths() -> &'static str {
+    match (cfg!(feature = "cli"), cfg!(feature = "metrics")) {
+        (true, true) => "GET /, GET /healthz and GET /metrics",
+        (true, false) => "GET / and GET /healthz",
+        (false, true) => "GET /healthz and GET /metrics",
+        (false, false) => "GET /healthz and nothing else",
     }
 }
 

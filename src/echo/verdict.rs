@@ -4,7 +4,6 @@
 //! It is a second representation of each URL, chosen by `Accept` (RFC 9110, section 12.5.1): a path
 //! of its own could collide with one of a proxy in front, or of `--path`.
 
-use h2::ext::Protocol;
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, VARY,
@@ -16,6 +15,7 @@ use super::routes::Upgrade;
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
+use crate::http::http2::Protocol;
 use crate::http::response::{self, Answer};
 use crate::ws::subprotocol::Subprotocol;
 

@@ -9,7 +9,6 @@ mod faults;
 
 use std::borrow::Cow;
 
-use h2::ext::Protocol;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, GetAll, HOST, HeaderMap, HeaderValue, ORIGIN,
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -21,6 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::config::{self, Compression, ServerConfig};
 use crate::http::Refusal;
+use crate::http::http2::Protocol;
 use crate::scenario::Scenario;
 use crate::ws::deflate::PermessageDeflate;
 use crate::ws::subprotocol::Subprotocol;

@@ -8,9 +8,6 @@
 //! | [`progress`] | whether requests come and are answered |
 //! | [`chunks`] | where a chunked body ends |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
-//! | [`exchange`] | one request of HTTP/2, and the way to answer it |
-//! | [`cooperative`] | a connection that yields to others |
-//! | [`stream`] | a stream of HTTP/2 as a session sees it |
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`refusal`] | refusals, before they are answers |
 //! | [`response`] | answers of our own, and their bytes in HTTP/1.1 |
@@ -18,17 +15,15 @@
 
 pub(crate) mod body;
 mod chunks;
-mod cooperative;
-pub(crate) mod exchange;
 pub(crate) mod head;
 pub(crate) mod http1;
+#[cfg_attr(not(feature = "http2"), path = "no_http2.rs")]
 pub(crate) mod http2;
 mod inbound;
 pub(crate) mod preface;
 pub(crate) mod progress;
 mod refusal;
 pub(crate) mod response;
-pub(crate) mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +32,7 @@ use tokio::time::Instant;
 
 use crate::net::connection_info::ConnectionInfo;
 use crate::telemetry::rejects::{Cause, Rejects};
+pub(crate) use http2::{exchange, stream};
 pub(crate) use refusal::Refusal;
 
 /// Time that a connection without a session has left when the drain begins.

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
 use tokio::time::{Sleep, sleep};
 use tracing::{info, warn};
@@ -14,6 +13,7 @@ use super::address::{Address, BindError, Endpoint, UnixAddress};
 use super::connection_info::Peer;
 use super::stream::Stream;
 use crate::platform::{self, LocalListener, TcpAcceptor};
+use crate::runtime::counter::Counter;
 
 /// One listening socket, which survives errors of `accept`.
 #[derive(Debug)]

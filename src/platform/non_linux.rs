@@ -1,5 +1,4 @@
-//! Systems other than Linux: nothing is asked about the process, and sockets are used in tokio's
-//! way.
+//! Systems other than Linux: sockets are used in tokio's way.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,13 +6,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-
-use super::Usage;
-
-/// Resources that this process uses: unknown, because this system is not asked.
-pub(crate) fn usage() -> Option<Usage> {
-    None
-}
 
 /// A listening TCP socket.
 #[derive(Debug)]

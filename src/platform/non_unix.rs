@@ -1,8 +1,7 @@
-//! Systems other than Unix: Ctrl-C, no known limit of open files, no Unix domain sockets.
+//! Systems other than Unix: no known limit of open files, no Unix domain sockets.
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::pin::Pin;
@@ -10,49 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
-use super::{Signal, Watch};
-
-/// The signals that ask the process to stop.
-#[derive(Debug)]
-pub struct Signals(());
-
-impl Signals {
-    /// Starts to listen for Ctrl-C.
-    ///
-    /// # Errors
-    /// Never on this platform.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self(()))
-    }
-
-    /// Waits for the next signal.
-    pub async fn recv(&mut self) -> Signal {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => Signal::INTERRUPT,
-            // Without a handler there is nothing to wait for: the system ends the process itself.
-            Err(_) => pending().await,
-        }
-    }
-}
-
-/// The signal that asks for files to be read anew: this system has none.
-#[derive(Debug)]
-pub struct Hangups(());
-
-impl Hangups {
-    /// Does nothing.
-    ///
-    /// # Errors
-    /// Never on this platform.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self(()))
-    }
-
-    /// Waits for ever.
-    pub async fn recv(&mut self) {
-        pending().await
-    }
-}
+use super::Watch;
 
 /// Creates a file with the permissions that its directory gives it.
 ///
@@ -72,9 +29,6 @@ pub fn open_file_limit() -> usize {
 pub(crate) fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
-
-/// Does nothing: there is no limit to raise.
-pub fn raise_open_file_limit() {}
 
 /// Fails.
 pub(crate) async fn connect_local(_path: &Path) -> io::Result<LocalStream> {

@@ -1,4 +1,4 @@
-//! Unix: SIGINT, SIGTERM and SIGHUP, `RLIMIT_NOFILE`, permissions, `unix:PATH`.
+//! Unix: `RLIMIT_NOFILE`, permissions, `unix:PATH`.
 
 use std::fs;
 use std::fs::{File, OpenOptions};
@@ -7,15 +7,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
-use nix::unistd::Group;
 use rustix::net::{self, RecvFlags};
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::signal::unix::{self, SignalKind};
-use tokio::task::spawn_blocking;
 
-use super::Signal;
 use super::watch::watch;
 
 /// A connection accepted on a Unix domain socket.
@@ -46,9 +43,8 @@ pub(crate) fn host_name() -> Option<String> {
 /// # Errors
 /// When there is no such group.
 pub(crate) async fn group_id(name: &str) -> io::Result<u32> {
-    let wanted = name.to_owned();
-    if let Some(group) = spawn_blocking(move || Group::from_name(&wanted)).await?? {
-        return Ok(group.gid.as_raw());
+    if let Some(group) = find_group(name).await? {
+        return Ok(group);
     }
     match name.parse() {
         // The largest number means no group.
@@ -60,51 +56,18 @@ pub(crate) async fn group_id(name: &str) -> io::Result<u32> {
     }
 }
 
-/// The signals that ask the process to stop.
-#[derive(Debug)]
-pub struct Signals {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
+#[cfg(feature = "cli")]
+async fn find_group(name: &str) -> io::Result<Option<u32>> {
+    let name = name.to_owned();
+    let find = move || nix::unistd::Group::from_name(&name);
+    let group = tokio::task::spawn_blocking(find).await??;
+    Ok(group.map(|group| group.gid.as_raw()))
 }
 
-impl Signals {
-    /// Starts to listen for SIGINT and SIGTERM, which would end the process by default.
-    ///
-    /// # Errors
-    /// When the operating system does not let the handlers be installed.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: unix::signal(SignalKind::interrupt())?,
-            terminate: unix::signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for the next signal.
-    pub async fn recv(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::INTERRUPT,
-            _ = self.terminate.recv() => Signal { name: "SIGTERM", exit_code: 143 },
-        }
-    }
-}
-
-/// The signal that asks for files to be read anew: SIGHUP.
-#[derive(Debug)]
-pub struct Hangups(unix::Signal);
-
-impl Hangups {
-    /// Starts to listen for SIGHUP, which would end the process by default.
-    ///
-    /// # Errors
-    /// When the operating system does not let the handler be installed.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self(unix::signal(SignalKind::hangup())?))
-    }
-
-    /// Waits for the next signal.
-    pub async fn recv(&mut self) {
-        self.0.recv().await;
-    }
+/// Finds none: this build asks for numbers.
+#[cfg(not(feature = "cli"))]
+async fn find_group(_name: &str) -> io::Result<Option<u32>> {
+    Ok(None)
 }
 
 /// Creates a file that its owner alone may read.
@@ -122,16 +85,10 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
 /// Most files that this process may have open, by its soft limit.
 #[must_use]
 pub fn open_file_limit() -> usize {
-    rlimit::Resource::NOFILE
-        .get_soft()
-        .map_or(1024, |soft| usize::try_from(soft).unwrap_or(usize::MAX))
-}
-
-/// Raises the soft limit of open files to the hard one: shells keep the soft limit low for the
-/// sake of `select(2)`, which nothing here uses.
-pub fn raise_open_file_limit() {
-    // Best effort: with the limit as it was, the server works as well, for fewer connections.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let soft = getrlimit(Resource::Nofile).current;
+    soft.map_or(usize::MAX, |soft| {
+        usize::try_from(soft).unwrap_or(usize::MAX)
+    })
 }
 
 /// A listening Unix domain socket, which removes its file when it is dropped.

@@ -65,6 +65,7 @@ impl Proxy {
     /// # Errors
     /// When a certificate cannot be had, or any address cannot be listened on; then none is.
     pub async fn bind(config: ProxyConfig) -> Result<Self, StartError> {
+        StartError::unless_built("http2", cfg!(feature = "http2"), config.h2c)?;
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
         // On a blocking thread, because reading files may take long.
         let making = spawn_blocking(|| Forwarder::new(config));

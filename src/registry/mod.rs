@@ -1,5 +1,5 @@
 //! The registry of connections: what the API shows of them, and the way of a push to them. There is
-//! one only if the server has an API.
+//! one only if the server has an API, or serves a test.
 //!
 //! A session holds a [handle](ConnectionHandle), tells it what it receives and sends, and takes
 //! pushes from its mailbox. The registry knows nothing of sessions.
@@ -18,6 +18,7 @@
 //! | [`mailbox`] | pushes on their way to a session |
 //! | [`state`] | all of these together, as plain data, and the log of events |
 //! | [`events`] | readers of events |
+//! | [`follow`] | following connections one by one |
 //! | [`handle`] | the side of a session |
 //!
 //! Nobody is woken, and no connection dropped, while the state is locked: a task that ends with its
@@ -27,6 +28,7 @@ pub(crate) mod connection;
 pub(crate) mod counts;
 pub(crate) mod events;
 pub(crate) mod filter;
+pub(crate) mod follow;
 mod forgotten;
 pub(crate) mod handle;
 mod history;

@@ -2,6 +2,7 @@
 //! on what they use.
 
 pub(crate) mod budget;
+pub(crate) mod counter;
 pub(crate) mod deadline;
 pub(crate) mod limit;
 pub(crate) mod moment;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -19,6 +18,7 @@ use crate::net::address::{Address, BindError, Endpoint};
 use crate::net::connection_info::Peer;
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
+use crate::runtime::counter::Counter;
 use crate::runtime::shutdown::{Drain, Shutdown};
 use crate::runtime::tasks::Tasks;
 use crate::tls::{Acceptor, TlsError};
@@ -35,13 +35,31 @@ const LONG: Duration = Duration::from_secs(1);
 
 /// Error that keeps a server or a proxy from starting.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
 #[non_exhaustive]
 pub enum StartError {
     /// An address cannot be listened on.
+    #[error(transparent)]
     Bind(#[from] BindError),
     /// There is no certificate to show, or none to trust.
+    #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A part of the server is asked for that this build is without: the feature of this name.
+    #[error("this build of echobeat is without the feature {0}")]
+    NotBuilt(&'static str),
+}
+
+impl StartError {
+    /// Fails if a part is asked for that this build is without.
+    pub(crate) fn unless_built(
+        feature: &'static str,
+        is_built: bool,
+        is_wanted: bool,
+    ) -> Result<(), Self> {
+        match is_wanted && !is_built {
+            true => Err(Self::NotBuilt(feature)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Listeners, and the certificate that is shown there.

@@ -62,7 +62,7 @@ impl Negotiator {
             h2c,
             patience,
             connections: AtomicU64::new(0),
-            rejects: Arc::new(Rejects::new()),
+            rejects: Arc::new(Rejects::default()),
         }
     }
 

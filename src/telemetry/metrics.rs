@@ -3,10 +3,14 @@
 //! Each session counts its own messages, and adds them up here at most once a second, so that
 //! memory that threads share is not written for every message.
 
+use std::fmt;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::encoding::{
+    EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,11 +19,14 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::net::connection_info::{ConnectionInfo, Http, TlsVersion};
+use crate::runtime::counter;
+use crate::telemetry::DROPPED_LINES;
 use crate::telemetry::api::ApiMetrics;
-use crate::telemetry::logging;
 use crate::telemetry::rejects::Rejects;
 use crate::ws::close::{End, WORDS};
 use crate::ws::deflate::PermessageDeflate;
+
+pub(crate) use super::tally::{Tally, Traffic};
 
 /// Media type of an exposition.
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -32,21 +39,6 @@ const SESSION_BUCKETS: [f64; 8] = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0
 
 /// Statuses with which upgrades are refused, unless a step of `do` asks for another.
 const REFUSALS: [u16; 9] = [400, 403, 404, 405, 426, 431, 501, 503, 505];
-
-/// Text and binary messages of one direction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub(crate) messages: u64,
-    /// Bytes of payload.
-    pub(crate) bytes: u64,
-}
-
-impl Traffic {
-    pub(crate) fn count(&mut self, payload: usize) {
-        self.messages += 1;
-        self.bytes += payload as u64;
-    }
-}
 
 /// Counters, gauges and histograms of a server.
 #[derive(Debug)]
@@ -142,13 +134,13 @@ impl Kind {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(Counter::default())
+        Self::new(counter::Counter::default())
     }
 }
 
 impl Metrics {
     /// Metrics that begin at zero, except the given counter of `accept_errors`.
-    pub(crate) fn new(accept_errors: Counter) -> Self {
+    pub(crate) fn new(accept_errors: counter::Counter) -> Self {
         let mut registry = Registry::default();
         super::process::register(&mut registry);
         let messages = Family::<Kind, Counter>::default();
@@ -179,7 +171,7 @@ impl Metrics {
             accept_errors,
         );
         let help = "Log lines that were dropped, since nobody read them in time";
-        ours.register("log_lines_dropped", help, logging::dropped_lines());
+        ours.register("log_lines_dropped", help, DROPPED_LINES.clone());
         metrics
     }
 
@@ -187,7 +179,7 @@ impl Metrics {
     pub(crate) fn show_rejects(&mut self, rejects: &Rejects) {
         let ours = self.registry.sub_registry_with_prefix("echobeat");
         let help = "Connections that were turned away before a request was understood";
-        ours.register("rejects", help, rejects.counts());
+        ours.register("rejects", help, RejectCounts(rejects.counts().to_vec()));
     }
 
     /// Exposes what is counted of the API.
@@ -309,9 +301,29 @@ impl Drop for SessionGuard {
     }
 }
 
-/// Messages that a session has counted since it last added them up, by kind: text, then binary.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) received: [Traffic; 2],
-    pub(crate) sent: [Traffic; 2],
+impl EncodeMetric for counter::Counter {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        encoder.encode_counter::<NoLabelSet, _, u64>(&self.get(), None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
+/// Counts of rejected connections, by their cause.
+#[derive(Debug)]
+struct RejectCounts(Vec<(&'static str, counter::Counter)>);
+
+impl EncodeMetric for RejectCounts {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (cause, count) in &self.0 {
+            count.encode(encoder.encode_family(&[("cause", *cause)])?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
 }

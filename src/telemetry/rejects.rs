@@ -5,13 +5,11 @@ use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::net::connection_info::ConnectionInfo;
+use crate::runtime::counter::Counter;
 
 /// Log lines of one cause that may be written in a burst.
 const BURST: u32 = 10;
@@ -66,46 +64,23 @@ impl Cause {
     }
 }
 
-/// The label of a count.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Label {
-    cause: &'static str,
-}
-
-impl From<Cause> for Label {
-    fn from(cause: Cause) -> Self {
-        Self {
-            cause: cause.label(),
-        }
-    }
-}
-
 /// Rejected connections of one server or proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Rejects {
-    counts: Family<Label, Counter>,
+    counts: [Counter; CAUSES.len()],
     lines: [Mutex<Allowance>; CAUSES.len()],
 }
 
 impl Rejects {
-    pub(crate) fn new() -> Self {
-        let rejects = Self::default();
-        // If a counter appeared with its first event, Prometheus would not see that increase.
-        for cause in CAUSES {
-            rejects.counts.get_or_create_owned(&cause.into());
-        }
-        rejects
-    }
-
-    /// The counts, for their exposition.
-    pub(crate) fn counts(&self) -> Family<Label, Counter> {
-        self.counts.clone()
+    /// The count of each cause, by its label.
+    pub(crate) fn counts(&self) -> [(&'static str, Counter); CAUSES.len()] {
+        CAUSES.map(|cause| (cause.label(), self.counts[cause as usize].clone()))
     }
 
     /// Counts a rejected connection, and logs it with the number of lines that were left out since
     /// the last one.
     pub(crate) fn note(&self, info: ConnectionInfo, cause: Cause, reason: &str) {
-        self.counts.get_or_create(&cause.into()).inc();
+        self.counts[cause as usize].inc();
         let mut allowance = self.lines[cause as usize]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@
 //! | [`connector`] | TLS as a client, which verifies the server's certificate |
 //! | [`certificate`] | certificate and key from PEM files, and the errors of both |
 //! | [`failure`] | reasons of failed handshakes, in sentences |
+//! | [`reload`] | reading the certificate again at a signal, for the program |
 //! | [`self_signed`] | self-signed certificates |
 //! | [`server`] | TLS as a server: the handshake, and the stream behind it |
 //! | [`stream`] | a connection, with or without TLS |
@@ -12,6 +13,8 @@
 mod certificate;
 mod connector;
 mod failure;
+#[cfg(feature = "cli")]
+mod reload;
 mod self_signed;
 mod server;
 mod stream;
@@ -20,21 +23,17 @@ use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 use tracing::field::display;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::config::CertificateSource;
 use crate::net::address::Address;
 use crate::net::stream::Stream;
-use crate::platform::Hangups;
 
 pub use certificate::TlsError;
 pub(crate) use connector::Connector;
@@ -44,11 +43,14 @@ pub(crate) use stream::MaybeTls;
 /// Name of HTTP/2 in ALPN (RFC 9113, section 3.2).
 const HTTP2: &[u8] = b"h2";
 
-/// The protocols that ALPN offers (RFC 7301), the preferred one first.
-const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+/// Name of HTTP/1.1 in ALPN.
+const HTTP1: &[u8] = b"http/1.1";
 
-/// Time limit for reading the files again.
-const RELOAD_TIME: Duration = Duration::from_secs(5);
+/// The protocols that ALPN offers (RFC 7301), the preferred one first.
+const PROTOCOLS: &[&[u8]] = match cfg!(feature = "http2") {
+    true => &[HTTP2, HTTP1],
+    false => &[HTTP1],
+};
 
 /// Server of TLS. Its certificate can be replaced while it runs.
 #[derive(Debug)]
@@ -85,34 +87,6 @@ impl Acceptor {
         let new = loaded.announce()?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
-    }
-
-    /// Reloads at every SIGHUP, and logs the outcome. A SIGHUP during a reload starts it again.
-    pub async fn reload_at(self: Arc<Self>, mut hangups: Hangups) {
-        hangups.recv().await;
-        loop {
-            tokio::select! {
-                biased;
-                () = hangups.recv() => continue,
-                reloaded = self.reload_in_time() => {
-                    if let Err(error) = reloaded {
-                        error!(%error, "the certificate stays as it was");
-                    }
-                }
-            }
-            hangups.recv().await;
-        }
-    }
-
-    /// Reloads on a blocking thread, because sessions must not wait for slow files. A late result
-    /// is not used.
-    async fn reload_in_time(&self) -> Result<(), TlsError> {
-        let (source, names) = (self.source.clone(), self.names.clone());
-        let loading = spawn_blocking(move || load(&source, &names));
-        match timeout(RELOAD_TIME, loading).await {
-            Ok(loaded) => self.replace(loaded??),
-            Err(_late) => Err(TlsError::Late(RELOAD_TIME)),
-        }
     }
 
     /// Performs the handshake. The caller must limit its time.
@@ -186,7 +160,7 @@ fn server_config(certified: CertifiedKey) -> Result<Arc<ServerConfig>, TlsError>
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     // For the records that are read and written behind the handshake.
     config.enable_secret_extraction = true;
     Ok(Arc::new(config))

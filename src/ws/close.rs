@@ -69,6 +69,15 @@ pub(crate) enum End {
     ApiCut(Teardown),
 }
 
+/// The longest reason of a Close (RFC 6455, section 5.5): a control frame has 125 bytes, of which
+/// the code takes two.
+pub(crate) const MAX_REASON: usize = 123;
+
+/// Whether a Close may be sent with this code (RFC 6455, section 7.4).
+pub(crate) fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
 /// All words that [`End::word`] returns.
 pub(crate) const WORDS: [&str; 14] = [
     "closed",

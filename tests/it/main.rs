@@ -19,6 +19,7 @@ mod proxy;
 mod scenario;
 mod shutdown;
 mod support;
+mod testing;
 mod tls;
 #[cfg(unix)]
 mod unix;

@@ -72,18 +72,15 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(registry: Registry, config: Arc<ServerConfig>) -> Self {
-        Self {
+    /// The API of a server that is to have one. It shows these connections.
+    pub(super) fn new(registry: Registry, config: &Arc<ServerConfig>) -> Option<Arc<Self>> {
+        config.api.as_ref()?;
+        Some(Arc::new(Self {
             registry,
-            config,
+            config: Arc::clone(config),
             routes: Routes::new(),
             readers: Limit::new(events::MAX_READERS),
-        }
-    }
-
-    /// The registry of the connections that it shows.
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
+        }))
     }
 
     /// Whether it is served on every address, and not on addresses of its own.

@@ -19,12 +19,8 @@ use crate::registry::mailbox::{Ending, Push};
 use crate::registry::record::CloseContent;
 use crate::registry::state::{Delivery, Receivers};
 use crate::runtime::deadline::timeout;
-use crate::ws::close::Teardown;
+use crate::ws::close::{MAX_REASON, Teardown, may_be_sent};
 use crate::ws::frames::Opcode;
-
-/// The longest reason of a Close (RFC 6455, section 5.5): a control frame has 125 bytes, of which
-/// the code takes two.
-const MAX_REASON: usize = 123;
 
 impl Api {
     /// Reads the message that a request pushes.
@@ -132,9 +128,7 @@ pub(super) fn text(payload: &[u8], sentence: &'static str) -> Result<Push, Refus
 /// The Close that a query asks for.
 fn close_content(query: &Query) -> Result<CloseContent, Refusal> {
     let code = query.number("code")?.unwrap_or(1000);
-    // RFC 6455, section 7.4: the codes that may be sent.
-    let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
-    let code = u16::try_from(code).ok().filter(|_| may_be_sent);
+    let code = u16::try_from(code).ok().filter(|code| may_be_sent(*code));
     let sentence = "A code is 1000 to 1003, 1007 to 1014, or 3000 to 4999.";
     let code = code.ok_or_else(|| bad_request(sentence))?;
     let reason = query.text("reason").unwrap_or_default().to_owned();

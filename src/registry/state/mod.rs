@@ -23,6 +23,7 @@ use super::connection::{
     Connection, Description, Link, Phase, SessionEnd, Snapshot, Status, TcpEnd,
 };
 use super::filter::MessageFilter;
+use super::follow::Opened;
 use super::forgotten::Forgotten;
 use super::history::{History, HistoryLimits};
 use super::mailbox::{Posted, Push};
@@ -339,6 +340,16 @@ impl State {
             None if self.forgotten.has(id) => Found::Forgotten,
             None => Found::Unknown,
         }
+    }
+
+    /// The connections that were opened after this one, in their order.
+    pub(super) fn opened_after(&self, key: Option<Key>) -> impl Iterator<Item = Opened> {
+        let after = key.map_or(Unbounded, Excluded);
+        let opened = self.connections.range((after, Unbounded));
+        opened.map(|(key, connection)| Opened {
+            key: *key,
+            description: Arc::clone(&connection.description),
+        })
     }
 
     pub(super) fn link(&self, key: Key) -> Option<Arc<Link>> {

@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
-use prometheus_client::metrics::counter::Counter;
 use tracing::{Level, error};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{ParseError, Targets};
@@ -19,7 +18,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use queue::{DROPPED, Line, Queue};
+use queue::{Line, Queue};
 
 /// Queue of this process's log lines.
 static QUEUE: Queue = Queue::new();
@@ -156,9 +155,4 @@ impl Drop for FlushOnDrop {
     fn drop(&mut self) {
         flush();
     }
-}
-
-/// Counter of the lines that this process has dropped, since nobody read them in time.
-pub(crate) fn dropped_lines() -> Counter {
-    DROPPED.clone()
 }

@@ -3,12 +3,13 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::mem;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prometheus_client::metrics::counter::Counter;
 use tracing::warn;
+
+use crate::telemetry::DROPPED_LINES;
 
 /// Maximum bytes that wait in the queue. As many again may be in the hands of the thread.
 const MOST_WAITING: usize = 1 << 20;
@@ -20,9 +21,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Most bytes of several lines in one write. What Linux promises to write to a pipe in one piece
 /// (`PIPE_BUF`), so that lines of other programs come between ours and not into them.
 const BATCH: usize = 4096;
-
-/// Lines that this process has dropped.
-pub(super) static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
 /// Lines that wait for the thread that writes them.
 #[derive(Debug)]
@@ -50,7 +48,7 @@ struct State {
 impl State {
     fn drop_lines(&mut self, lines: u64) {
         self.dropped += lines;
-        DROPPED.inc_by(lines);
+        DROPPED_LINES.inc_by(lines);
     }
 
     /// Whether there is nothing to write, not even a report of dropped lines.

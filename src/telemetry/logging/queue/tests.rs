@@ -53,7 +53,7 @@ fn lines_come_out_in_order_and_all_of_them() {
 #[test]
 fn lines_that_nobody_reads_are_bounded_and_block_nobody() {
     let (queue, reader) = piped();
-    let before = DROPPED.get();
+    let before = DROPPED_LINES.get();
     let line = [b'x'; 1 << 10];
     for _ in 0..10_000 {
         queue.push(&line);
@@ -65,10 +65,10 @@ fn lines_that_nobody_reads_are_bounded_and_block_nobody() {
     drop(reader);
     // The line that was taken fails now, and so do the waiting ones.
     let failed = Instant::now() + PATIENCE;
-    while DROPPED.get() - before < 10_000 && Instant::now() < failed {
+    while DROPPED_LINES.get() - before < 10_000 && Instant::now() < failed {
         thread::sleep(PAUSE);
     }
-    assert!(DROPPED.get() - before >= 10_000, "all are dropped");
+    assert!(DROPPED_LINES.get() - before >= 10_000, "all are dropped");
     assert!(queue.state().is_failing);
     queue.flush(PATIENCE);
 }

@@ -5,6 +5,16 @@
 //!
 //! h2 is used directly, because hyper's upgraded stream cannot be reset, and has a task, a channel
 //! and a copy of the bytes written to it.
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`exchange`] | one request, and the way to answer it |
+//! | [`cooperative`] | a connection that yields to others |
+//! | [`stream`] | a stream as a session sees it |
+
+mod cooperative;
+pub(crate) mod exchange;
+pub(crate) mod stream;
 
 use std::future::pending;
 use std::pin::pin;
@@ -19,11 +29,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
-use super::cooperative::Cooperative;
-use super::exchange::Exchange;
-use super::{DRAIN_GRACE, HttpContext};
+use crate::http::{DRAIN_GRACE, HttpContext};
 use crate::runtime::deadline::{timeout, timeout_at};
 use crate::runtime::shutdown::Drain;
+use cooperative::Cooperative;
+use exchange::Exchange;
+pub(crate) use h2::ext::Protocol;
 
 /// Streams that are open on a connection at the same time. "No smaller than 100" is what RFC 9113,
 /// section 6.5.2, recommends.

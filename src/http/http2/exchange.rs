@@ -14,8 +14,8 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout};
 
-use super::response::Answer;
 use super::stream::{Http2Stream, Receiver, poll_capacity};
+use crate::http::response::Answer;
 use crate::net::connection_info::{ConnectionInfo, Http};
 use crate::net::transport::Hangup;
 
