@@ -21,7 +21,7 @@
 //! | [`routes`] | which path is what |
 //! | [`query`] | parameters of a query |
 //! | [`read`] | answers to GET |
-//! | [`write`] | answers to POST and DELETE |
+//! | [`write`](mod@write) | answers to POST and DELETE |
 //! | [`events`] | the answer to GET that does not end |
 //! | [`view`] | connections and messages in JSON |
 //! | [`aws`] | answers as AWS' management API gives them |

@@ -12,8 +12,15 @@ pub(super) struct Entry {
     /// Number of the event: the events of a registry are counted from 1.
     pub(super) number: u64,
     pub(super) key: Key,
-    pub(super) kind: EntryKind,
+    /// Number of a message, [`OPENED`] or [`CLOSED`]: an enum would take a third more memory.
+    code: u64,
 }
+
+/// Code of an opening. Messages are counted from 1.
+const OPENED: u64 = 0;
+
+/// Code of an end.
+const CLOSED: u64 = u64::MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryKind {
@@ -21,6 +28,16 @@ pub(super) enum EntryKind {
     /// A message, by its number in the history of its connection.
     Message(u64),
     Closed,
+}
+
+impl Entry {
+    pub(super) fn kind(&self) -> EntryKind {
+        match self.code {
+            OPENED => EntryKind::Opened,
+            CLOSED => EntryKind::Closed,
+            seq => EntryKind::Message(seq),
+        }
+    }
 }
 
 /// Events in their order. Some of their numbers may be missing.
@@ -34,11 +51,16 @@ pub(super) struct EventLog {
 
 impl EventLog {
     pub(super) fn push(&mut self, key: Key, kind: EntryKind) {
+        let code = match kind {
+            EntryKind::Opened => OPENED,
+            EntryKind::Closed => CLOSED,
+            EntryKind::Message(seq) => seq,
+        };
         self.last += 1;
         self.entries.push_back(Entry {
             number: self.last,
             key,
-            kind,
+            code,
         });
     }
 

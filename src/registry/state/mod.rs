@@ -30,7 +30,7 @@ use super::mailbox::{Posted, Push};
 use super::record::{Direction, Message, Record};
 use crate::config::ApiConfig;
 use crate::telemetry::api::ApiMetrics;
-use log::{Entry, EntryKind, EventLog};
+use log::{EntryKind, EventLog};
 pub(super) use watch::WatchKey;
 use watch::{Change, Watches};
 
@@ -217,10 +217,10 @@ impl State {
     /// Drops the oldest records of all until the others have room.
     fn make_room(&mut self) {
         while self.memory > self.config.memory
-            && let Some(Entry { key, kind, .. }) = self.log.pop()
+            && let Some(entry) = self.log.pop()
         {
-            let connection = self.connections.get_mut(&key);
-            let record = connection.and_then(|connection| match kind {
+            let connection = self.connections.get_mut(&entry.key);
+            let record = connection.and_then(|connection| match entry.kind() {
                 EntryKind::Message(seq) => connection.history.take(seq),
                 EntryKind::Opened | EntryKind::Closed => None,
             });
@@ -243,7 +243,7 @@ impl State {
         } = self;
         log.retain(|entry| {
             let connection = connections.get(&entry.key);
-            connection.is_some_and(|connection| match entry.kind {
+            connection.is_some_and(|connection| match entry.kind() {
                 EntryKind::Message(seq) => connection.history.has(seq),
                 EntryKind::Opened | EntryKind::Closed => true,
             })

@@ -12,8 +12,9 @@ use crate::registry::record::Record;
 /// Events that a reader gets at a time.
 const MAX_EVENTS: usize = 100;
 
-/// Bytes of memory of the events that a reader gets at a time, if there are several.
-const MAX_BYTES: usize = 256 << 10;
+/// Bytes of memory of the events that a reader gets at a time, if there are several: a reader that
+/// does not read keeps them until it is given up.
+const MAX_BYTES: usize = 64 << 10;
 
 /// Entries of the log that are looked at for it.
 const MAX_LOOKS: usize = 1000;
@@ -102,7 +103,7 @@ impl State {
             };
             batch.pass(entry.number);
             if !connection.is_some_and(is_other) {
-                let content = connection.and_then(|connection| connection.event(entry.kind));
+                let content = connection.and_then(|connection| connection.event(entry.kind()));
                 batch.add(entry.number, content);
             }
             batch.last = entry.number;

@@ -46,7 +46,7 @@ fn events<const N: usize>(events: [(u64, &str); N]) -> Vec<(u64, String)> {
 }
 
 fn large() -> Message {
-    Message::plain(Kind::Binary, Bytes::from(vec![0; 100 << 10]))
+    Message::plain(Kind::Binary, Bytes::from(vec![0; 30 << 10]))
 }
 
 #[test]

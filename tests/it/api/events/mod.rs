@@ -1,21 +1,20 @@
-//! Server-sent events: what a reader gets, from when on, and when it ends.
+//! Server-sent events: what a reader gets, and from when on.
+
+mod ends;
+mod foreign;
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use echobeat::{ApiConfig, ServerConfig};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::io::AsyncReadExt;
 
 use super::{ask, ask_with, connect, serve, serve_with};
-use crate::browser::Browser;
 use crate::http2;
-use crate::support::{Raw, TestServer, config, soon};
+use crate::support::{Raw, config, soon};
 
 const READERS: &str = "echobeat_api_event_readers";
 
@@ -113,6 +112,16 @@ async fn texts(reader: &mut Reader, count: usize) -> Vec<String> {
         texts.push(event.data["text"].as_str().unwrap_or_default().to_owned());
     }
     texts
+}
+
+/// Waits until there are so many readers.
+async fn becomes(control: &mut Raw, readers: u64) {
+    let counted = async {
+        while control.metric(READERS).await != readers {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(counted).await;
 }
 
 #[tokio::test]
@@ -223,145 +232,6 @@ async fn a_topic_and_a_connection_choose() {
 }
 
 #[tokio::test]
-async fn the_drain_ends_the_stream_in_good_order() {
-    let server = serve().await;
-    let mut reader = Reader::open(server.address, "/events").await;
-    let stopped = server.stop();
-    assert_eq!(reader.try_next().await, None);
-    assert_eq!(reader.raw.rest().await, b"");
-    soon(stopped).await.expect("it stops");
-}
-
-#[tokio::test]
-async fn an_api_on_an_address_of_its_own_tells_of_the_drain_to_its_end() {
-    let (server, api) = super::addresses::serve_apart().await;
-    let mut reader = Reader::open(api, "/events").await;
-    let client = connect(server.address, "/?id=me").await;
-    let stopped = server.stop();
-    let closing = tokio::spawn(client.expect_close());
-    let mut last = None;
-    while let Some(event) = reader.try_next().await {
-        last = Some(event);
-    }
-    let last = last.expect("events");
-    assert_eq!((&*last.name, &last.data["id"]), ("closed", &json!("me")));
-    soon(closing).await.expect("it is closed");
-    soon(stopped).await.expect("it stops");
-}
-
-#[tokio::test]
-async fn a_reader_that_goes_leaves_its_place_while_nothing_happens() {
-    let server = serve().await;
-    let mut control = server.raw().await;
-    for resets in [true, false] {
-        let reader = Reader::open(server.address, "/events").await;
-        control.counts(READERS, 1).await;
-        if resets {
-            reader.raw.stream.set_zero_linger().expect("a socket");
-        }
-        drop(reader);
-        // Before the first comment that all readers get.
-        timeout(Duration::from_secs(10), becomes(&mut control, 0))
-            .await
-            .expect("it is noticed soon");
-    }
-}
-
-#[tokio::test]
-async fn a_reader_that_has_only_ended_its_side_still_gets_events() {
-    let server = serve().await;
-    let mut reader = Reader::open(server.address, "/events").await;
-    soon(reader.raw.stream.shutdown()).await.expect("a socket");
-    for _ in 0..2 {
-        assert_eq!(reader.chunk().await.as_deref(), Some(": \n\n"));
-    }
-    let _client = connect(server.address, "/?id=me").await;
-    assert_eq!(reader.next().await.name, "opened");
-}
-
-/// Waits until there are so many readers.
-async fn becomes(control: &mut Raw, readers: u64) {
-    let counted = async {
-        while control.metric(READERS).await != readers {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon(counted).await;
-}
-
-#[tokio::test]
-async fn readers_are_limited_and_a_head_takes_no_place() {
-    let server = serve().await;
-    let address = server.address;
-    let mut readers = Vec::new();
-    for _ in 0..256 {
-        readers.push(Reader::open(address, "/events").await);
-    }
-    let (status, error) = ask(address, "GET /events").await;
-    assert_eq!(status, 503, "{error}");
-    let reader = readers.pop().expect("a reader");
-    reader.raw.stream.set_zero_linger().expect("a socket");
-    drop(reader);
-    let mut raw = server.raw().await;
-    becomes(&mut raw, 255).await;
-    // Two requests on one connection: the first answer has a head alone.
-    for _ in 0..2 {
-        raw.send("HEAD /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .await;
-        let head = raw.head().await;
-        assert_eq!(head.status, 200);
-        assert_eq!(head.header("content-type"), Some("text/event-stream"));
-        assert_eq!(head.header("content-length"), None);
-    }
-    Reader::open(address, "/events").await;
-}
-
-#[tokio::test]
-async fn a_reader_that_does_not_read_is_given_up() {
-    let server = TestServer::start_with(ServerConfig {
-        api: Some(ApiConfig::default()),
-        send_timeout: Duration::from_millis(200),
-        ..config()
-    })
-    .await;
-    let mut control = server.raw().await;
-    let _deaf = Reader::open(server.address, "/events").await;
-    let mut client = connect(server.address, "/?id=me").await;
-    let given_up = async {
-        while control.metric(READERS).await > 0 {
-            client.echo(vec![0; 256 << 10]).await;
-        }
-    };
-    soon(given_up).await;
-}
-
-#[tokio::test]
-async fn a_reader_that_falls_behind_loses_events_and_goes_on() {
-    let server = serve_with(ApiConfig {
-        keep_messages: 4,
-        ..ApiConfig::default()
-    })
-    .await;
-    let mut reader = Reader::open(server.address, "/events").await;
-    let mut client = connect(server.address, "/?id=me").await;
-    // More than all buffers between the server and the reader hold.
-    for _ in 0..64 {
-        client.echo(vec![0; 512 << 10]).await;
-    }
-    client.echo("the last").await;
-    let (mut dropped, mut read) = (0, 0);
-    while dropped + read < 131 {
-        let event = reader.next().await;
-        match event.data["dropped"].as_u64() {
-            Some(count) => dropped += count,
-            None => read += 1,
-        }
-        assert_eq!(event.id, dropped + read);
-    }
-    assert!(dropped > 0 && read > 0, "{dropped} dropped, {read} read");
-}
-
-#[tokio::test]
 async fn events_come_over_http2_too() {
     let server = http2::serve(ServerConfig {
         api: Some(ApiConfig::default()),
@@ -409,70 +279,4 @@ async fn whoever_may_not_ask_or_asks_badly_is_refused() {
         assert_eq!(answered, status, "{request}: {error}");
     }
     Reader::open_with(address, "/events", token).await;
-}
-
-/// What a page does with an `EventSource`, until a connection of its own is closed.
-const LISTEN: &str = "
-    const done = arguments[0];
-    const got = [];
-    const source = new EventSource('/events?topic=a');
-    for (const name of ['opened', 'message', 'closed']) {
-        source.addEventListener(name, (event) => {
-            const data = JSON.parse(event.data);
-            got.push([Number(event.lastEventId) > 0, name, data.text ?? data.id]);
-            if (name !== 'closed') return;
-            source.close();
-            done(got);
-        });
-    }
-    source.onopen = () => {
-        const socket = new WebSocket(`ws://${location.host}/?id=me&topic=a`);
-        socket.onopen = () => socket.send('hello');
-        socket.onmessage = () => socket.close(4001, 'bye');
-    };";
-
-#[tokio::test]
-#[ignore = "needs Chromium and ChromeDriver"]
-async fn an_event_source_in_a_page_gets_the_events() {
-    let server = serve().await;
-    let browser = Browser::start("events").await;
-    browser.open(&format!("http://{}/", server.address)).await;
-    let got = browser.run(LISTEN, Vec::new()).await;
-    browser.close().await;
-    let all = [
-        ("opened", "me"),
-        ("message", "hello"),
-        ("message", "hello"),
-        ("message", "bye"),
-        ("message", "bye"),
-        ("closed", "me"),
-    ];
-    assert_eq!(
-        got,
-        json!(all.map(|(name, text)| json!([true, name, text])))
-    );
-}
-
-#[tokio::test]
-#[ignore = "needs curl"]
-async fn curl_shows_events_as_they_come() {
-    let server = serve().await;
-    let mut curl = Command::new("curl")
-        .args(["--no-buffer", "--silent"])
-        .arg(format!("http://{}/events", server.address))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("curl is installed");
-    let stdout = curl.stdout.take().expect("a pipe");
-    let mut lines = BufReader::new(stdout).lines();
-    server.raw().await.counts(READERS, 1).await;
-    let _client = connect(server.address, "/?id=me").await;
-    for expected in ["id: 1", "event: opened"] {
-        let line = soon(lines.next_line()).await.expect("a pipe");
-        assert_eq!(line.as_deref(), Some(expected));
-    }
-    soon(server.stop()).await.expect("it stops");
-    let status = soon(curl.wait()).await.expect("curl ends");
-    assert!(status.success(), "the stream ended in good order: {status}");
 }
