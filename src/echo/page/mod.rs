@@ -1,4 +1,5 @@
-//! The page at `GET /`: a WebSocket client in one file, which is part of the program.
+//! The page at `GET /`: a WebSocket client in one document, which is part of the program. Its source
+//! is in pieces, one for each purpose, that are joined when the program is built.
 
 use std::sync::LazyLock;
 
@@ -14,7 +15,31 @@ use crate::config::ServerConfig;
 use crate::handshake;
 use crate::http::response::{self, Answer};
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = concat!(
+    include_str!("head.html"),
+    include_str!("page.css"),
+    include_str!("body.html"),
+    include_str!("bounds.js"),
+    include_str!("steps.js"),
+    include_str!("urls.js"),
+    include_str!("verdict.js"),
+    include_str!("memory.js"),
+    include_str!("format.js"),
+    include_str!("measurements.js"),
+    include_str!("journal.js"),
+    include_str!("link.js"),
+    include_str!("document.js"),
+    include_str!("rows.js"),
+    include_str!("filter.js"),
+    include_str!("list.js"),
+    include_str!("chart.js"),
+    include_str!("figures.js"),
+    include_str!("builder.js"),
+    include_str!("destination.js"),
+    include_str!("composer.js"),
+    include_str!("page.js"),
+    include_str!("foot.html"),
+);
 
 /// Settings in the page's HTML, in place of which the server puts its own. These are the defaults.
 const SETTINGS: &str = r#"data-path="" data-heartbeat="heart beat" data-faults="true""#;
