@@ -13,6 +13,7 @@ use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
 use crate::config::ServerConfig;
 use crate::handshake;
+use crate::http::HttpContext;
 use crate::http::exchange::Exchange;
 use crate::http::http1::{self, Ended, Served};
 use crate::http::http2::{self, Pings};
@@ -59,6 +60,9 @@ impl EchoService {
     ) -> Self {
         let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
         metrics.show_rejects(negotiator.rejects());
+        if let Some(api) = &api {
+            metrics.show_api(api.registry().metrics());
+        }
         Self {
             negotiator,
             limit: Limit::new(config.max_connections),
@@ -87,7 +91,7 @@ impl Service for EchoService {
         connection: PendingConnection,
     ) -> Option<Stage> {
         let routes = self.routes(&connection);
-        let (context, info) = (self.negotiator.http_context(&connection), connection.info);
+        let (context, info) = (self.http_context(&connection), connection.info);
         let mut http = http1::Connection::new(stream, context, connection.drain.clone());
         let upgrade = http.first_upgrade().await.filter(handshake::is_asked_for);
         let Served {
@@ -101,9 +105,13 @@ impl Service for EchoService {
             }
             None => {
                 let (api, drain) = (self.api.clone(), connection.drain.clone());
+                let client = http.client_end();
                 let handler = move |request| match api.as_ref().filter(|api| api.is_asked(&request))
                 {
-                    Some(api) => Either::Left(answer_http1(api, request, info, drain.clone())),
+                    Some(api) => {
+                        let (drain, client) = (drain.clone(), client.clone());
+                        Either::Left(answer_http1(api, request, info, drain, client))
+                    }
                     None => Either::Right(ready(routes.reply(&request, info).into())),
                 };
                 // Boxed, because an upgrade that comes first would have room for it too.
@@ -192,6 +200,14 @@ impl EchoService {
         match timeout(self.config.handshake_timeout, sent).await {
             Ok(Ok(())) => Some(Stage::last(pending.converse(stream, early))),
             _ => None,
+        }
+    }
+
+    /// Deadlines and settings of the requests over HTTP/1.1.
+    fn http_context(&self, connection: &PendingConnection) -> HttpContext {
+        HttpContext {
+            send_timeout: Some(self.config.send_timeout),
+            ..self.negotiator.http_context(connection)
         }
     }
 

@@ -14,8 +14,6 @@
 
 use std::sync::Arc;
 
-use http_body_util::Full;
-use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Method, Request, StatusCode, Version};
 use tracing::{debug, info};
@@ -24,6 +22,7 @@ use super::{admission, page, request_info, verdict};
 use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
+use crate::http::body::AnswerBody;
 use crate::http::http1::Outcome;
 use crate::http::response::{Answer, answer, close_after, refuse, text};
 use crate::net::connection_info::ConnectionInfo;
@@ -57,10 +56,10 @@ pub(crate) enum Reply {
     Session(Box<Upgrade>),
 }
 
-impl From<Reply> for Outcome<Full<Bytes>, Box<Upgrade>> {
+impl From<Reply> for Outcome<AnswerBody, Box<Upgrade>> {
     fn from(reply: Reply) -> Self {
         match reply {
-            Reply::Answer(answer) => Self::Answer(answer.map(Full::new)),
+            Reply::Answer(answer) => Self::Answer(answer.map(AnswerBody::from)),
             Reply::Refusal(answer) => Self::Last(answer),
             Reply::Session(upgrade) => Self::Upgrade(upgrade),
         }

@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::head::{READ_LIMIT, Reject};
 use super::inbound::{Inbound, Left};
-use super::progress::{Progress, UnderWay};
+use super::progress::{ClientEnd, Progress, UnderWay};
 use super::response::{Answer, last_bytes};
 use super::{DRAIN_GRACE, HttpContext};
 use crate::net::stream::Prefixed;
@@ -74,12 +74,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) fn new(stream: Prefixed<S>, context: HttpContext, drain: Drain) -> Self {
         let progress = Progress::default();
         Self {
-            inbound: Inbound::new(stream, progress.clone()),
+            inbound: Inbound::new(stream, progress.clone()).with_send_timeout(context.send_timeout),
             progress,
             context,
             was_draining: drain.has_begun(),
             drain,
         }
+    }
+
+    /// The end of the client's side, for answers that do not end.
+    pub(crate) fn client_end(&self) -> ClientEnd {
+        ClientEnd(self.progress.clone())
     }
 
     /// Waits for the first head, and returns it if it has an `Upgrade` and no body. It is still to

@@ -51,6 +51,10 @@ pub(super) struct Inbound<S> {
     reject: Option<Box<Reject>>,
     /// Timer of a client that has ended its side, while an answer to it makes no progress.
     silence: Option<Pin<Box<Sleep>>>,
+    /// Time that a write may wait, if that is bounded here.
+    send_timeout: Option<Duration>,
+    /// Timer of a write that waits.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// Parts of an [`Inbound`] that remain once hyper is done with it.
@@ -81,7 +85,15 @@ impl<S> Inbound<S> {
             is_waiting: false,
             reject: None,
             silence: None,
+            send_timeout: None,
+            stalled: None,
         }
+    }
+
+    /// Has a write fail that waits for this long, because the client does not read.
+    pub(super) fn with_send_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.send_timeout = limit;
+        self
     }
 
     pub(super) fn into_left(self) -> Left<S> {
@@ -157,6 +169,21 @@ impl<S> Inbound<S> {
         }
     }
 
+    /// Passes on the result of a write, unless the write has waited for too long.
+    fn in_time<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        let Some(limit) = self.send_timeout.filter(|_| written.is_pending()) else {
+            self.stalled = None;
+            return written;
+        };
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
+    }
+
     /// Whether a request was handed on and is not answered yet.
     fn owes(&self) -> bool {
         self.is_unflushed || self.progress.is_under_way()
@@ -177,6 +204,9 @@ impl<S: AsyncRead + Unpin> Inbound<S> {
         }
         let read = read.filled();
         self.has_ended = read.is_empty();
+        if self.has_ended {
+            self.progress.client_ended();
+        }
         // Without this, every byte of a slow head would have it parsed again.
         self.is_news |= self.input.is_empty() || read.contains(&b'\n');
         self.input.extend_from_slice(read);
@@ -274,7 +304,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.note_write();
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.in_time(written, cx)
     }
 
     fn poll_write_vectored(
@@ -283,7 +314,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.note_write();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.in_time(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -332,6 +364,26 @@ mod tests {
         advance(HALF_CLOSED).await;
         let given_up = inbound.read_u8().await.unwrap_err();
         assert_eq!(given_up.kind(), ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_fails_once_a_client_has_taken_nothing_of_it_for_the_time_that_it_has() {
+        const LIMIT: Duration = Duration::from_secs(10);
+        let (mut client, server) = duplex(4);
+        let inbound = Inbound::new(server, Progress::default());
+        let mut inbound = inbound.with_send_timeout(Some(LIMIT));
+        let slowly = async {
+            let mut read = [0; 2];
+            for _ in 0..6 {
+                sleep(LIMIT * 9 / 10).await;
+                client.read_exact(&mut read).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(inbound.write_all(&[1; 16]), slowly);
+        written.unwrap();
+        let begun = Instant::now();
+        let late = inbound.write_all(&[1]).await.unwrap_err();
+        assert_eq!((late.kind(), begun.elapsed()), (ErrorKind::TimedOut, LIMIT));
     }
 
     /// A peer that sends the beginning of a head, and then resets.

@@ -14,7 +14,9 @@
 //! | [`preface`] | which of the two a cleartext connection speaks |
 //! | [`refusal`] | refusals, before they are answers |
 //! | [`response`] | answers of our own, and their bytes in HTTP/1.1 |
+//! | [`body`] | bodies of answers: whole, or as they come |
 
+pub(crate) mod body;
 mod chunks;
 mod cooperative;
 pub(crate) mod exchange;
@@ -23,7 +25,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 mod inbound;
 pub(crate) mod preface;
-mod progress;
+pub(crate) mod progress;
 mod refusal;
 pub(crate) mod response;
 pub(crate) mod stream;
@@ -47,6 +49,8 @@ pub(crate) struct HttpContext {
     pub(crate) first_by: Instant,
     /// Time for a later head to come, and for an answer to be taken.
     pub(crate) patience: Duration,
+    /// Time that an answer over HTTP/1.1 may make no progress; `None`: the stream sees to that.
+    pub(crate) send_timeout: Option<Duration>,
     /// Whether requests of HTTP/1.1 keep their headers' names as they were written.
     pub(crate) preserves_case: bool,
     /// Counts of the connections that were turned away.

@@ -138,6 +138,8 @@ pub(super) struct Connection {
     pub(super) status: Status,
     pub(super) history: History,
     pub(super) link: Arc<Link>,
+    /// Whether its mailbox had no room for the last push.
+    pub(super) is_full: bool,
 }
 
 impl Connection {

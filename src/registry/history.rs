@@ -70,6 +70,13 @@ impl History {
         is_oldest.then(|| self.pop()).flatten()
     }
 
+    /// The record with this number, if it is kept.
+    pub(super) fn get(&self, seq: u64) -> Option<&Record> {
+        let first = self.records.front()?.seq;
+        let index = usize::try_from(seq.checked_sub(first)?).ok()?;
+        self.records.get(index)
+    }
+
     /// Whether the record with this number is kept.
     pub(super) fn has(&self, seq: u64) -> bool {
         self.records.front().is_some_and(|first| first.seq <= seq)

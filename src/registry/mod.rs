@@ -16,7 +16,8 @@
 //! | [`filter`] | which connections and messages are asked for |
 //! | [`forgotten`] | names of connections that are not kept any more |
 //! | [`mailbox`] | pushes on their way to a session |
-//! | [`state`] | all of these together, as plain data |
+//! | [`state`] | all of these together, as plain data, and the log of events |
+//! | [`events`] | readers of events |
 //! | [`handle`] | the side of a session |
 //!
 //! Nobody is woken, and no connection dropped, while the state is locked: a task that ends with its
@@ -24,6 +25,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod counts;
+pub(crate) mod events;
 pub(crate) mod filter;
 mod forgotten;
 pub(crate) mod handle;
@@ -40,6 +42,7 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 
 use crate::config::ApiConfig;
+use crate::telemetry::api::ApiMetrics;
 use connection::{Description, Link, Phase, SessionEnd, Snapshot, TcpEnd};
 use filter::{ConnectionFilter, MessageFilter};
 pub(crate) use handle::{Admission, ConnectionHandle};
@@ -62,6 +65,9 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when a connection opens, and when its session or its TCP ends.
     changed: Notify,
+    /// Notified of an event, if any reader waits for one.
+    logged: Notify,
+    metrics: ApiMetrics,
     /// The largest message whose content is kept.
     keep_bytes: usize,
 }
@@ -72,10 +78,13 @@ pub(crate) struct Gone;
 
 impl Registry {
     pub(crate) fn new(config: ApiConfig) -> Self {
+        let metrics = ApiMetrics::default();
         Self(Arc::new(Shared {
             keep_bytes: config.keep_bytes,
-            state: Mutex::new(State::new(config)),
+            state: Mutex::new(State::new(config, metrics.clone())),
             changed: Notify::new(),
+            logged: Notify::new(),
+            metrics,
         }))
     }
 
@@ -93,17 +102,34 @@ impl Registry {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes the state, and wakes the readers of events that wait for a change.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let changed = change(&mut state);
+        let has_waiting = state.take_waiting();
+        drop(state);
+        if has_waiting {
+            self.0.logged.notify_waiters();
+        }
+        changed
+    }
+
+    /// Counts of pushes, records and requests.
+    pub(crate) fn metrics(&self) -> &ApiMetrics {
+        &self.0.metrics
+    }
+
     fn open(&self, description: Description) -> (Key, Arc<Link>) {
         let link = Arc::new(Link::default());
         let at = SystemTime::now();
-        let key = self.state().open(description, Arc::clone(&link), at);
+        let key = self.change(|state| state.open(description, Arc::clone(&link), at));
         self.0.changed.notify_waiters();
         (key, link)
     }
 
     fn record(&self, key: Key, link: &Link, direction: Direction, message: Message) {
         let at = SystemTime::now();
-        self.state().record(key, at, direction, message);
+        self.change(|state| state.record(key, at, direction, message));
         link.changed.notify_waiters();
     }
 
@@ -114,7 +140,7 @@ impl Registry {
     }
 
     fn close(&self, key: Key, link: &Link, tcp: Option<TcpEnd>) {
-        let removed = self.state().close(key, tcp, SystemTime::now());
+        let removed = self.change(|state| state.close(key, tcp, SystemTime::now()));
         link.mailbox.close();
         for connection in removed.0 {
             connection.link.changed.notify_waiters();

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::ws::frames::Opcode;
 
-/// Bytes that a record takes beside its content, in the reckoning of memory.
-const OVERHEAD: usize = 128;
+/// Bytes that a record takes beside its content, in the reckoning of memory: its own, those of its
+/// content's owner, and of its entry in the log of events.
+const OVERHEAD: usize = 160;
 
 /// Direction of a message, as the server sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

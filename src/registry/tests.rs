@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::record::Kind;
+use super::state::events::Event;
 use super::*;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::ws::close::{End, Teardown};
@@ -155,4 +156,49 @@ async fn a_connection_has_its_verdict() {
     assert_eq!((sent.frames, sent.fragments), (2, 0));
     assert_eq!((received.bytes, sent.bytes), (12, 12));
     assert_eq!((sent.messages, sent.control_frames), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_events_are_woken_and_nobody_else() {
+    let registry = registry();
+    let wants_wake = || registry.state().take_waiting();
+    let mut handle = open(&registry, "one");
+    assert!(!wants_wake());
+    let filter = ConnectionFilter::default();
+    let mut readers = [(); 2].map(|()| registry.events(filter.clone(), None));
+    let [first, second] = &mut readers;
+    let (one, two, ()) = tokio::join!(soon(first.next()), soon(second.next()), async {
+        handle.received(Kind::Text, b"a", 1, false);
+        handle.received(Kind::Text, b"b", 1, false);
+    });
+    let numbers = |events: Vec<Event>| events.iter().map(|e| e.number).collect::<Vec<_>>();
+    assert_eq!((numbers(one), numbers(two)), (vec![2, 3], vec![2, 3]));
+    assert!(!wants_wake());
+    drop(readers);
+    drop(handle);
+    assert!(!wants_wake());
+    let mut resumed = registry.events(filter, Some(2));
+    assert_eq!(numbers(soon(resumed.next()).await), [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_waits_for_what_matches_behind_much_that_does_not() {
+    let registry = Registry::new(ApiConfig {
+        keep_messages: 5_000,
+        ..ApiConfig::default()
+    });
+    let mut other = open(&registry, "other");
+    let filter = ConnectionFilter {
+        id: Some("one".to_owned()),
+        ..ConnectionFilter::default()
+    };
+    let mut reader = registry.events(filter, Some(0));
+    for _ in 0..5_000 {
+        other.received(Kind::Text, b"x", 1, false);
+    }
+    let (events, _handle) = tokio::join!(soon(reader.next()), async {
+        tokio::task::yield_now().await;
+        open(&registry, "one")
+    });
+    assert_eq!((events.len(), events[0].number), (1, 5_002));
 }

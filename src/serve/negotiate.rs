@@ -77,6 +77,7 @@ impl Negotiator {
             info: connection.info,
             first_by: connection.deadline,
             patience: self.patience,
+            send_timeout: None,
             preserves_case: false,
             rejects: Arc::clone(&self.rejects),
         }

@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::net::connection_info::{ConnectionInfo, Http, TlsVersion};
+use crate::telemetry::api::ApiMetrics;
 use crate::telemetry::logging;
 use crate::telemetry::rejects::Rejects;
 use crate::ws::close::{End, WORDS};
@@ -187,6 +188,11 @@ impl Metrics {
         let ours = self.registry.sub_registry_with_prefix("echobeat");
         let help = "Connections that were turned away before a request was understood";
         ours.register("rejects", help, rejects.counts());
+    }
+
+    /// Exposes what is counted of the API.
+    pub(crate) fn show_api(&mut self, api: &ApiMetrics) {
+        api.register(self.registry.sub_registry_with_prefix("echobeat"));
     }
 
     /// Creates the counters of all expected labels. If a counter appeared with its first event,

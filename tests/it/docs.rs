@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-use crate::cli;
 use crate::support::{TestServer, soon, upgrade_request};
+use crate::{cli, metrics};
 
 /// Most lines of the README.
 const LINES: usize = 120;
@@ -325,9 +325,7 @@ async fn the_page_of_faults_has_the_steps_that_a_bad_one_is_told_of() {
 
 #[tokio::test]
 async fn the_page_of_metrics_has_those_that_are_exposed() {
-    let server = TestServer::start().await;
-    // Some appear with the first session.
-    server.connect().await.echo("hello").await;
+    let server = metrics::with_everything().await;
     let response = server.ask("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let types = response.body.lines().filter_map(|line| {
         let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
@@ -337,10 +335,11 @@ async fn the_page_of_metrics_has_those_that_are_exposed() {
     assert!(!exposed.is_empty());
     let page = Document::read("docs/metrics.md");
     let own = page.tables_under("Of the server");
+    let api = page.tables_under("Of the API");
     let process = page.tables_under("Of the process");
     // Only Linux tells of the process.
     let process = process.into_iter().filter(|_| cfg!(target_os = "linux"));
-    let rows = own.into_iter().chain(process);
+    let rows = own.into_iter().chain(api).chain(process);
     let listed: BTreeSet<_> = rows
         .map(|row| match &row[..2] {
             [name, kind] => (name.concat(), kind.concat()),

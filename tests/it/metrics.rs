@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::api::{self, ask};
 use crate::support::{TestServer, config, soon, upgrade_request};
 
 /// All lines of an exposition that are no comments.
@@ -150,6 +151,14 @@ async fn the_exposition_is_text_with_help_and_zeros() {
     assert_eq!(refused.header("allow"), Some("GET, HEAD"));
 }
 
+/// A server that exposes everything: some appears with the first session, or the first request.
+pub async fn with_everything() -> TestServer {
+    let server = api::serve().await;
+    server.connect().await.echo("hello").await;
+    assert_eq!(ask(server.address, "GET /connections").await.0, 200);
+    server
+}
+
 /// What the panels of the dashboard ask Prometheus for.
 fn expressions() -> Vec<String> {
     let dashboard = include_str!("../../contrib/grafana-dashboard.json");
@@ -174,8 +183,7 @@ fn names(text: &str) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn the_dashboard_shows_every_metric_and_nothing_else() {
-    let server = TestServer::start().await;
-    server.connect().await.echo("hello").await;
+    let server = with_everything().await;
     let counted = samples(&server).await;
     let counted: Vec<&str> = counted.iter().map(|(name, _)| name.as_str()).collect();
     let (counted, asked) = (counted.join("\n"), expressions().join("\n"));
@@ -211,8 +219,7 @@ async fn promtool_parses_the_queries_of_the_dashboard() {
 #[tokio::test]
 #[ignore = "needs promtool, which is in Debian's package prometheus"]
 async fn promtool_accepts_the_exposition() {
-    let server = TestServer::start().await;
-    server.connect().await.echo("hello").await;
+    let server = with_everything().await;
     server.ask(upgrade_request("/").replace("13", "12")).await;
     let response = server.ask("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let mut promtool = Command::new("promtool")

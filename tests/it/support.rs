@@ -54,7 +54,11 @@ impl TestServer {
     }
 
     pub async fn start_with(config: ServerConfig) -> Self {
-        let server = Server::bind(config).await.expect("a free port");
+        Self::run(Server::bind(config).await.expect("a free port"))
+    }
+
+    /// Runs a server that is bound.
+    pub fn run(server: Server) -> Self {
         let address = server.endpoints()[0].socket_addr().expect("TCP");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.serve(async { drop(stopped.await) }));

@@ -10,6 +10,7 @@
 //! | `GET /connections/ID/messages` | its messages, or the next that matches |
 //! | `GET /topics`, `GET /topics/TOPIC` | topics with subscribers |
 //! | `POST /topics/TOPIC` | pushes a message to all subscribers |
+//! | `GET /events` | what happens to connections, and their messages, as they come |
 //!
 //! | room | purpose |
 //! |---|---|
@@ -19,8 +20,10 @@
 //! | [`query`] | parameters of a query |
 //! | [`read`] | answers to GET |
 //! | [`write`] | answers to POST and DELETE |
+//! | [`events`] | the answer to GET that does not end |
 //! | [`view`] | connections and messages in JSON |
 
+mod events;
 mod guard;
 mod query;
 mod read;
@@ -36,16 +39,19 @@ use std::sync::Arc;
 use hyper::body::{Body, Bytes};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::config::ServerConfig;
 use crate::handshake;
 use crate::http::Refusal;
+use crate::http::body::AnswerBody;
+use crate::http::progress::ClientEnd;
 use crate::http::response::{self, Answer};
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::Registry;
+use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
 use routes::{Route, Routes};
 
@@ -55,6 +61,8 @@ pub(super) struct Api {
     registry: Registry,
     config: Arc<ServerConfig>,
     routes: Routes,
+    /// Limit of the readers of events.
+    readers: Limit,
 }
 
 impl Api {
@@ -63,6 +71,7 @@ impl Api {
             registry,
             config,
             routes: Routes::new(),
+            readers: Limit::new(events::MAX_READERS),
         }
     }
 
@@ -83,13 +92,15 @@ impl Api {
     }
 
     /// Answers a request that [asks the API](Self::is_asked). When the drain begins, nothing is
-    /// waited for any more.
+    /// waited for any more. The end of a `client` of HTTP/1.1 is to be watched by an answer that does
+    /// not end.
     pub(super) async fn answer<B>(
         &self,
         request: Request<B>,
         info: ConnectionInfo,
         drain: &Drain,
-    ) -> Answer
+        client: Option<ClientEnd>,
+    ) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -98,18 +109,24 @@ impl Api {
         let (head, body) = request.into_parts();
         let answer = async {
             checked?;
-            self.try_answer(&head, body).await
+            if self.is_events(&head) {
+                return self.events(&head, drain, client);
+            }
+            let answer = self.try_answer(&head, body).await?;
+            Ok(answer.map(AnswerBody::from))
         };
         let answered = tokio::select! {
             biased;
             answered = answer => answered,
             _ = drain.begun() => Err(Refusal::unavailable("The server is shutting down.")),
         };
-        let mut answer = answered.unwrap_or_else(|refusal| refuse(&refusal));
+        let mut answer = answered.unwrap_or_else(|refusal| refuse(&refusal).map(Into::into));
         if drain.has_begun() {
             response::close_after(&mut answer);
         }
         let (method, path) = (&head.method, head.uri.path());
+        let metrics = self.registry.metrics();
+        metrics.count_request(self.routes.pattern(path), answer.status());
         let status = answer.status().as_u16();
         debug!(parent: &info.span(), %method, path, status, "answered by the API");
         answer
@@ -144,7 +161,7 @@ fn not_allowed(route: Route) -> Refusal {
     let allowed = match route {
         Route::Connections | Route::Topic => "GET, HEAD, POST",
         Route::Connection => "GET, HEAD, POST, DELETE",
-        Route::Topics | Route::Messages => "GET, HEAD",
+        Route::Topics | Route::Messages | Route::Events => "GET, HEAD",
     };
     let sentence = format!("This takes {allowed}, and nothing else.");
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, allowed)

@@ -15,15 +15,17 @@ pub(super) enum Route {
     Messages,
     Topics,
     Topic,
+    Events,
 }
 
 /// Patterns of the paths. A name in braces is one segment, and may be any text, escaped.
-const PATTERNS: [(&str, Route); 5] = [
+const PATTERNS: [(&str, Route); 6] = [
     ("/connections", Route::Connections),
     ("/connections/{name}", Route::Connection),
     ("/connections/{name}/messages", Route::Messages),
     ("/topics", Route::Topics),
     ("/topics/{name}", Route::Topic),
+    ("/events", Route::Events),
 ];
 
 /// The table of paths.
@@ -43,6 +45,16 @@ impl Routes {
     /// Whether this is a path of the API.
     pub(super) fn has(&self, path: &str) -> bool {
         self.0.at(path).is_ok()
+    }
+
+    /// The pattern of a path.
+    pub(super) fn pattern(&self, path: &str) -> &'static str {
+        let found = self.0.at(path).ok();
+        let pattern = found.and_then(|found| {
+            let mut patterns = PATTERNS.iter();
+            patterns.find(|(_, route)| route == found.value)
+        });
+        pattern.map_or("none", |(pattern, _)| pattern)
     }
 
     /// What has this path, and the name in it, which is empty if there is none.
@@ -84,5 +96,14 @@ mod tests {
             assert!(!routes.has(path), "{path}");
         }
         assert_eq!(find("/topics/%ff"), Err(400));
+        assert_eq!(find("/events"), found(Route::Events, ""));
+        for (path, pattern) in [
+            ("/connections", "/connections"),
+            ("/connections/a/messages", "/connections/{name}/messages"),
+            ("/topics/%ff", "/topics/{name}"),
+            ("/nothing", "none"),
+        ] {
+            assert_eq!(routes.pattern(path), pattern);
+        }
     }
 }

@@ -4,14 +4,16 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::Request;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 
 use super::Api;
+use crate::http::HttpContext;
+use crate::http::body::AnswerBody;
 use crate::http::exchange::{Exchange, Http2Body};
 use crate::http::http1::{self, Ended, Outcome};
 use crate::http::http2;
+use crate::http::progress::ClientEnd;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
@@ -53,13 +55,17 @@ impl Service for ApiService {
         stream: Prefixed<MaybeTls>,
         connection: PendingConnection,
     ) -> Option<Stage> {
-        let context = self.negotiator.http_context(&connection);
+        let context = HttpContext {
+            send_timeout: Some(self.api.config.send_timeout),
+            ..self.negotiator.http_context(&connection)
+        };
         let PendingConnection { info, drain, .. } = connection;
         let http = http1::Connection::new(stream, context, drain.clone());
-        let api = Arc::clone(&self.api);
-        let served = http
-            .serve(move |request| answer_http1::<Infallible>(&api, request, info, drain.clone()))
-            .await;
+        let (api, client) = (Arc::clone(&self.api), http.client_end());
+        let answer = move |request| {
+            answer_http1::<Infallible>(&api, request, info, drain.clone(), client.clone())
+        };
+        let served = http.serve(answer).await;
         match served.ended {
             Ended::Late => None,
             Ended::Answered | Ended::Failed => Some(Stage::last(linger(served.stream))),
@@ -87,12 +93,10 @@ pub(in crate::echo) fn answer_http1<U>(
     request: Request<Incoming>,
     info: ConnectionInfo,
     drain: Drain,
-) -> impl Future<Output = Outcome<Full<Bytes>, U>> + Send + use<U> {
+    client: ClientEnd,
+) -> impl Future<Output = Outcome<AnswerBody, U>> + Send + use<U> {
     let api = Arc::clone(api);
-    async move {
-        let answer = api.answer(request, info, &drain).await;
-        Outcome::Answer(answer.map(Full::new))
-    }
+    async move { Outcome::Answer(api.answer(request, info, &drain, Some(client)).await) }
 }
 
 /// Answers a request over HTTP/2. A peer that has reset the stream gets no answer, and a push that
@@ -103,8 +107,8 @@ pub(in crate::echo) async fn answer_http2(api: Arc<Api>, exchange: Exchange, dra
     let (request, mut respond) = exchange.into_parts();
     let request = request.map(Http2Body);
     let answer = tokio::select! {
-        answer = api.answer(request, info, &drain) => answer,
+        answer = api.answer(request, info, &drain, None) => answer,
         () = respond.reset() => return,
     };
-    respond.send(answer.map(Full::new), patience).await;
+    respond.send(answer, patience).await;
 }

@@ -120,7 +120,8 @@ pub(super) fn messages(batch: &Batch) -> Value {
     })
 }
 
-fn message(record: &Record) -> Value {
+/// A message of a connection.
+pub(super) fn message(record: &Record) -> Value {
     let message = &record.message;
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);

@@ -1,6 +1,10 @@
 //! State of the registry: plain data, which one lock guards.
 
+pub(crate) mod events;
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::SystemTime;
@@ -14,12 +18,14 @@ use super::history::{History, HistoryLimits};
 use super::mailbox::{Posted, Push};
 use super::record::{Direction, Message, Record};
 use crate::config::ApiConfig;
+use crate::telemetry::api::ApiMetrics;
+use log::{EntryKind, EventLog};
 
 /// Number of a connection in the registry: in the order in which they were opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(u64);
 
-/// Entries of the order of records that may be stale, whatever the number of records.
+/// Entries of the log of events that may be stale, whatever the number of those that are not.
 const MAX_STALE: usize = 1024;
 
 /// All connections, open and closed, and their messages.
@@ -34,12 +40,13 @@ pub(super) struct State {
     /// Closed connections, in the order in which they were closed.
     closed: VecDeque<Key>,
     forgotten: Forgotten,
-    /// Records of all connections, in their order. Some of them may be gone.
-    order: VecDeque<(Key, u64)>,
+    /// Events of all connections, in their order. Some of what they stand for may be gone.
+    log: EventLog,
     /// Number of the records that are kept.
     records: usize,
     /// Bytes of memory that they take.
     memory: usize,
+    metrics: ApiMetrics,
 }
 
 /// A topic, for as long as anybody is subscribed to it.
@@ -101,7 +108,7 @@ pub(crate) struct Batch {
 pub(super) struct Removed(pub(super) Vec<Connection>);
 
 impl State {
-    pub(super) fn new(config: ApiConfig) -> Self {
+    pub(super) fn new(config: ApiConfig, metrics: ApiMetrics) -> Self {
         Self {
             config,
             connections: BTreeMap::new(),
@@ -110,9 +117,10 @@ impl State {
             topics: BTreeMap::new(),
             closed: VecDeque::new(),
             forgotten: Forgotten::default(),
-            order: VecDeque::new(),
+            log: EventLog::default(),
             records: 0,
             memory: 0,
+            metrics,
         }
     }
 
@@ -137,8 +145,11 @@ impl State {
                 status: Status::new(at),
                 history: History::default(),
                 link,
+                is_full: false,
             },
         );
+        self.log.push(key, EntryKind::Opened);
+        self.compact();
         key
     }
 
@@ -163,7 +174,7 @@ impl State {
             bytes: self.config.keep_bytes,
         };
         let pushed = connection.history.push(at, direction, message, limits);
-        self.order.push_back((key, pushed.seq));
+        self.log.push(key, EntryKind::Message(pushed.seq));
         self.records += 1;
         self.memory += pushed.added;
         pushed
@@ -176,29 +187,43 @@ impl State {
     /// Drops the oldest records of all until the others have room.
     fn make_room(&mut self) {
         while self.memory > self.config.memory
-            && let Some((key, seq)) = self.order.pop_front()
+            && let Some(entry) = self.log.pop()
         {
-            let connection = self.connections.get_mut(&key);
-            let record = connection.and_then(|connection| connection.history.take(seq));
+            let connection = self.connections.get_mut(&entry.key);
+            let record = connection.and_then(|connection| match entry.kind() {
+                EntryKind::Message(seq) => connection.history.take(seq),
+                EntryKind::Opened | EntryKind::Closed => None,
+            });
             if let Some(record) = record {
                 self.subtract(&record);
             }
         }
-        // Entries of records that are gone are dropped once they are more than those that are not.
-        if self.order.len() > 2 * self.records + MAX_STALE {
-            let Self {
-                order, connections, ..
-            } = self;
-            order.retain(|(key, seq)| {
-                let connection = connections.get(key);
-                connection.is_some_and(|connection| connection.history.has(*seq))
-            });
+        self.compact();
+    }
+
+    /// Drops the entries of events that are gone, once they are more than those that are not.
+    fn compact(&mut self) {
+        // A connection has two events beside its records.
+        let kept = self.records + 2 * self.connections.len();
+        if self.log.len() <= 2 * kept + MAX_STALE {
+            return;
         }
+        let Self {
+            log, connections, ..
+        } = self;
+        log.retain(|entry| {
+            let connection = connections.get(&entry.key);
+            connection.is_some_and(|connection| match entry.kind() {
+                EntryKind::Message(seq) => connection.history.has(seq),
+                EntryKind::Opened | EntryKind::Closed => true,
+            })
+        });
     }
 
     fn subtract(&mut self, record: &Record) {
         self.records -= 1;
         self.memory -= record.memory();
+        self.metrics.dropped.inc();
     }
 
     /// Notes the end of a session: it is pushed to no more.
@@ -237,6 +262,7 @@ impl State {
             let description = Arc::clone(&connection.description);
             self.unsubscribe(key, &description);
             self.closed.push_back(key);
+            self.log.push(key, EntryKind::Closed);
         }
         let mut removed = Vec::new();
         while self.closed.len() > self.config.keep_closed
@@ -244,6 +270,7 @@ impl State {
         {
             removed.extend(self.forget(key));
         }
+        self.compact();
         Removed(removed)
     }
 
@@ -251,6 +278,7 @@ impl State {
         let connection = self.connections.remove(&key)?;
         self.records -= connection.history.len();
         self.memory -= connection.history.memory();
+        self.metrics.dropped.inc_by(connection.history.len() as u64);
         let id = &connection.description.id;
         if self.names.get(id) == Some(&key) {
             self.names.remove(id);
@@ -326,16 +354,23 @@ impl State {
             connections,
             topics,
             names,
+            metrics,
             ..
         } = self;
         let (mut delivery, mut wakers) = (Delivery::default(), Vec::new());
         let mut post = |connection: &mut Connection| {
             let (posted, waker) = connection.link.mailbox.post(push);
             match posted {
-                Posted::Taken => delivery.delivered += 1,
+                Posted::Taken => {
+                    delivery.delivered += 1;
+                    connection.is_full = false;
+                }
                 Posted::Skipped => {
                     delivery.skipped += 1;
                     connection.status.skipped += 1;
+                    if !mem::replace(&mut connection.is_full, true) {
+                        metrics.mailboxes_full.inc();
+                    }
                 }
                 Posted::Gone => {}
             }
@@ -357,6 +392,8 @@ impl State {
                 }
             }
         }
+        self.metrics
+            .count_push(delivery.delivered, delivery.skipped);
         (delivery, wakers)
     }
 }

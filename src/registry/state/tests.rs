@@ -9,11 +9,11 @@ use crate::ws::frames::Opcode;
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
-fn state(config: ApiConfig) -> State {
-    State::new(config)
+pub(super) fn state(config: ApiConfig) -> State {
+    State::new(config, ApiMetrics::default())
 }
 
-fn open(state: &mut State, id: &str, topics: &[&str]) -> Key {
+pub(super) fn open(state: &mut State, id: &str, topics: &[&str]) -> Key {
     let description = Description {
         id: id.into(),
         info: ConnectionInfo::new(1, Peer::Local),
@@ -27,15 +27,15 @@ fn open(state: &mut State, id: &str, topics: &[&str]) -> Key {
     state.open(description, Arc::default(), NOW)
 }
 
-fn close(state: &mut State, key: Key) -> usize {
+pub(super) fn close(state: &mut State, key: Key) -> usize {
     state.close(key, Some(TcpEnd::Fin), NOW).0.len()
 }
 
-fn text(text: &str) -> Message {
+pub(super) fn text(text: &str) -> Message {
     Message::plain(Kind::Text, Bytes::copy_from_slice(text.as_bytes()))
 }
 
-fn record(state: &mut State, key: Key, message: Message) {
+pub(super) fn record(state: &mut State, key: Key, message: Message) {
     state.record(key, NOW, Direction::In, message);
 }
 
@@ -141,6 +141,33 @@ fn a_push_is_skipped_and_counted_where_there_is_no_room() {
             .skipped,
         1
     );
+}
+
+#[test]
+fn pushes_and_what_is_dropped_are_counted() {
+    let mut state = state(ApiConfig {
+        keep_messages: 1,
+        keep_closed: 0,
+        ..ApiConfig::default()
+    });
+    let key = open(&mut state, "one", &[]);
+    let push = Push::new(Opcode::Text, b"x");
+    let overflow = |state: &mut State| {
+        while state.post(&Receivers::All, &push).0.skipped == 0 {}
+        let _ = state.post(&Receivers::All, &push);
+    };
+    overflow(&mut state);
+    assert_eq!(state.metrics.mailboxes_full.get(), 1);
+    let link = state.link(key).unwrap();
+    let taken = link.mailbox.take(Waker::noop(), false);
+    assert!(taken.is_some());
+    overflow(&mut state);
+    assert_eq!(state.metrics.mailboxes_full.get(), 2);
+    record(&mut state, key, text("a"));
+    record(&mut state, key, text("b"));
+    assert_eq!(state.metrics.dropped.get(), 1);
+    assert_eq!(close(&mut state, key), 1);
+    assert_eq!(state.metrics.dropped.get(), 2);
 }
 
 #[test]
@@ -280,7 +307,8 @@ fn check(state: &State, config: &ApiConfig) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!((state.records, state.memory), (records, memory));
     prop_assert!(memory <= config.memory);
-    prop_assert!(state.order.len() <= 2 * records + MAX_STALE);
+    let kept = records + 2 * state.connections.len();
+    prop_assert!(state.log.len() <= 2 * kept + MAX_STALE);
     prop_assert!(state.closed.len() <= config.keep_closed);
     prop_assert!(state.names.len() <= state.connections.len());
     Ok(())
@@ -330,7 +358,7 @@ proptest! {
 }
 
 #[test]
-fn the_order_of_records_does_not_grow_with_those_that_are_gone() {
+fn the_log_of_events_does_not_grow_with_those_that_are_gone() {
     let mut state = state(ApiConfig {
         keep_messages: 2,
         ..ApiConfig::default()
@@ -339,6 +367,6 @@ fn the_order_of_records_does_not_grow_with_those_that_are_gone() {
     for _ in 0..10 * MAX_STALE {
         record(&mut state, key, text(""));
     }
-    assert!(state.order.len() <= 4 + MAX_STALE);
+    assert!(state.log.len() <= 2 * (2 + 2) + MAX_STALE);
     assert_eq!(state.records, 2);
 }

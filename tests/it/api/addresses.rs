@@ -1,17 +1,18 @@
 //! Addresses that are the API's own.
 
+use std::net::SocketAddr;
+
 use echobeat::{ApiConfig, Server, ServerConfig};
 use hyper::Method;
 use serde_json::json;
-use tokio::sync::oneshot;
 
 use super::{ask, connect};
 use crate::cli::{Running, echobeat};
 use crate::http2;
-use crate::support::{Raw, config, soon, upgrade_request};
+use crate::support::{Raw, TestServer, config, soon, upgrade_request};
 
-#[tokio::test]
-async fn an_api_with_addresses_of_its_own_is_there_and_nowhere_else() {
+/// A server with an API on an address of its own, and that address.
+pub async fn serve_apart() -> (TestServer, SocketAddr) {
     let server = Server::bind(ServerConfig {
         h2c: true,
         api: Some(ApiConfig {
@@ -21,11 +22,14 @@ async fn an_api_with_addresses_of_its_own_is_there_and_nowhere_else() {
         ..config()
     });
     let server = server.await.expect("free ports");
-    let address = server.endpoints()[0].socket_addr().expect("TCP");
     let api = server.api_endpoints()[0].socket_addr().expect("TCP");
-    let (stop, stopped) = oneshot::channel::<()>();
-    let running = tokio::spawn(server.serve(async { drop(stopped.await) }));
+    (TestServer::run(server), api)
+}
 
+#[tokio::test]
+async fn an_api_with_addresses_of_its_own_is_there_and_nowhere_else() {
+    let (server, api) = serve_apart().await;
+    let address = server.address;
     let _client = connect(address, "/?id=me").await;
     assert_eq!(ask(api, "GET /connections/me").await.0, 200);
     let mut h2 = http2::connect(api).await;
@@ -42,8 +46,7 @@ async fn an_api_with_addresses_of_its_own_is_there_and_nowhere_else() {
         (404, "{\"error\":\"Nothing here.\"}\n")
     );
 
-    drop(stop);
-    soon(running).await.expect("it ends");
+    soon(server.stop()).await.expect("it ends");
 }
 
 #[tokio::test]

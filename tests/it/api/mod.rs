@@ -2,7 +2,9 @@
 
 mod addresses;
 mod connections;
+mod events;
 mod messages;
+mod metrics;
 mod pushes;
 mod refusals;
 
