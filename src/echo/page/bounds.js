@@ -23,3 +23,12 @@ const MAX_STORED = 128 << 10;
 const MAX_MATCHING = 20;
 const MAX_SIFTING = 500;
 
+/** Connections of the server that are kept in mind, and those of them that are shown; and of ended ones. */
+const MAX_TRACKED = 1_000;
+const MAX_SHOWN = 100;
+const MAX_ENDED = 20;
+/** Characters of an event of the server. */
+const MAX_EVENT = 4 << 20;
+/** Characters of a path that are shown. */
+const MAX_PATH = 200;
+

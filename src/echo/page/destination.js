@@ -4,16 +4,20 @@
 class Destination {
   #url = byId("url");
   #subprotocols = byId("subprotocols");
+  #named = byId("named");
   #path = document.documentElement.dataset.path;
   #hasFaults = document.documentElement.dataset.faults === "true";
   #builder = new Builder({ problem: (typed) => this.#stepsProblem(typed), changed: () => this.#edited() });
   #check = settled(() => this.#checkSteps());
 
-  /** `connectedTo` says to which URL there is a connection, or null. */
-  constructor(memory, connectedTo) {
-    Object.assign(this, { memory, connectedTo });
+  /** `connectedTo` says to which URL there is a connection, or null; `own` names connections, if the server lists them. */
+  constructor(memory, connectedTo, own) {
+    Object.assign(this, { memory, connectedTo, own });
+    byId("named-field").hidden = !own;
+    this.#named.checked = memory.text("named") !== "no";
+    this.#named.addEventListener("input", () => this.#nameOrNot());
     for (const field of [this.#url, this.#subprotocols]) field.addEventListener("input", () => this.#edited());
-    byId("own-url").addEventListener("click", () => this.#fill(this.#ownUrl, ""));
+    byId("own-url").addEventListener("click", () => this.#fill(this.#withName(this.#ownUrl), ""));
     byId("copy-url").addEventListener("click", ({ target }) => copy(this.#whole(), target));
     byId("copy-curl").addEventListener("click", ({ target }) => copy(byId("curl-line").textContent, target));
   }
@@ -23,7 +27,8 @@ class Destination {
     const isAgain = ["reload", "back_forward"].includes(performance.getEntriesByType("navigation")[0]?.type);
     const [kept, linked] = [this.memory.text("url"), linkedUrl(location, this.#path)];
     const url = isAgain ? kept ?? linked : linked ?? kept;
-    this.#fill(url ?? this.#ownUrl, this.memory.text("subprotocols") ?? "");
+    // A name that a page had made was of that page alone.
+    this.#fill(this.#withName(Own.unnamed(url ?? this.#ownUrl)), this.memory.text("subprotocols") ?? "");
   }
 
   /** Where to connect, which the field then shows whole. Throws a sentence where that is nowhere. */
@@ -52,7 +57,17 @@ class Destination {
 
   #target(typed) {
     const subprotocols = this.#subprotocols.value.split(/[\s,]+/).filter(Boolean);
-    return { url: targetUrl(typed, this.#ownUrl), subprotocols };
+    return { url: this.#withName(targetUrl(typed, this.#ownUrl)), subprotocols };
+  }
+
+  /** The URL with a name for its connection, if it is of this server, and shall have one. */
+  #withName(url) {
+    return this.own && this.#named.checked && isOfThisServer(url) ? this.own.named(url) : url;
+  }
+
+  #nameOrNot() {
+    this.memory.keep({ named: this.#named.checked ? "yes" : "no" });
+    this.#fill(this.#withName(Own.unnamed(this.#url.value)), this.#subprotocols.value);
   }
 
   /** The URL as it would be connected to, or as it was typed if it cannot be. */

@@ -7,9 +7,12 @@ class Page {
   #echoes = new Echoes();
   #measurements = new Measurements();
   #chart = new Chart();
+  #api = this.#settings.api === "none" ? null : new Api();
+  #own = this.#api && new Own(this.#api);
+  #panel = this.#api && new Panel(this.#api, this.#own);
   #link = new Link({ state: (state) => this.#changed(state), message: (data) => this.#received(data) });
   #barrage = new Barrage(this.#link, (data) => this.#send(data), (...shown) => this.#showBarrage(...shown));
-  #destination = new Destination(this.#memory, () => (this.#link.isOpen ? this.#link.target.url : null));
+  #destination = new Destination(this.#memory, () => (this.#link.isOpen ? this.#link.target.url : null), this.#own);
   #composer = new Composer((data) => this.#send(data), this.#memory);
   #list = new List(this.#journal, { edit: (record) => this.#composer.edit(record) });
   /** The first connection says hello, so that a look at the page tells whether echoes come. */
@@ -20,6 +23,7 @@ class Page {
     this.#destination.restore();
     this.#noteBarrage();
     this.#connect();
+    this.#panel?.start();
     setInterval(() => this.#tick(), 250);
   }
 
@@ -43,6 +47,7 @@ class Page {
 
   #connect() {
     this.#link.isReconnecting = byId("reconnect").checked;
+    write("ending", "");
     try {
       this.#link.connect(this.#destination.take());
     } catch (error) {
@@ -75,6 +80,25 @@ class Page {
     const body = [isBegun ? `${title} to ${url}` : title, note].filter(Boolean).join(" · ");
     this.#record({ direction: "none", kind: "event", tone, body, fields });
     if (state.lived === null && !state.isAsked) this.#explain(state, this.#link.target);
+    if (state.lived) this.#tellEnding(this.#link.target);
+  }
+
+  /** Says how a connection ended as the server saw it. */
+  async #tellEnding(target) {
+    if (!this.#own || !placeOf(target)) return;
+    const tell = (text) => this.#link.target === target && write("ending", text);
+    if (!idIn(target.url)) tell("Without a name this page cannot ask the server how the connection ended.");
+    try {
+      let [body, fields] = ["", null];
+      for await (const { id, close, end, ...connection } of this.#own.endings()) {
+        body = `The server’s verdict: ${endingOf({ ...connection, close, end }, PAGE)}`;
+        fields = { event: "ending", id, close, end };
+        tell(body);
+      }
+      if (fields) this.#record({ direction: "none", kind: "event", tone: "none", body, fields });
+    } catch (error) {
+      tell(`The server cannot be asked how the connection ended: ${error.message}`);
+    }
   }
 
   /** Says why a handshake failed. */
@@ -92,6 +116,7 @@ class Page {
   #opened() {
     this.#destination.complain("");
     this.#destination.note();
+    this.#own?.opened(this.#link.target.url).then(() => this.#panel.refresh());
     if (this.#hasGreeted) return;
     this.#hasGreeted = true;
     // Not while the page is still being drawn, which would be measured too.

@@ -100,3 +100,13 @@ function withSteps(url, steps) {
 
 const doParameter = (steps) => `do=${encodeList(steps.join(","))}`;
 
+/** The name that a URL gives its connection, as the server reads it: the last that is not empty; else null. */
+const idIn = (url) => new URLSearchParams(splitUrl(url).parameters.join("&")).getAll("id").filter(Boolean).at(-1) ?? null;
+
+function withId(url, id) {
+  const { address, parameters } = splitUrl(url);
+  const others = parameters.filter((parameter) => !/^id(=|$)/.test(parameter));
+  const all = id ? [...others, `id=${id}`] : others;
+  return address + (all.length ? `?${all.join("&")}` : "");
+}
+

@@ -10,6 +10,15 @@ function placeOf({ url }) {
   return place.origin === location.origin ? place : null;
 }
 
+/** Whether this is a whole WebSocket URL of the server of the page. */
+function isOfThisServer(url) {
+  try {
+    return placeOf({ url }) !== null;
+  } catch {
+    return false;
+  }
+}
+
 /** What the server would answer this handshake, as src/echo/verdict.rs has it; null where it does not say. */
 async function verdictOn(target) {
   const place = placeOf(target);
