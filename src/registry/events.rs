@@ -3,7 +3,7 @@
 
 use tokio::task::yield_now;
 
-use super::filter::ConnectionFilter;
+use super::filter::EventFilter;
 use super::state::events::Event;
 use super::{Registry, until};
 
@@ -11,7 +11,7 @@ use super::{Registry, until};
 #[derive(Debug)]
 pub(crate) struct EventReader {
     registry: Registry,
-    filter: ConnectionFilter,
+    filter: EventFilter,
     /// Number of the last event that was looked at.
     last: u64,
     /// Whether there were others behind it.
@@ -20,10 +20,10 @@ pub(crate) struct EventReader {
 
 impl Registry {
     /// A reader that has the event of this number, or that begins with the next one from now.
-    pub(crate) fn events(&self, filter: ConnectionFilter, has: Option<u64>) -> EventReader {
+    pub(crate) fn events(&self, filter: impl Into<EventFilter>, has: Option<u64>) -> EventReader {
         EventReader {
             registry: self.clone(),
-            filter,
+            filter: filter.into(),
             last: self.state().events_from(has),
             has_more: false,
         }

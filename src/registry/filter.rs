@@ -34,6 +34,23 @@ impl ConnectionFilter {
     }
 }
 
+/// Events that a reader asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventFilter {
+    pub(crate) connections: ConnectionFilter,
+    /// Whether messages are left out.
+    pub(crate) without_messages: bool,
+}
+
+impl From<ConnectionFilter> for EventFilter {
+    fn from(connections: ConnectionFilter) -> Self {
+        Self {
+            connections,
+            without_messages: false,
+        }
+    }
+}
+
 /// Conditions that a message is to meet, each of them if it is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MessageFilter {

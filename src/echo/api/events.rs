@@ -21,7 +21,7 @@ use crate::http::progress::ClientEnd;
 use crate::net::transport::LOOK;
 use crate::registry::connection::Description;
 use crate::registry::events::EventReader;
-use crate::registry::filter::ConnectionFilter;
+use crate::registry::filter::{ConnectionFilter, EventFilter};
 use crate::registry::record::Record;
 use crate::registry::state::events::{Event, EventContent};
 use crate::runtime::limit::Permit;
@@ -61,11 +61,14 @@ impl Api {
     ) -> Result<Response<AnswerBody>, Refusal> {
         guard::check(head, &self.config)?;
         let query = head.uri.query().unwrap_or_default();
-        let query = Query::parse(query, &["topic", "connection"])?;
-        let filter = ConnectionFilter {
-            id: query.text("connection").map(str::to_owned),
-            topic: query.text("topic").map(str::to_owned),
-            ..ConnectionFilter::default()
+        let query = Query::parse(query, &["topic", "connection", "messages"])?;
+        let filter = EventFilter {
+            connections: ConnectionFilter {
+                id: query.text("connection").map(str::to_owned),
+                topic: query.text("topic").map(str::to_owned),
+                ..ConnectionFilter::default()
+            },
+            without_messages: query.word("messages", &[("off", ())])?.is_some(),
         };
         let has = last_event_id(head)?;
         if drain.has_begun() {

@@ -27,6 +27,7 @@ const WORDS: &str = "
     const field = (id) => document.getElementById(id);
     const steps = () => [...document.querySelectorAll('#steps code')].map((step) => step.textContent);
     const isShown = (id) => field(id).getClientRects().length > 0;
+    const names = () => [...document.querySelectorAll('.member bdi')].map((name) => name.textContent);
     const top = (selector) => document.querySelector(selector).getBoundingClientRect().top;";
 
 /// The page, open in a browser of its own.

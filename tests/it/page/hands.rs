@@ -11,12 +11,12 @@ const SHIFT: char = '\u{e008}';
 const MOST_TABS: usize = 60;
 
 impl Page {
-    async fn press(&self, keys: &str) {
+    pub async fn press(&self, keys: &str) {
         self.browser.press(None, keys).await;
     }
 
     /// Moves the focus on, or back with [`SHIFT`], until this selector has it, and can be seen to.
-    async fn tab_to(&self, held: Option<char>, selector: &str) {
+    pub async fn tab_to(&self, held: Option<char>, selector: &str) {
         let has_focus = format!("document.activeElement.matches('{selector}:focus-visible')");
         for _ in 0..MOST_TABS {
             self.browser.press(held, TAB).await;

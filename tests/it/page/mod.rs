@@ -7,6 +7,7 @@ mod hands;
 mod list;
 mod looks;
 mod memory;
+mod panel;
 mod route;
 mod url;
 mod verdict;

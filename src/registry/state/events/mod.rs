@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::State;
 use super::log::EntryKind;
 use crate::registry::connection::{Connection, Description, Snapshot, Status};
-use crate::registry::filter::ConnectionFilter;
+use crate::registry::filter::EventFilter;
 use crate::registry::record::Record;
 
 /// Events that a reader gets at a time.
@@ -70,7 +70,7 @@ impl State {
     pub(in crate::registry) fn read_events(
         &mut self,
         after: u64,
-        filter: &ConnectionFilter,
+        filter: &EventFilter,
     ) -> EventBatch {
         let batch = self.events(after, filter);
         if batch.events.is_empty() && !batch.has_more {
@@ -84,7 +84,7 @@ impl State {
         self.log.take_waiting()
     }
 
-    fn events(&self, after: u64, filter: &ConnectionFilter) -> EventBatch {
+    fn events(&self, after: u64, filter: &EventFilter) -> EventBatch {
         let mut batch = EventBatch::new(after);
         let mut entries = self.log.after(after);
         for _ in 0..MAX_LOOKS {
@@ -99,10 +99,17 @@ impl State {
             };
             let connection = self.connections.get(&entry.key);
             let is_other = |connection: &Connection| {
-                !filter.matches(&connection.description, connection.status.phase)
+                let Connection {
+                    description,
+                    status,
+                    ..
+                } = connection;
+                !filter.connections.matches(description, status.phase)
             };
+            let is_message = matches!(entry.kind(), EntryKind::Message(_));
+            let is_left_out = filter.without_messages && is_message;
             batch.pass(entry.number);
-            if !connection.is_some_and(is_other) {
+            if !is_left_out && !connection.is_some_and(is_other) {
                 let content = connection.and_then(|connection| connection.event(entry.kind()));
                 batch.add(entry.number, content);
             }

@@ -7,13 +7,14 @@ use super::super::{Key, MAX_STALE};
 use super::*;
 use crate::config::ApiConfig;
 use crate::registry::connection::Phase;
+use crate::registry::filter::ConnectionFilter;
 use crate::registry::record::{Kind, Message};
 
 /// All that is read after a number, each event with its number and in a word.
 fn read(state: &mut State, mut after: u64, filter: &ConnectionFilter) -> Vec<(u64, String)> {
     let mut all = Vec::new();
     loop {
-        let batch = state.read_events(after, filter);
+        let batch = state.read_events(after, &filter.clone().into());
         after = batch.last;
         all.extend(batch.events.iter().map(word));
         if !batch.has_more {
@@ -77,7 +78,7 @@ fn a_connection_is_shown_as_it_was_when_it_opened() {
     let key = open(&mut state, "one", &[]);
     record(&mut state, key, text("hello"));
     close(&mut state, key);
-    let batch = state.read_events(0, &all());
+    let batch = state.read_events(0, &all().into());
     let [opened, _, closed] = &batch.events[..] else {
         panic!("{batch:?}");
     };
@@ -141,28 +142,48 @@ fn events_of_connections_that_do_not_match_are_neither_read_nor_counted() {
 }
 
 #[test]
+fn messages_can_be_left_out() {
+    let mut state = state(ApiConfig {
+        keep_messages: 1,
+        ..ApiConfig::default()
+    });
+    let one = open(&mut state, "one", &[]);
+    record(&mut state, one, text("dropped"));
+    record(&mut state, one, text("kept"));
+    close(&mut state, one);
+    let filter = EventFilter {
+        connections: all(),
+        without_messages: true,
+    };
+    let batch = state.read_events(0, &filter);
+    let words: Vec<_> = batch.events.iter().map(word).collect();
+    assert_eq!(words, events([(1, "opened one"), (4, "closed one")]));
+    assert!(!batch.has_more);
+}
+
+#[test]
 fn a_look_at_the_log_is_bounded_by_events_bytes_and_entries() {
     let mut state = state(ApiConfig::default());
     let key = open(&mut state, "one", &[]);
     for _ in 0..MAX_LOOKS - 1 {
         record(&mut state, key, text("x"));
     }
-    let batch = state.read_events(0, &all());
+    let batch = state.read_events(0, &all().into());
     assert_eq!((batch.events.len(), batch.last), (MAX_EVENTS, 100));
     assert!(batch.has_more);
     for _ in 0..4 {
         record(&mut state, key, large());
     }
-    let batch = state.read_events(MAX_LOOKS as u64, &all());
+    let batch = state.read_events(MAX_LOOKS as u64, &all().into());
     assert_eq!((batch.events.len(), batch.has_more), (3, true));
     let nobody = ConnectionFilter {
         id: Some("nobody".to_owned()),
         ..all()
     };
-    let batch = state.read_events(0, &nobody);
+    let batch = state.read_events(0, &nobody.clone().into());
     assert_eq!((batch.events.len(), batch.last), (0, MAX_LOOKS as u64));
     assert!(batch.has_more && !state.take_waiting());
-    let batch = state.read_events(batch.last, &nobody);
+    let batch = state.read_events(batch.last, &nobody.clone().into());
     assert!(!batch.has_more && state.take_waiting());
 }
 
@@ -222,7 +243,7 @@ proptest! {
                 }
                 Step::Read => {
                     loop {
-                        let batch = state.read_events(passed, &all());
+                        let batch = state.read_events(passed, &all().into());
                         let mut sum = passed;
                         for event in &batch.events {
                             prop_assert!(event.number > last, "the numbers grow");

@@ -165,6 +165,24 @@ async fn a_connection_is_told_of_from_its_opening_to_its_end() {
 }
 
 #[tokio::test]
+async fn messages_can_be_left_out() {
+    let server = serve().await;
+    let mut reader = Reader::open(server.address, "/events?messages=off").await;
+    let mut client = connect(server.address, "/?id=me").await;
+    client.echo("hello").await;
+    soon(client.socket.close(None)).await.expect("it closes");
+    client.expect_close().await;
+    for name in ["opened", "closed"] {
+        assert_eq!(reader.next().await.name, name);
+    }
+    let (status, error) = ask(server.address, "GET /events?messages=no").await;
+    assert_eq!(
+        (status, &error["error"]),
+        (400, &json!("messages is one of: off."))
+    );
+}
+
+#[tokio::test]
 async fn a_reader_begins_with_what_happens_from_now_on_or_after_the_last_that_it_has() {
     let server = serve().await;
     let address = server.address;

@@ -1,4 +1,5 @@
-//! The page at `GET /`: a WebSocket client in one file, which is part of the program.
+//! The page at `GET /`: a WebSocket client in one document, which is part of the program. Its source
+//! is in pieces, one for each purpose, that are joined when the program is built.
 
 use std::sync::LazyLock;
 
@@ -14,14 +15,49 @@ use crate::config::ServerConfig;
 use crate::handshake;
 use crate::http::response::{self, Answer};
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = concat!(
+    include_str!("head.html"),
+    include_str!("page.css"),
+    include_str!("panel.css"),
+    include_str!("body.html"),
+    include_str!("panel.html"),
+    include_str!("tools.html"),
+    include_str!("bounds.js"),
+    include_str!("steps.js"),
+    include_str!("urls.js"),
+    include_str!("verdict.js"),
+    include_str!("memory.js"),
+    include_str!("format.js"),
+    include_str!("measurements.js"),
+    include_str!("journal.js"),
+    include_str!("link.js"),
+    include_str!("document.js"),
+    include_str!("rows.js"),
+    include_str!("filter.js"),
+    include_str!("list.js"),
+    include_str!("chart.js"),
+    include_str!("figures.js"),
+    include_str!("builder.js"),
+    include_str!("destination.js"),
+    include_str!("composer.js"),
+    include_str!("api.js"),
+    include_str!("ending.js"),
+    include_str!("roster.js"),
+    include_str!("push.js"),
+    include_str!("member.js"),
+    include_str!("panel.js"),
+    include_str!("own.js"),
+    include_str!("page.js"),
+    include_str!("foot.html"),
+);
 
 /// Settings in the page's HTML, in place of which the server puts its own. These are the defaults.
-const SETTINGS: &str = r#"data-path="" data-heartbeat="heart beat" data-faults="true""#;
+const SETTINGS: &str =
+    r#"data-path="" data-heartbeat="heart beat" data-faults="true" data-api="none""#;
 
 /// Policy of the page: it may run its own script and style, which are known by their hashes,
 /// connect WebSockets to anywhere, since its URL can be edited, and ask this server for its
-/// [verdict](super::verdict) on them. The last two directives keep text from ever becoming HTML.
+/// [verdict](super::verdict) on them and its [API](super::api). The last two directives keep text from ever becoming HTML.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let script = hash(inside("<script type=\"module\">", "</script>"));
     let style = hash(inside("<style>", "</style>"));
@@ -83,15 +119,27 @@ fn is_trustworthy<B>(request: &Request<B>, config: &ServerConfig) -> bool {
 fn body(config: &ServerConfig) -> Bytes {
     let path = config.paths.first().map(ToString::to_string);
     let settings = format!(
-        r#"data-path="{}" data-heartbeat="{}" data-faults="{}""#,
+        r#"data-path="{}" data-heartbeat="{}" data-faults="{}" data-api="{}""#,
         escaped(&path.unwrap_or_default()),
         escaped(&config.heartbeat_text),
         config.faults,
+        api(config),
     );
     if settings == SETTINGS {
         return Bytes::from_static(PAGE.as_bytes());
     }
     PAGE.replacen(SETTINGS, &settings, 1).into()
+}
+
+/// The API as the page can reach it, on its own address: so that it need not ask where there is none,
+/// or no token has been given yet.
+fn api(config: &ServerConfig) -> &'static str {
+    match &config.api {
+        Some(api) if !api.listen.is_empty() => "none",
+        Some(api) if api.token.is_some() => "token",
+        Some(_) => "open",
+        None => "none",
+    }
 }
 
 /// Escapes a text for a quoted attribute.
@@ -114,6 +162,7 @@ fn hash(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ApiConfig;
 
     #[test]
     fn the_page_is_one_file_with_one_script_and_one_style() {
@@ -151,9 +200,35 @@ mod tests {
             ..ServerConfig::default()
         };
         let page = String::from_utf8(body(&config).into()).unwrap();
-        let settings = r#"data-path="/ws" data-heartbeat="<b title=&quot;&amp;amp;&quot;>" data-faults="false""#;
+        let settings = r#"data-path="/ws" data-heartbeat="<b title=&quot;&amp;amp;&quot;>" data-faults="false" data-api="none""#;
         assert!(page.contains(settings));
         assert_eq!(page.len() - settings.len(), PAGE.len() - SETTINGS.len());
+    }
+
+    #[test]
+    fn the_page_is_told_of_an_api_on_its_own_address_alone() {
+        let api_of = |api: Option<ApiConfig>| {
+            let page = body(&ServerConfig {
+                api,
+                ..ServerConfig::default()
+            });
+            let page = String::from_utf8(page.into()).unwrap();
+            let (_, behind) = page.split_once("data-api=\"").unwrap();
+            behind.split_once('"').unwrap().0.to_owned()
+        };
+        assert_eq!(api_of(None), "none");
+        assert_eq!(api_of(Some(ApiConfig::default())), "open");
+        let token = Some("secret".parse().unwrap());
+        let with_token = ApiConfig {
+            token,
+            ..ApiConfig::default()
+        };
+        assert_eq!(api_of(Some(with_token.clone())), "token");
+        let elsewhere = ApiConfig {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            ..with_token
+        };
+        assert_eq!(api_of(Some(elsewhere)), "none");
     }
 
     #[test]
