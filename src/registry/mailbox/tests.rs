@@ -110,6 +110,23 @@ fn the_session_is_woken_by_the_first_push_alone() {
 }
 
 #[test]
+fn the_session_that_takes_the_last_push_waits_for_the_next() {
+    let mailbox = Mailbox::default();
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(Arc::clone(&counter));
+    for posts in 1..=3 {
+        post(&mailbox, &text("x"));
+        assert!(!mailbox.is_empty());
+        let push = Some(Mail::Push(text("x")));
+        assert_eq!(mailbox.take(&waker, false), push);
+        assert!(mailbox.is_empty());
+        post(&mailbox, &text("y"));
+        assert_eq!(counter.0.load(Ordering::Relaxed), 2 * posts - 1);
+        assert!(mailbox.take(&waker, false).is_some());
+    }
+}
+
+#[test]
 fn a_closed_mailbox_holds_nothing_and_keeps_no_task() {
     let mailbox = Mailbox::default();
     let counter = Arc::new(Counter::default());
