@@ -12,6 +12,7 @@
 //! | [`connection`] | one connection: its description, its status, its end |
 //! | [`counts`] | counts of messages and frames |
 //! | [`record`] | messages as they are recorded |
+//! | [`turn`] | messages that are recorded together |
 //! | [`history`] | the records of one connection |
 //! | [`filter`] | which connections and messages are asked for |
 //! | [`forgotten`] | names of connections that are not kept any more |
@@ -31,6 +32,7 @@ mod history;
 pub(crate) mod mailbox;
 pub(crate) mod record;
 pub(crate) mod state;
+mod turn;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,6 +48,7 @@ pub(crate) use handle::{Admission, ConnectionHandle};
 use mailbox::{Ending, Posted, Push};
 use record::{Direction, Message};
 use state::{Batch, Delivery, Found, Key, Receivers, State, TopicSnapshot};
+use turn::Turn;
 
 /// Characters of an id that is made here: no letter or digit looks like another.
 const ID_CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -104,7 +107,14 @@ impl Registry {
     fn record(&self, key: Key, link: &Link, direction: Direction, message: Message) {
         let at = SystemTime::now();
         self.state().record(key, at, direction, message);
-        link.changed.notify_waiters();
+        link.notify();
+    }
+
+    fn record_turn(&self, key: Key, link: &Link, turn: &Turn) {
+        let at = SystemTime::now();
+        let kept = turn.kept(at);
+        self.state().record_turn(key, at, turn, kept);
+        link.notify();
     }
 
     fn end_session(&self, key: Key, link: &Link, end: SessionEnd) {
@@ -166,6 +176,7 @@ impl Registry {
     /// is over. Returns `None` if the connection is not kept any more.
     pub(crate) async fn until_message(&self, key: Key, filter: &MessageFilter) -> Option<Batch> {
         let link = self.state().link(key)?;
+        let _watcher = link.watch();
         let mut unseen = filter.clone();
         let mut dropped = 0;
         until(&link.changed, || {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::ws::frames::Opcode;
 
 /// Bytes that a record takes beside its content, in the reckoning of memory.
-const OVERHEAD: usize = 128;
+pub(super) const OVERHEAD: usize = 128;
 
 /// Direction of a message, as the server sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! State of the registry: plain data, which one lock guards.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::SystemTime;
@@ -10,9 +10,10 @@ use super::connection::{
 };
 use super::filter::{ConnectionFilter, MessageFilter};
 use super::forgotten::Forgotten;
-use super::history::{History, HistoryLimits};
+use super::history::{History, HistoryLimits, Pushed};
 use super::mailbox::{Posted, Push};
 use super::record::{Direction, Message, Record};
+use super::turn::{KeptTurn, Turn};
 use crate::config::ApiConfig;
 
 /// Number of a connection in the registry: in the order in which they were opened.
@@ -26,7 +27,8 @@ const MAX_STALE: usize = 1024;
 #[derive(Debug)]
 pub(super) struct State {
     config: ApiConfig,
-    connections: BTreeMap<Key, Connection>,
+    /// In boxes, so that a search reads few lines of memory.
+    connections: BTreeMap<Key, Box<Connection>>,
     last: u64,
     /// The latest connection of each name.
     names: HashMap<Arc<str>, Key>,
@@ -45,7 +47,8 @@ pub(super) struct State {
 /// A topic, for as long as anybody is subscribed to it.
 #[derive(Debug, Default)]
 struct Topic {
-    subscribers: BTreeSet<Key>,
+    /// With their links, so that a push need not search for them.
+    subscribers: BTreeMap<Key, Arc<Link>>,
     messages: u64,
 }
 
@@ -128,22 +131,24 @@ impl State {
         self.names.insert(Arc::clone(&description.id), key);
         for name in &description.topics {
             let topic = self.topics.entry(Arc::clone(name)).or_default();
-            topic.subscribers.insert(key);
+            topic.subscribers.insert(key, Arc::clone(&link));
         }
         self.connections.insert(
             key,
-            Connection {
+            Box::new(Connection {
                 description: Arc::new(description),
                 status: Status::new(at),
                 history: History::default(),
                 link,
-            },
+            }),
         );
         key
     }
 
     pub(super) fn connection_mut(&mut self, key: Key) -> Option<&mut Connection> {
-        self.connections.get_mut(&key)
+        self.connections
+            .get_mut(&key)
+            .map(|connection| &mut **connection)
     }
 
     /// Records a message of a connection.
@@ -154,22 +159,40 @@ impl State {
         direction: Direction,
         message: Message,
     ) {
+        let limits = self.limits();
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
         connection.status.note(at, direction, &message);
-        let limits = HistoryLimits {
+        let pushed = connection.history.push(at, direction, message, limits);
+        self.note_pushed(key, &pushed);
+    }
+
+    /// Records the messages of a turn of a connection, which are kept as `kept`.
+    pub(super) fn record_turn(&mut self, key: Key, at: SystemTime, turn: &Turn, kept: KeptTurn) {
+        let limits = self.limits();
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        connection.status.note_turn(at, turn);
+        let pushed = connection.history.push_turn(turn, kept, limits);
+        self.note_pushed(key, &pushed);
+    }
+
+    fn limits(&self) -> HistoryLimits {
+        HistoryLimits {
             messages: self.config.keep_messages,
             bytes: self.config.keep_bytes,
-        };
-        let pushed = connection.history.push(at, direction, message, limits);
-        self.order.push_back((key, pushed.seq));
-        self.records += 1;
+        }
+    }
+
+    fn note_pushed(&mut self, key: Key, pushed: &Pushed) {
+        let records = pushed.records.clone();
+        self.order.extend(records.map(|seq| (key, seq)));
+        self.records += pushed.count();
+        self.records -= pushed.dropped;
         self.memory += pushed.added;
-        pushed
-            .dropped
-            .iter()
-            .for_each(|record| self.subtract(record));
+        self.memory -= pushed.freed;
         self.make_room();
     }
 
@@ -179,9 +202,10 @@ impl State {
             && let Some((key, seq)) = self.order.pop_front()
         {
             let connection = self.connections.get_mut(&key);
-            let record = connection.and_then(|connection| connection.history.take(seq));
-            if let Some(record) = record {
-                self.subtract(&record);
+            let freed = connection.and_then(|connection| connection.history.take(seq));
+            if let Some(freed) = freed {
+                self.records -= 1;
+                self.memory -= freed;
             }
         }
         // Entries of records that are gone are dropped once they are more than those that are not.
@@ -189,16 +213,18 @@ impl State {
             let Self {
                 order, connections, ..
             } = self;
+            // Those of a connection lie together, if they are of one turn: one search is enough.
+            let mut found = None;
             order.retain(|(key, seq)| {
-                let connection = connections.get(key);
-                connection.is_some_and(|connection| connection.history.has(*seq))
+                let known = found.filter(|(found, _)| found == key);
+                let (_, first) = known.unwrap_or_else(|| {
+                    let connection = connections.get(key);
+                    let first = connection.map_or(u64::MAX, |c| c.history.first());
+                    *found.insert((*key, first))
+                });
+                first <= *seq
             });
         }
-    }
-
-    fn subtract(&mut self, record: &Record) {
-        self.records -= 1;
-        self.memory -= record.memory();
     }
 
     /// Notes the end of a session: it is pushed to no more.
@@ -248,7 +274,7 @@ impl State {
     }
 
     fn forget(&mut self, key: Key) -> Option<Connection> {
-        let connection = self.connections.remove(&key)?;
+        let connection = *self.connections.remove(&key)?;
         self.records -= connection.history.len();
         self.memory -= connection.history.memory();
         let id = &connection.description.id;
@@ -274,7 +300,9 @@ impl State {
     }
 
     pub(super) fn snapshot(&self, key: Key) -> Option<Snapshot> {
-        self.connections.get(&key).map(Connection::snapshot)
+        self.connections
+            .get(&key)
+            .map(|connection| connection.snapshot())
     }
 
     pub(super) fn phase(&self, key: Key) -> Option<Phase> {
@@ -294,7 +322,7 @@ impl State {
     }
 
     fn matching(&self, filter: &ConnectionFilter) -> impl Iterator<Item = &Connection> {
-        let connections = self.connections.values();
+        let connections = self.connections.values().map(|connection| &**connection);
         connections
             .filter(|connection| filter.matches(&connection.description, connection.status.phase))
     }
@@ -304,7 +332,7 @@ impl State {
         let history = &self.connections.get(&key)?.history;
         let records = history.after(filter.after);
         Some(Batch {
-            records: records.filter(|r| filter.matches(r)).cloned().collect(),
+            records: records.filter(|r| filter.matches(r)).collect(),
             next: history.last().max(filter.after),
             dropped: history.dropped_after(filter.after),
         })
@@ -322,42 +350,45 @@ impl State {
     /// Puts a push into the mailboxes of its receivers. The wakers that are returned must be woken
     /// once the lock is released.
     pub(super) fn post(&mut self, receivers: &Receivers, push: &Push) -> (Delivery, Vec<Waker>) {
-        let Self {
-            connections,
-            topics,
-            names,
-            ..
-        } = self;
         let (mut delivery, mut wakers) = (Delivery::default(), Vec::new());
-        let mut post = |connection: &mut Connection| {
-            let (posted, waker) = connection.link.mailbox.post(push);
+        let mut skipped = Vec::new();
+        let mut post = |key: Key, link: &Link| {
+            let (posted, waker) = link.mailbox.post(push);
             match posted {
                 Posted::Taken => delivery.delivered += 1,
-                Posted::Skipped => {
-                    delivery.skipped += 1;
-                    connection.status.skipped += 1;
-                }
+                Posted::Skipped => skipped.push(key),
                 Posted::Gone => {}
             }
             wakers.extend(waker);
         };
         match receivers {
-            Receivers::All => connections.values_mut().for_each(post),
+            Receivers::All => {
+                let connections = self.connections.iter();
+                connections.for_each(|(key, connection)| post(*key, &connection.link));
+            }
             Receivers::Id(id) => {
-                let key = names.get(id.as_str());
-                let connection = key.and_then(|key| connections.get_mut(key));
-                connection.into_iter().for_each(post);
+                let key = self.names.get(id.as_str());
+                let connection = key.and_then(|key| self.connections.get_key_value(key));
+                let connection = connection.into_iter();
+                connection.for_each(|(key, connection)| post(*key, &connection.link));
             }
             Receivers::Topic(name) => {
-                if let Some(topic) = topics.get_mut(name.as_str()) {
+                if let Some(topic) = self.topics.get_mut(name.as_str()) {
                     topic.messages += 1;
-                    for key in &topic.subscribers {
-                        connections.get_mut(key).into_iter().for_each(&mut post);
-                    }
+                    let subscribers = topic.subscribers.iter();
+                    subscribers.for_each(|(key, link)| post(*key, link));
                 }
             }
         }
+        delivery.skipped = skipped.len();
+        skipped.iter().for_each(|key| self.count_skipped(*key));
         (delivery, wakers)
+    }
+
+    fn count_skipped(&mut self, key: Key) {
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.status.skipped += 1;
+        }
     }
 }
 
