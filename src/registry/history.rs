@@ -96,38 +96,44 @@ impl History {
             freed: 0,
         };
         while (self.records > limits.messages || self.content > limits.bytes)
-            && let Some(freed) = self.pop()
+            && let Some((dropped, freed)) = self.pop(
+                self.records.saturating_sub(limits.messages),
+                self.content.saturating_sub(limits.bytes),
+            )
         {
-            pushed.dropped += 1;
+            pushed.dropped += dropped;
             pushed.freed += freed;
         }
         pushed
     }
 
-    /// Takes the oldest record out, and returns the bytes of memory that are free then.
-    fn pop(&mut self) -> Option<usize> {
-        let (content, freed) = match self.entries.front_mut()? {
-            Entry::One(record) => (record.content(), record.memory()),
+    /// Takes the oldest records out: so many, with so many bytes of content, or all that lie
+    /// together. Returns their number, and the bytes of memory that are free then.
+    fn pop(&mut self, records: usize, content: usize) -> Option<(usize, usize)> {
+        let (dropped, content, freed) = match self.entries.front_mut()? {
+            Entry::One(record) => (1, record.content(), record.memory()),
             Entry::Turn(turn) => {
-                let content = turn.drop_first();
-                (content, if turn.is_empty() { turn.memory() } else { 0 })
+                let (dropped, content) = turn.drop_first(records, content);
+                let freed = if turn.is_empty() { turn.memory() } else { 0 };
+                (dropped, content, freed)
             }
         };
         // A turn is dropped with its last record.
         if freed > 0 {
             self.entries.pop_front();
         }
-        self.records -= 1;
+        self.records -= dropped;
         self.content -= content;
         self.memory -= freed;
-        Some(freed)
+        Some((dropped, freed))
     }
 
     /// Takes the record with this number out, if it is the oldest, and returns the bytes of memory
     /// that are free then.
     pub(super) fn take(&mut self, seq: u64) -> Option<usize> {
         let is_oldest = self.records > 0 && self.first() == seq;
-        is_oldest.then(|| self.pop()).flatten()
+        let (_, freed) = is_oldest.then(|| self.pop(1, 0)).flatten()?;
+        Some(freed)
     }
 
     /// Number of the oldest record that is kept, or of the next one if none is.

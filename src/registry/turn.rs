@@ -98,6 +98,7 @@ impl Turn {
             bytes: Bytes::copy_from_slice(&self.bytes),
             next: 0,
             is_echo_next: false,
+            content: self.content(),
             all: 1..=self.received.messages + self.sent.messages,
             first: 1,
         }
@@ -118,6 +119,8 @@ pub(super) struct KeptTurn {
     next: usize,
     /// Whether only the echo of that message is kept.
     is_echo_next: bool,
+    /// Bytes of content of the records that are kept.
+    content: usize,
     /// Numbers of all records, with those that are gone.
     all: RangeInclusive<u64>,
     /// Number of the first record that is kept.
@@ -147,15 +150,33 @@ impl KeptTurn {
         self.first > *self.all.end()
     }
 
-    /// Drops the first record, and returns the bytes of its content.
-    pub(super) fn drop_first(&mut self) -> usize {
+    /// Drops the first records: so many, with so many bytes of content, or all of them. Returns
+    /// their number, and the bytes of their contents.
+    pub(super) fn drop_first(&mut self, records: usize, content: usize) -> (usize, usize) {
+        let (end, before) = (*self.all.end() + 1, self.content);
+        let left = (end - self.first) as usize;
+        if records >= left {
+            (self.first, self.content) = (end, 0);
+            return (left, before);
+        }
+        let mut dropped = 0;
+        while dropped < left && (dropped < records || before - self.content < content) {
+            self.skip();
+            dropped += 1;
+        }
+        (dropped, before - self.content)
+    }
+
+    /// Drops the first record.
+    #[inline]
+    fn skip(&mut self) {
         let (flags, length) = self.header();
         self.is_echo_next = !self.is_echo_next && flags & ECHOED != 0;
         if !self.is_echo_next {
             self.next += HEADER + length;
         }
         self.first += 1;
-        length
+        self.content -= length;
     }
 
     /// Flags of the first message that is kept, and the length of its payload. There is one.
@@ -174,7 +195,7 @@ impl KeptTurn {
                 return None;
             }
             let record = rest.record();
-            rest.drop_first();
+            rest.skip();
             Some(record)
         })
     }
@@ -248,11 +269,30 @@ mod tests {
         while !kept.is_empty() {
             assert_eq!(records(&kept), expected);
             assert_eq!(kept.memory(), memory);
-            assert_eq!(kept.drop_first(), expected[0].2.len());
+            assert_eq!(kept.drop_first(1, 0), (1, expected[0].2.len()));
             content -= expected.remove(0).2.len();
         }
         assert_eq!((expected.len(), content), (0, 0));
         assert_eq!(records(&kept), []);
+    }
+
+    #[test]
+    fn as_many_records_are_dropped_as_are_asked_for_and_as_many_as_have_the_bytes() {
+        let turn = turn(&[("four", true), ("four", false), ("four", true)]);
+        let kept = turn.kept(SystemTime::UNIX_EPOCH);
+        let dropped = |most, content| {
+            let mut kept = kept.clone();
+            let dropped = kept.drop_first(most, content);
+            assert_eq!(records(&kept).len(), 5 - dropped.0);
+            assert_eq!(kept.is_empty(), dropped.0 == 5);
+            dropped
+        };
+        assert_eq!(dropped(0, 0), (0, 0));
+        assert_eq!(dropped(2, 0), (2, 8));
+        assert_eq!(dropped(1, 9), (3, 12));
+        assert_eq!(dropped(4, 1), (4, 16));
+        assert_eq!(dropped(5, 0), (5, 20));
+        assert_eq!(dropped(0, 100), (5, 20));
     }
 
     #[test]

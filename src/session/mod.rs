@@ -373,16 +373,18 @@ where
         let payload = self.codec.payload();
         trace!(parent: &self.stats.info.span(), message = received.preview(payload), "received");
         match received {
-            Received::Control(opcode) => {
-                self.observe_control(*opcode);
-                match self.controls.take(self.io.alive_at()) {
-                    true => Ok(()),
-                    false => Err(End::Flood("too many control frames")),
-                }
-            }
-            Received::Close(frame) => {
-                self.stats.observe_close(frame.as_deref());
-                Ok(())
+            Received::Control(_) | Received::Close(_) => self.check_control(received),
+            _ => Ok(()),
+        }
+    }
+
+    // Not inlined, so that a message does not have to make room for it.
+    #[inline(never)]
+    fn check_control(&mut self, received: &Received) -> Result<(), End> {
+        self.observe_control(received);
+        match received {
+            Received::Control(_) if !self.controls.take(self.io.alive_at()) => {
+                Err(End::Flood("too many control frames"))
             }
             _ => Ok(()),
         }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use super::protocol::Received;
 use super::stats::SessionStats;
 use super::write_buffer::LARGE;
 use super::{Pause, Session};
@@ -76,14 +77,21 @@ where
     }
 
     /// Tells the registry of a control frame.
-    pub(super) fn observe_control(&mut self, opcode: Opcode) {
-        if let Some(connection) = self.stats.connection() {
-            let payload = self.codec.payload();
-            connection.received(opcode.into(), payload, 1, false);
-            if opcode == Opcode::Ping {
-                // tungstenite answers it before the next frame.
-                connection.sent(Kind::Pong, payload);
+    pub(super) fn observe_control(&mut self, received: &Received) {
+        let Some(connection) = self.stats.connection() else {
+            return;
+        };
+        match received {
+            Received::Close(frame) => observe_close(connection, frame.as_deref()),
+            Received::Control(opcode) => {
+                let payload = self.codec.payload();
+                connection.received((*opcode).into(), payload, 1, false);
+                if *opcode == Opcode::Ping {
+                    // tungstenite answers it before the next frame.
+                    connection.sent(Kind::Pong, payload);
+                }
             }
+            _ => {}
         }
     }
 }

@@ -187,8 +187,8 @@ impl State {
     }
 
     fn note_pushed(&mut self, key: Key, pushed: &Pushed) {
-        let records = pushed.records.clone();
-        self.order.extend(records.map(|seq| (key, seq)));
+        let (first, last) = pushed.records.clone().into_inner();
+        self.order.extend((first..last + 1).map(|seq| (key, seq)));
         self.records += pushed.count();
         self.records -= pushed.dropped;
         self.memory += pushed.added;
