@@ -1,6 +1,6 @@
 // uWebSockets' own example of an echo server, to stand beside echobeat. It sends
 // heart beats as echobeat does, from one timer, which fires ten times a second and serves those whose
-// turn it is. Built with OpenSSL, it speaks TLS 1.3, and its arguments are the files of a certificate
+// turn it is. Sessions at /topic get what is posted to /topics/bench. Built with OpenSSL, it speaks TLS 1.3, and its arguments are the files of a certificate
 // and its key. Built with zlib, it compresses all echoes, and its argument is "shared" or "dedicated":
 // whose the compressor is.
 
@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <string>
+#include <string_view>
 #include <unordered_set>
 
 #include "App.h"
@@ -23,6 +25,8 @@ constexpr bool ZLIB = false;
 #else
 constexpr bool ZLIB = true;
 #endif
+
+constexpr std::string_view TOPIC = "bench";
 
 constexpr int PERIOD_MS = 3000;
 constexpr int SLOT_MS = 100;
@@ -67,7 +71,28 @@ int main(int argc, char **argv) {
     }
     auto *loop = reinterpret_cast<us_loop_t *>(uWS::Loop::get());
     us_timer_set(us_create_timer(loop, 0, 0), beat, SLOT_MS, SLOT_MS);
-    uWS::TemplatedApp<TLS>(options)
+    uWS::TemplatedApp<TLS> app(options);
+    app.ws<Session>("/topic", {
+            .compression = uWS::DISABLED,
+            .open = [](auto *ws) {
+                ws->getUserData()->slot = now;
+                sessions[now].insert(ws);
+                ws->subscribe(TOPIC);
+            },
+            .close = [](auto *ws, int, std::string_view) {
+                sessions[ws->getUserData()->slot].erase(ws);
+            },
+        })
+        .post("/topics/bench", [&app](auto *response, auto *) {
+            response->onAborted([] {});
+            response->onData([&app, response, body = std::string()](std::string_view part, bool last) mutable {
+                body.append(part);
+                if (last) {
+                    app.publish(TOPIC, body, uWS::OpCode::BINARY);
+                    response->end();
+                }
+            });
+        })
         .ws<Session>("/*", {
             .compression = ZLIB ? compression(argv[1]) : uWS::DISABLED,
             .maxPayloadLength = 64 * 1024 * 1024,

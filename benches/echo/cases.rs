@@ -48,6 +48,10 @@ pub struct Load {
     pub connections: usize,
     /// Threads of the server.
     pub threads: usize,
+    /// Whether the generator looks for echoes all the time, so that no server has to wake it. To
+    /// wake another core costs as much as a short message, and a server that is a little slower
+    /// has to do it more often.
+    pub never_sleeps: bool,
 }
 
 /// What a message consists of.
@@ -80,6 +84,7 @@ impl Load {
             in_flight,
             connections,
             threads: 1,
+            never_sleeps: false,
         }
     }
 
@@ -153,6 +158,24 @@ fn few() -> [Load; 4] {
         Load::new(Content::Binary, 16 << 10, 1, 20),
         Load::new(Content::Binary, 1 << 20, 1, 4),
     ]
+}
+
+/// The loads that are pushed to subscribers, of which there are as many as connections.
+pub fn fanout() -> [Load; 2] {
+    [64, 1 << 10].map(|size| Load::new(Content::Binary, size, 1, 5_000).named("fanout"))
+}
+
+/// The loads that are measured with the API, beside the same server without it.
+pub fn api() -> Vec<Load> {
+    let batch = Load::new(Content::Binary, 125, 200, 10);
+    let [alone, small, large, _] = few();
+    let loads = [alone, small, batch, large];
+    let loads = loads.map(|load| load.named("api"));
+    let awake = |load| Load {
+        never_sleeps: true,
+        ..load
+    };
+    loads.map(awake).into()
 }
 
 /// One load on ever more threads: 1, 2, 4, and so on to as many as there are cores.

@@ -29,6 +29,15 @@ pub fn connect(address: SocketAddr, wire: Wire) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
+/// Opens a connection with a session at this path, which may have a query.
+pub fn connect_at(address: SocketAddr, path: &str) -> Result<TcpStream, Failure> {
+    let mut stream = connect(address, Wire::Tcp)?;
+    let rest = &REQUEST[b"GET /".len()..];
+    let request = [b"GET ", path.as_bytes(), rest].concat();
+    exchange(&mut stream, &request)?;
+    Ok(stream)
+}
+
 /// Opens a connection with a session that has these extensions, as the server has to word them.
 pub fn connect_with(address: SocketAddr, extensions: &Extensions) -> Result<TcpStream, Failure> {
     let mut stream = connect(address, Wire::Tcp)?;

@@ -97,6 +97,7 @@ struct Generator<'t, M: Messages> {
     connections: Vec<Connection<'t, M>>,
     buffer: Vec<u8>,
     tally: Tally,
+    never_sleeps: bool,
     /// Whether a new message goes out for each that comes back.
     refills: bool,
 }
@@ -120,6 +121,7 @@ impl<'t, M: Messages> Generator<'t, M> {
             connections,
             buffer: vec![0; READ_BUFFER],
             tally: Tally::new(),
+            never_sleeps: load.never_sleeps,
             refills: true,
         })
     }
@@ -158,6 +160,10 @@ impl<'t, M: Messages> Generator<'t, M> {
     }
 
     fn turn(&mut self, timeout: Duration) -> Result<(), Failure> {
+        let timeout = match self.never_sleeps {
+            true => Duration::ZERO,
+            false => timeout,
+        };
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             polled => polled?,

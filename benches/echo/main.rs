@@ -28,6 +28,8 @@
 //! - `deflate`: compressed messages, beside the servers that compress, and what sessions keep
 //! - `tls`: the servers that speak TLS, and nginx in front of one that does not
 //! - `proxy`: the reverse proxy, beside nginx and HAProxy
+//! - `api`: the same echobeat without its API and with it
+//! - `fanout`, `topic`: messages to all subscribers of a topic
 //! - `load`, `opening`, `batches`, `idle`, `beats`: one measurement of one server each
 //! - `rounds`: which server is measured when
 //! - `results`: medians and ratios of the rounds
@@ -35,6 +37,7 @@
 
 #![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
 
+mod api;
 mod args;
 mod batches;
 mod beats;
@@ -45,6 +48,7 @@ mod chart;
 mod client;
 mod deflate;
 mod echoes;
+mod fanout;
 mod idle;
 mod json;
 mod load;
@@ -59,6 +63,7 @@ mod rounds;
 mod servers;
 mod table;
 mod tls;
+mod topic;
 mod traffic;
 mod uwebsockets;
 
@@ -114,6 +119,8 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     print!("{}", table::links(&links));
     print!("{}", tls::report(&bench)?);
     print!("{}", deflate::report(&bench)?);
+    print!("{}", api::report(&bench)?);
+    print!("{}", fanout::report(&bench)?);
     print!("{}", table::idle(&bench.idle()?));
     print!("{}", table::beats(&bench.beats()?));
     print!("{}", proxy::report(&bench)?);

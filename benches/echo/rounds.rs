@@ -41,7 +41,8 @@ impl Bench {
         self.loads_of(loads, &contenders)
     }
 
-    fn loads_of(
+    /// The loads that are asked for, of these servers.
+    pub fn loads_of(
         &self,
         loads: Vec<Load>,
         contenders: &[Contender],

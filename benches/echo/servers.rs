@@ -25,6 +25,8 @@ pub struct Contender {
 pub enum Program {
     /// An echobeat, by its path, and what it is spoken to over.
     Echobeat(PathBuf, Link),
+    /// An echobeat with its API, by its path.
+    WithApi(PathBuf),
     /// A peer.
     Peer(Peer),
     /// uWebSockets, and what it is spoken to over.
@@ -106,7 +108,7 @@ impl Contender {
     pub fn link(&self) -> Link {
         match self.program {
             Program::Echobeat(_, link) | Program::Uwebsockets(link) => link,
-            Program::Peer(_) | Program::Runs(..) => Link::Plain,
+            Program::WithApi(_) | Program::Peer(_) | Program::Runs(..) => Link::Plain,
         }
     }
 
@@ -119,6 +121,7 @@ impl Contender {
     pub fn start(&self, threads: usize) -> Result<Running, Failure> {
         let started = match &self.program {
             Program::Echobeat(path, link) => start_echobeat(path, &link.flags(), threads)?,
+            Program::WithApi(path) => start_echobeat(path, &["--api".to_owned()], threads)?,
             Program::Peer(peer) => start_own(&["serve", peer.name(), &threads.to_string()])?,
             Program::Uwebsockets(link) => uwebsockets::start(*link)?,
             Program::Runs(address, pid) => (*address, *pid, None),
@@ -135,8 +138,10 @@ impl Contender {
 
     fn role(&self) -> Role {
         match self.program {
-            Program::Echobeat(..) if self.name == "echobeat" => Role::Echobeat,
-            Program::Echobeat(..) => Role::Other,
+            Program::Echobeat(..) | Program::WithApi(_) => match &*self.name {
+                "echobeat" => Role::Echobeat,
+                _ => Role::Other,
+            },
             Program::Peer(Peer::Floor) => Role::Floor,
             Program::Peer(_) | Program::Uwebsockets(_) | Program::Runs(..) => Role::Peer,
         }

@@ -141,6 +141,11 @@ pub fn beats(rows: &[Beats]) -> String {
 
 /// The same echobeat over TLS and HTTP/2.
 pub fn links(results: &[CaseResults]) -> String {
+    beside(results, "TLS and HTTP/2")
+}
+
+/// Messages of the same echobeat as it is, and otherwise.
+pub fn beside(results: &[CaseResults], title: &str) -> String {
     let mut table = Table::new(
         2,
         &[
@@ -160,7 +165,7 @@ pub fn links(results: &[CaseResults]) -> String {
             ]);
         }
     }
-    table.render("TLS and HTTP/2")
+    table.render(title)
 }
 
 /// One load on ever more threads.

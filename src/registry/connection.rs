@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
@@ -10,6 +11,7 @@ use super::counts::Counts;
 use super::history::History;
 use super::mailbox::Mailbox;
 use super::record::{CloseContent, Direction, Kind, Message};
+use super::turn::Turn;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::PeerEnd;
 
@@ -123,6 +125,13 @@ impl Status {
         }
     }
 
+    /// Counts the messages of a turn.
+    pub(super) fn note_turn(&mut self, at: SystemTime, turn: &Turn) {
+        self.active_at = at;
+        self.received.add(&turn.received);
+        self.sent.add(&turn.sent);
+    }
+
     /// Counts a message, and notes it if it is a Close.
     pub(super) fn note(&mut self, at: SystemTime, direction: Direction, message: &Message) {
         self.active_at = at;
@@ -147,6 +156,33 @@ pub(crate) struct Link {
     pub(crate) mailbox: Mailbox,
     /// Notified of every change of the connection.
     pub(super) changed: Notify,
+    /// Number of those that wait for a message.
+    watchers: AtomicUsize,
+}
+
+impl Link {
+    /// Has those woken who wait for a message. The state was locked after the change.
+    pub(super) fn notify(&self) {
+        // Who begins to wait counts itself first, and then looks under the lock.
+        if self.watchers.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Counts one that waits for a message, until the guard is dropped.
+    pub(super) fn watch(&self) -> Watcher<'_> {
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Watcher(self)
+    }
+}
+
+/// Guard of one that waits for a message.
+pub(super) struct Watcher<'a>(&'a Link);
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.0.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A connection, with all that is kept of it.
@@ -156,8 +192,6 @@ pub(super) struct Connection {
     pub(super) status: Status,
     pub(super) history: History,
     pub(super) link: Arc<Link>,
-    /// Whether its mailbox had no room for the last push.
-    pub(super) is_full: bool,
 }
 
 impl Connection {

@@ -17,6 +17,23 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Counts a text or binary message of one frame.
+    #[inline]
+    pub(super) fn count_small(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.frames += 1;
+        self.bytes += bytes as u64;
+    }
+
+    /// Counts everything that others count.
+    pub(super) fn add(&mut self, others: &Self) {
+        self.messages += others.messages;
+        self.frames += others.frames;
+        self.fragments += others.fragments;
+        self.control_frames += others.control_frames;
+        self.bytes += others.bytes;
+    }
+
     /// Counts a message or control frame.
     pub(super) fn count(&mut self, message: &Message) {
         let frames = u64::from(message.frames);

@@ -13,6 +13,7 @@ use super::connection::{Description, Link, SessionEnd, TcpEnd};
 use super::mailbox::Mail;
 use super::record::{CloseContent, Direction, Kind, Message};
 use super::state::Key;
+use super::turn::{self, Turn};
 use crate::runtime::moment::Moment;
 use crate::ws::close::{End, Teardown};
 
@@ -44,6 +45,7 @@ impl Admission {
             key,
             link,
             task: 0,
+            turn: None,
             last_received: None,
             pinged_at: None,
             tcp: None,
@@ -60,7 +62,9 @@ pub(crate) struct ConnectionHandle {
     /// Address in the waker that the mailbox has, by which the task is known: the mailbox keeps the
     /// task, and so nothing else is at this address.
     task: usize,
-    /// The last message received, until its echo is recorded.
+    /// Small messages that are not recorded yet.
+    turn: Option<Box<Turn>>,
+    /// The last message received, if it was not small, until its echo is recorded.
     last_received: Option<Message>,
     /// Moment of a Ping that is not answered yet.
     pinged_at: Option<Moment>,
@@ -76,10 +80,26 @@ enum Phase {
 }
 
 impl ConnectionHandle {
-    /// Records a message or control frame that was received.
+    /// Takes a message or control frame that was received. A message may be recorded
+    /// [later](Self::record_turn).
     pub(crate) fn received(&mut self, kind: Kind, payload: &[u8], frames: u32, compressed: bool) {
+        let most = turn::SMALL.min(self.registry.0.keep_bytes);
+        if kind.is_control() || frames != 1 || payload.len() > most {
+            self.record_received(kind, payload, frames, compressed);
+            return;
+        }
+        if self.turn.as_ref().is_some_and(|turn| turn.is_full()) {
+            self.record_turn();
+        }
+        let turn = self.turn.get_or_insert_with(Turn::of_thread);
+        turn.receive(kind, payload, compressed);
+        self.last_received = None;
+    }
+
+    fn record_received(&mut self, kind: Kind, payload: &[u8], frames: u32, compressed: bool) {
+        let content = self.content(payload);
         let message = Message {
-            content: self.content(payload),
+            content,
             bytes: payload.len(),
             frames,
             is_compressed: compressed,
@@ -102,7 +122,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Records that the last message that was received is sent back.
+    /// Notes that the last message that was received is sent back.
     pub(crate) fn echoed(&mut self) {
         if let Some(message) = self.last_received.take() {
             let echo = Message {
@@ -110,12 +130,30 @@ impl ConnectionHandle {
                 ..message
             };
             self.record(Direction::Out, echo);
+        } else if let Some(turn) = &mut self.turn {
+            turn.echo();
         }
     }
 
     /// Notes that the last message that was received is not sent back at once.
     pub(crate) fn forget_received(&mut self) {
         self.last_received = None;
+        self.record_turn();
+    }
+
+    /// Records the messages that are not recorded yet. This is called before anything that may
+    /// let the peer know of them.
+    #[inline]
+    pub(crate) fn record_turn(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            self.record_taken(turn);
+        }
+    }
+
+    #[inline(never)]
+    fn record_taken(&self, turn: Box<Turn>) {
+        self.registry.record_turn(self.key, &self.link, &turn);
+        turn.give_back();
     }
 
     /// Records a message or control frame that is sent, and that has one frame.
@@ -132,9 +170,7 @@ impl ConnectionHandle {
     }
 
     /// Records a message that is sent.
-    pub(crate) fn sent_message(&mut self, mut message: Message) {
-        let limit = self.registry.0.keep_bytes;
-        message.content = message.content.filter(|content| content.len() <= limit);
+    pub(crate) fn sent_message(&mut self, message: Message) {
         self.record(Direction::Out, message);
     }
 
@@ -149,7 +185,8 @@ impl ConnectionHandle {
         self.record(direction, Message::close(close));
     }
 
-    fn record(&self, direction: Direction, message: Message) {
+    fn record(&mut self, direction: Direction, message: Message) {
+        self.record_turn();
         self.registry
             .record(self.key, &self.link, direction, message);
     }
@@ -168,11 +205,8 @@ impl ConnectionHandle {
         if self.link.mailbox.is_empty() && self.task == task {
             return None;
         }
-        let mail = self.link.mailbox.take(cx.waker(), is_busy);
-        if mail.is_none() {
-            self.task = task;
-        }
-        mail
+        self.task = task;
+        self.link.mailbox.take(cx.waker(), is_busy)
     }
 
     /// Waits for the wish that the session is cut.
@@ -188,6 +222,7 @@ impl ConnectionHandle {
         }
         self.phase = Phase::SessionOver;
         self.last_received = None;
+        self.record_turn();
         self.tcp = end.peer_end().map(TcpEnd::from);
         let end = SessionEnd {
             why: end.word(),

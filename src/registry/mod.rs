@@ -12,6 +12,7 @@
 //! | [`connection`] | one connection: its description, its status, its end |
 //! | [`counts`] | counts of messages and frames |
 //! | [`record`] | messages as they are recorded |
+//! | [`turn`] | messages that are recorded together |
 //! | [`history`] | the records of one connection |
 //! | [`filter`] | which connections and messages are asked for |
 //! | [`forgotten`] | names of connections that are not kept any more |
@@ -35,6 +36,7 @@ mod history;
 pub(crate) mod mailbox;
 pub(crate) mod record;
 pub(crate) mod state;
+mod turn;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,6 +55,7 @@ use mailbox::{Ending, Posted, Push};
 use record::{Direction, Message};
 use state::list::Page;
 use state::{Batch, Delivery, Found, Key, Receivers, State, TopicSnapshot, Topics, WatchKey};
+use turn::Turn;
 
 /// Characters of an id that is made here: no letter or digit looks like another.
 const ID_CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -136,7 +139,14 @@ impl Registry {
     fn record(&self, key: Key, link: &Link, direction: Direction, message: Message) {
         let at = SystemTime::now();
         self.change(|state| state.record(key, at, direction, message));
-        link.changed.notify_waiters();
+        link.notify();
+    }
+
+    fn record_turn(&self, key: Key, link: &Link, turn: &Turn) {
+        let at = SystemTime::now();
+        let kept = turn.kept(at);
+        self.change(|state| state.record_turn(key, at, turn, kept));
+        link.notify();
     }
 
     fn end_session(&self, key: Key, link: &Link, end: SessionEnd) {
@@ -211,6 +221,7 @@ impl Registry {
         limit: usize,
     ) -> Option<Batch> {
         let link = self.state().link(key)?;
+        let _watcher = link.watch();
         let mut unseen = filter.clone();
         let mut dropped = 0;
         until(&link.changed, || {
@@ -251,7 +262,7 @@ impl Registry {
         waker.into_iter().for_each(Waker::wake);
         match posted {
             Posted::Taken => Ok(()),
-            Posted::Skipped | Posted::Gone => Err(Gone),
+            Posted::Skipped { .. } | Posted::Gone => Err(Gone),
         }
     }
 }

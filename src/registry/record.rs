@@ -8,7 +8,7 @@ use crate::ws::frames::Opcode;
 
 /// Bytes that a record takes beside its content, in the reckoning of memory: its own, those of its
 /// content's owner, and of its entry in the log of events.
-const OVERHEAD: usize = 160;
+pub(super) const OVERHEAD: usize = 160;
 
 /// Direction of a message, as the server sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

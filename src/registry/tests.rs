@@ -98,14 +98,17 @@ async fn a_message_is_waited_for_and_so_is_the_end_in_its_place() {
     let mut handle = open(&registry, "one");
     let key = key(&registry, "one");
     handle.received(Kind::Text, b"before", 1, false);
+    handle.record_turn();
     let filter = MessageFilter {
         contains: Some("wanted".to_owned()),
         ..MessageFilter::default()
     };
     let (batch, ()) = tokio::join!(soon(registry.until_message(key, &filter, 10)), async {
         handle.received(Kind::Text, b"other", 1, false);
+        handle.record_turn();
         tokio::task::yield_now().await;
         handle.received(Kind::Text, b"is wanted", 3, true);
+        handle.record_turn();
     });
     let batch = batch.expect("it is kept");
     assert_eq!((batch.records.len(), batch.next, batch.dropped), (1, 3, 0));
@@ -116,6 +119,65 @@ async fn a_message_is_waited_for_and_so_is_the_end_in_its_place() {
         handle.session_ended(&End::Eof, false);
     });
     assert_eq!(batch.expect("it is kept").records, []);
+}
+
+/// Directions and contents of all messages of a connection.
+fn contents(registry: &Registry, key: Key) -> Vec<(Direction, String)> {
+    let batch = registry.messages(key, &MessageFilter::default(), 1000);
+    let records = batch.expect("it is kept").records.into_iter();
+    let content = |content: Option<bytes::Bytes>| {
+        let content = content.map(|content| String::from_utf8_lossy(&content).into_owned());
+        content.unwrap_or_else(|| "not kept".to_owned())
+    };
+    let records = records.map(|record| (record.direction, content(record.message.content)));
+    records.collect()
+}
+
+#[test]
+fn messages_are_recorded_in_their_order_whether_they_wait_for_the_end_of_the_turn_or_not() {
+    let registry = Registry::new(ApiConfig {
+        keep_bytes: 10_000,
+        ..ApiConfig::default()
+    });
+    let mut handle = open(&registry, "one");
+    let key = key(&registry, "one");
+    let (large, huge) = ("x".repeat(turn::SMALL + 1), "y".repeat(10_001));
+    let mut expected = Vec::new();
+    for payload in ["small", &large, "between", &huge, "last"] {
+        handle.received(Kind::Text, payload.as_bytes(), 1, false);
+        handle.echoed();
+        let content = if payload == huge { "not kept" } else { payload };
+        for direction in [Direction::In, Direction::Out] {
+            expected.push((direction, content.to_owned()));
+        }
+    }
+    assert_eq!(contents(&registry, key), expected[..8], "the last waits");
+    handle.sent(Kind::Text, b"heart beat");
+    expected.push((Direction::Out, "heart beat".to_owned()));
+    assert_eq!(contents(&registry, key), expected);
+    handle.received(Kind::Text, b"not echoed", 1, false);
+    handle.forget_received();
+    handle.echoed();
+    expected.push((Direction::In, "not echoed".to_owned()));
+    assert_eq!(contents(&registry, key), expected);
+    handle.received(Kind::Text, b"at the end", 1, false);
+    handle.session_ended(&End::Eof, false);
+    expected.push((Direction::In, "at the end".to_owned()));
+    assert_eq!(contents(&registry, key), expected);
+}
+
+#[test]
+fn a_turn_that_is_full_is_recorded_before_its_end() {
+    let registry = registry();
+    let mut handle = open(&registry, "one");
+    let key = key(&registry, "one");
+    for _ in 0..1_000 {
+        handle.received(Kind::Text, &[b'x'; 100], 1, false);
+    }
+    let recorded = contents(&registry, key).len();
+    assert!((800..1_000).contains(&recorded), "{recorded}");
+    handle.record_turn();
+    assert_eq!(contents(&registry, key).len(), 1_000);
 }
 
 #[tokio::test(start_paused = true)]

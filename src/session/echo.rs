@@ -34,6 +34,7 @@ where
             }
             return Ok(());
         };
+        self.stats.observe_turn();
         let sent = self.writer.send(frame, &mut self.io, cx)?;
         match frame.len() - sent {
             0 => {}
@@ -54,6 +55,7 @@ where
         let Some(messages) = self.codec.compressed() else {
             return Ok(());
         };
+        self.stats.observe_turn();
         let frame = messages.frame();
         let sent = match is_alone || frame.len() >= LARGE {
             true => self.writer.send(frame, &mut self.io, cx)?,

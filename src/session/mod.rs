@@ -266,7 +266,7 @@ where
         loop {
             let Poll::Ready(received) = self.poll_next(&mut budget, cx) else {
                 self.stats.add_up_by(self.io.alive_at());
-                return match self.writer.poll_flush(&mut self.io, cx)? {
+                return match self.poll_flush(cx)? {
                     Poll::Ready(()) => Poll::Pending,
                     Poll::Pending => Poll::Ready(Ok(Pause::Blocked)),
                 };
@@ -274,13 +274,14 @@ where
             let received = received?;
             let is_part = matches!(received, Received::Part);
             self.answer(received, cx)?;
-            if self.writer.is_full() && self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
+            if self.writer.is_full() && self.poll_flush(cx)?.is_pending() {
                 return Poll::Ready(Ok(Pause::Blocked));
             }
             // Over TLS and HTTP/2 it may look as if all were read: one more message will tell.
             let was_over = mem::replace(&mut is_over, budget.is_spent());
             if is_part || was_over || is_over && self.codec.has_more() {
                 self.stats.add_up_by(self.io.alive_at());
+                self.stats.observe_turn();
                 return Poll::Ready(Ok(Pause::Others));
             }
         }
@@ -340,13 +341,11 @@ where
         self.check(&received)?;
         match received {
             Received::Message(opcode) => {
-                let payload = self.codec.payload();
-                self.stats.echo(opcode, payload.len(), self.io.alive_at());
+                self.note_echo(opcode, false);
                 self.echo(opcode, cx)
             }
             Received::Compressed(opcode) => {
-                let payload = self.codec.payload();
-                self.stats.echo(opcode, payload.len(), self.io.alive_at());
+                self.note_echo(opcode, true);
                 self.codec.begin_echo();
                 Ok(())
             }
@@ -356,11 +355,31 @@ where
         }
     }
 
-    /// Traces and observes what was received, and holds the peer to the limit on control frames.
+    /// Counts the last message, which is echoed, and tells the registry of it.
+    #[inline]
+    fn note_echo(&mut self, opcode: Opcode, is_compressed: bool) {
+        let payload = self.codec.payload().len();
+        let is_observed = self.stats.echo(opcode, payload, self.io.alive_at());
+        if is_observed {
+            self.observe_echo(opcode, is_compressed);
+        }
+    }
+
+    /// Traces what was received, observes it if it is no message, and holds the peer to the limit on
+    /// control frames.
     fn check(&mut self, received: &Received) -> Result<(), End> {
         let payload = self.codec.payload();
         trace!(parent: &self.stats.info.span(), message = received.preview(payload), "received");
-        self.observe_received(received);
+        match received {
+            Received::Control(_) | Received::Close(_) => self.check_control(received),
+            _ => Ok(()),
+        }
+    }
+
+    // Not inlined, so that a message does not have to make room for it.
+    #[inline(never)]
+    fn check_control(&mut self, received: &Received) -> Result<(), End> {
+        self.observe_control(received);
         match received {
             Received::Control(_) if !self.controls.take(self.io.alive_at()) => {
                 Err(End::Flood("too many control frames"))

@@ -2,7 +2,7 @@
 //! what it takes from its mailbox. Without a registry nothing here is done.
 
 use std::future::pending;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -42,7 +42,7 @@ where
                 true => self.writer.feed_large_frame(push.frame().clone()),
                 false => self.writer.feed_frame(push.frame()),
             }
-            if self.writer.is_full() && self.writer.poll_flush(&mut self.io, cx)?.is_pending() {
+            if self.writer.is_full() && self.poll_flush(cx)?.is_pending() {
                 return Ok(Some(Pause::Blocked));
             }
             if budget.is_spent() {
@@ -63,34 +63,60 @@ where
         }
     }
 
-    /// Tells the registry of a message or frame that was received.
-    pub(super) fn observe_received(&mut self, received: &Received) {
+    /// Sends what was fed, as far as it can be written without waiting, once the registry knows of
+    /// all of it.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.stats.observe_turn();
+        self.writer.poll_flush(&mut self.io, cx)
+    }
+
+    /// Tells the registry of the last message, and that it is sent back.
+    // Not inlined, so that a session without a registry does not have to make room for it.
+    #[inline(never)]
+    pub(super) fn observe_echo(&mut self, opcode: Opcode, is_compressed: bool) {
+        self.observe_message(opcode, is_compressed);
+        if let Some(connection) = self.stats.connection() {
+            connection.echoed();
+        }
+    }
+
+    /// Tells the registry of the last message.
+    pub(super) fn observe_message(&mut self, opcode: Opcode, is_compressed: bool) {
+        if let Some(connection) = self.stats.connection() {
+            let (payload, frames) = (self.codec.payload(), self.codec.frames());
+            connection.received(opcode.into(), payload, frames, is_compressed);
+        }
+    }
+
+    /// Tells the registry of a control frame.
+    pub(super) fn observe_control(&mut self, received: &Received) {
         let Some(connection) = self.stats.connection() else {
             return;
         };
-        let payload = self.codec.payload();
-        let frames = self.codec.frames();
         match received {
-            Received::Message(opcode) => {
-                connection.received((*opcode).into(), payload, frames, false);
-            }
-            Received::Compressed(opcode) => {
-                connection.received((*opcode).into(), payload, frames, true);
-            }
+            Received::Close(frame) => observe_close(connection, frame.as_deref()),
             Received::Control(opcode) => {
+                let payload = self.codec.payload();
                 connection.received((*opcode).into(), payload, 1, false);
                 if *opcode == Opcode::Ping {
                     // tungstenite answers it before the next frame.
                     connection.sent(Kind::Pong, payload);
                 }
             }
-            Received::Close(frame) => observe_close(connection, frame.as_deref()),
-            Received::Echo | Received::Part => {}
+            _ => {}
         }
     }
 }
 
 impl SessionStats {
+    /// Has the registry record what it was told of.
+    #[inline]
+    pub(super) fn observe_turn(&mut self) {
+        if let Some(connection) = self.connection() {
+            connection.record_turn();
+        }
+    }
+
     /// Tells the registry of a message that is sent.
     pub(super) fn observe_sent(&mut self, message: Message) {
         if let Some(connection) = self.connection() {

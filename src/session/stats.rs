@@ -40,6 +40,16 @@ struct Extra {
     connection: Option<Box<ConnectionHandle>>,
 }
 
+impl Extra {
+    fn recent(&mut self, now: Moment) -> &mut Tally {
+        let recent = self.recent.get_or_insert_with(|| Recent {
+            tally: Tally::default(),
+            since: now,
+        });
+        &mut recent.tally
+    }
+}
+
 struct Recent {
     tally: Tally,
     since: Moment,
@@ -66,20 +76,21 @@ impl SessionStats {
         }
     }
 
-    /// Counts a message that came at `now` and is echoed.
-    pub(super) fn echo(&mut self, opcode: Opcode, payload: usize, now: Moment) {
+    /// Counts a message that came at `now` and is echoed, and returns whether there is a connection
+    /// in the registry.
+    #[inline]
+    pub(super) fn echo(&mut self, opcode: Opcode, payload: usize, now: Moment) -> bool {
         self.received.count(payload);
         self.sent.count(payload);
-        let tally = self.recent(now);
+        let extra = self.extra.get_or_insert_default();
+        let tally = extra.recent(now);
         let kind = kind(opcode);
         tally.received[kind].count(payload);
         tally.sent[kind].count(payload);
-        if let Some(connection) = self.connection() {
-            connection.echoed();
-        }
+        extra.connection.is_some()
     }
 
-    /// Counts a message that came at `now`, but not its echo.
+    /// Counts a message that came at `now` and that the registry knows of, but not its echo.
     pub(super) fn receive(&mut self, opcode: Opcode, payload: usize, now: Moment) {
         self.received.count(payload);
         self.recent(now).received[kind(opcode)].count(payload);
@@ -115,12 +126,7 @@ impl SessionStats {
     }
 
     fn recent(&mut self, now: Moment) -> &mut Tally {
-        let extra = self.extra.get_or_insert_default();
-        let recent = extra.recent.get_or_insert_with(|| Recent {
-            tally: Tally::default(),
-            since: now,
-        });
-        &mut recent.tally
+        self.extra.get_or_insert_default().recent(now)
     }
 
     /// Adds the recent counts to the metrics, unless it is too soon.

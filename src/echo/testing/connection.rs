@@ -167,7 +167,7 @@ impl Connection {
         let push = Push::new(message.opcode(), message.as_bytes());
         match self.registry.push(self.opened.key, &push) {
             Posted::Taken => Ok(()),
-            Posted::Skipped => Err(Error::Full(self.id().to_owned())),
+            Posted::Skipped { .. } => Err(Error::Full(self.id().to_owned())),
             Posted::Gone => Err(self.not_open()),
         }
     }

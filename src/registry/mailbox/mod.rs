@@ -79,8 +79,9 @@ pub(crate) enum Mail {
 pub(crate) enum Posted {
     /// The session will send it.
     Taken,
-    /// There was no room.
-    Skipped,
+    /// There was no room. Whether this `is_first` after a push that was taken, tells how often the
+    /// mailbox became full.
+    Skipped { is_first: bool },
     /// The session ends.
     Gone,
 }
@@ -98,6 +99,8 @@ struct Content {
     pushes: VecDeque<Push>,
     /// Bytes of payload in `pushes`.
     bytes: usize,
+    /// Whether the last push was skipped.
+    has_skipped: bool,
     /// End that the session is to take, once.
     ending: Option<Ending>,
     /// Whether nothing more is taken in.
@@ -120,14 +123,16 @@ impl Mailbox {
         let bytes = content.bytes + push.len();
         let is_full = content.pushes.len() >= MAX_MESSAGES || bytes > MAX_BYTES;
         if is_full && !content.pushes.is_empty() {
-            return (Posted::Skipped, None);
+            let is_first = !mem::replace(&mut content.has_skipped, true);
+            return (Posted::Skipped { is_first }, None);
         }
         let was_empty = content.pushes.is_empty();
+        content.has_skipped = false;
         content.bytes = bytes;
         content.pushes.push_back(push.clone());
         self.has_mail.store(true, Ordering::Release);
         // Once it is woken, the session takes everything that comes meanwhile.
-        let waker = content.session.as_ref().filter(|_| was_empty).cloned();
+        let waker = content.session.take_if(|_| was_empty);
         (Posted::Taken, waker)
     }
 
@@ -167,8 +172,8 @@ impl Mailbox {
         !self.has_mail.load(Ordering::Acquire)
     }
 
-    /// Takes the next piece of mail. Without any, the task of this waker is woken when there is. If
-    /// the session `is_busy`, only a cut is mail: the rest waits for the next call.
+    /// Takes the next piece of mail. Once there is no more, the task of this waker is woken when there
+    /// is. If the session `is_busy`, only a cut is mail: the rest waits for the next call.
     pub(super) fn take(&self, waker: &Waker, is_busy: bool) -> Option<Mail> {
         let mut content = self.content();
         let is_cut = matches!(content.ending, Some(Ending::Cut(_)));
@@ -177,6 +182,7 @@ impl Mailbox {
             && let Some(push) = content.pushes.pop_front()
         {
             content.bytes -= push.len();
+            self.wait_if_empty(content, waker);
             return Some(Mail::Push(push));
         }
         if (is_cut || !is_busy)
@@ -184,12 +190,23 @@ impl Mailbox {
         {
             return Some(Mail::End(ending));
         }
-        let is_empty = content.pushes.is_empty() && content.ending.is_none();
-        self.has_mail.store(!is_empty, Ordering::Release);
+        self.wait(content, waker);
+        None
+    }
+
+    /// Has the task of this waker woken when there is mail, if there is none now.
+    fn wait_if_empty(&self, content: MutexGuard<'_, Content>, waker: &Waker) {
+        if content.is_empty() {
+            self.wait(content, waker);
+        }
+    }
+
+    /// Has the task of this waker woken when there is mail.
+    fn wait(&self, mut content: MutexGuard<'_, Content>, waker: &Waker) {
+        self.has_mail.store(!content.is_empty(), Ordering::Release);
         let earlier = content.watch(waker);
         drop(content);
         drop(earlier);
-        None
     }
 
     /// Waits for the wish that the session is cut, which does not wait for what is sent before.
@@ -207,6 +224,10 @@ impl Mailbox {
 }
 
 impl Content {
+    fn is_empty(&self) -> bool {
+        self.pushes.is_empty() && self.ending.is_none()
+    }
+
     /// Has this waker woken, and returns the one that was woken before.
     fn watch(&mut self, waker: &Waker) -> Option<Waker> {
         match &self.session {

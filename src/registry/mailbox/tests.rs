@@ -110,6 +110,23 @@ fn the_session_is_woken_by_the_first_push_alone() {
 }
 
 #[test]
+fn the_session_that_takes_the_last_push_waits_for_the_next() {
+    let mailbox = Mailbox::default();
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(Arc::clone(&counter));
+    for posts in 1..=3 {
+        post(&mailbox, &text("x"));
+        assert!(!mailbox.is_empty());
+        let push = Some(Mail::Push(text("x")));
+        assert_eq!(mailbox.take(&waker, false), push);
+        assert!(mailbox.is_empty());
+        post(&mailbox, &text("y"));
+        assert_eq!(counter.0.load(Ordering::Relaxed), 2 * posts - 1);
+        assert!(mailbox.take(&waker, false).is_some());
+    }
+}
+
+#[test]
 fn a_closed_mailbox_holds_nothing_and_keeps_no_task() {
     let mailbox = Mailbox::default();
     let counter = Arc::new(Counter::default());
@@ -129,7 +146,10 @@ fn a_large_message_is_taken_if_it_is_the_only_one() {
     let mailbox = Mailbox::default();
     let large = Push::new(Opcode::Binary, &vec![0; 2 * MAX_BYTES]);
     assert_eq!(post(&mailbox, &large), Posted::Taken);
-    assert_eq!(post(&mailbox, &text("x")), Posted::Skipped);
+    assert_eq!(
+        post(&mailbox, &text("x")),
+        Posted::Skipped { is_first: true }
+    );
     assert_eq!(take(&mailbox), Some(Mail::Push(large)));
     assert_eq!(post(&mailbox, &text("x")), Posted::Taken);
 }
@@ -144,7 +164,7 @@ proptest! {
         unit in prop_oneof![Just(0), Just(1_000), Just(100_000)],
     ) {
         let mailbox = Mailbox::default();
-        let mut model = VecDeque::new();
+        let (mut model, mut has_skipped) = (VecDeque::new(), false);
         for step in steps {
             let held: usize = model.iter().sum();
             prop_assert!(model.len() <= MAX_MESSAGES);
@@ -153,12 +173,14 @@ proptest! {
                 Some(units) => {
                     let size = units * unit;
                     let fits = model.len() < MAX_MESSAGES && held + size <= MAX_BYTES;
+                    let is_first = !has_skipped;
+                    has_skipped = !fits && !model.is_empty();
                     let posted = post(&mailbox, &Push::new(Opcode::Binary, &vec![0; size]));
                     if fits || model.is_empty() {
                         prop_assert_eq!(posted, Posted::Taken);
                         model.push_back(size);
                     } else {
-                        prop_assert_eq!(posted, Posted::Skipped);
+                        prop_assert_eq!(posted, Posted::Skipped { is_first });
                     }
                 }
                 None => {

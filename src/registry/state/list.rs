@@ -70,7 +70,7 @@ impl State {
 
 /// Looks at some of the connections after this one. Returns the last of them, if there are more.
 pub(super) fn look(
-    connections: &BTreeMap<Key, Connection>,
+    connections: &BTreeMap<Key, Box<Connection>>,
     after: Key,
     mut visit: impl FnMut(Key, &Connection),
 ) -> Option<Key> {

@@ -12,8 +12,7 @@ pub(crate) mod list;
 mod log;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::mem;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::task::Waker;
@@ -25,9 +24,10 @@ use super::connection::{
 use super::filter::MessageFilter;
 use super::follow::Opened;
 use super::forgotten::Forgotten;
-use super::history::{History, HistoryLimits};
+use super::history::{History, HistoryLimits, Pushed};
 use super::mailbox::{Posted, Push};
 use super::record::{Direction, Message, Record};
+use super::turn::{KeptTurn, Turn};
 use crate::config::ApiConfig;
 use crate::telemetry::api::ApiMetrics;
 use log::{EntryKind, EventLog};
@@ -45,7 +45,8 @@ const MAX_STALE: usize = 1024;
 #[derive(Debug)]
 pub(super) struct State {
     config: ApiConfig,
-    connections: BTreeMap<Key, Connection>,
+    /// In boxes, so that a search reads few lines of memory.
+    connections: BTreeMap<Key, Box<Connection>>,
     last: u64,
     /// The latest connection of each name.
     names: HashMap<Arc<str>, Key>,
@@ -66,7 +67,8 @@ pub(super) struct State {
 /// A topic, for as long as anybody is subscribed to it.
 #[derive(Debug, Default)]
 struct Topic {
-    subscribers: BTreeSet<Key>,
+    /// With their links, so that a push need not search for them.
+    subscribers: BTreeMap<Key, Arc<Link>>,
     messages: u64,
 }
 
@@ -161,7 +163,7 @@ impl State {
         self.names.insert(Arc::clone(&description.id), key);
         for name in &description.topics {
             let topic = self.topics.entry(Arc::clone(name)).or_default();
-            topic.subscribers.insert(key);
+            topic.subscribers.insert(key, Arc::clone(&link));
         }
         let opened = Change {
             before: None,
@@ -170,13 +172,12 @@ impl State {
         self.watches.note(key, &description, opened);
         self.connections.insert(
             key,
-            Connection {
+            Box::new(Connection {
                 description: Arc::new(description),
                 status: Status::new(at),
                 history: History::default(),
                 link,
-                is_full: false,
-            },
+            }),
         );
         self.log.push(key, EntryKind::Opened);
         self.compact();
@@ -184,7 +185,9 @@ impl State {
     }
 
     pub(super) fn connection_mut(&mut self, key: Key) -> Option<&mut Connection> {
-        self.connections.get_mut(&key)
+        self.connections
+            .get_mut(&key)
+            .map(|connection| &mut **connection)
     }
 
     /// Records a message of a connection.
@@ -195,22 +198,42 @@ impl State {
         direction: Direction,
         message: Message,
     ) {
+        let limits = self.limits();
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
         connection.status.note(at, direction, &message);
-        let limits = HistoryLimits {
+        let pushed = connection.history.push(at, direction, message, limits);
+        self.note_pushed(key, &pushed);
+    }
+
+    /// Records the messages of a turn of a connection, which are kept as `kept`.
+    pub(super) fn record_turn(&mut self, key: Key, at: SystemTime, turn: &Turn, kept: KeptTurn) {
+        let limits = self.limits();
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        connection.status.note_turn(at, turn);
+        let pushed = connection.history.push_turn(turn, kept, limits);
+        self.note_pushed(key, &pushed);
+    }
+
+    fn limits(&self) -> HistoryLimits {
+        HistoryLimits {
             messages: self.config.keep_messages,
             bytes: self.config.keep_bytes,
-        };
-        let pushed = connection.history.push(at, direction, message, limits);
-        self.log.push(key, EntryKind::Message(pushed.seq));
-        self.records += 1;
+        }
+    }
+
+    fn note_pushed(&mut self, key: Key, pushed: &Pushed) {
+        for seq in pushed.records.clone() {
+            self.log.push(key, EntryKind::Message(seq));
+        }
+        self.records += pushed.count();
+        self.records -= pushed.dropped;
+        self.metrics.dropped.inc_by(pushed.dropped as u64);
         self.memory += pushed.added;
-        pushed
-            .dropped
-            .iter()
-            .for_each(|record| self.subtract(record));
+        self.memory -= pushed.freed;
         self.make_room();
     }
 
@@ -220,12 +243,14 @@ impl State {
             && let Some(entry) = self.log.pop()
         {
             let connection = self.connections.get_mut(&entry.key);
-            let record = connection.and_then(|connection| match entry.kind() {
+            let freed = connection.and_then(|connection| match entry.kind() {
                 EntryKind::Message(seq) => connection.history.take(seq),
                 EntryKind::Opened | EntryKind::Closed => None,
             });
-            if let Some(record) = record {
-                self.subtract(&record);
+            if let Some(freed) = freed {
+                self.records -= 1;
+                self.memory -= freed;
+                self.metrics.dropped.inc();
             }
         }
         self.compact();
@@ -248,12 +273,6 @@ impl State {
                 EntryKind::Opened | EntryKind::Closed => true,
             })
         });
-    }
-
-    fn subtract(&mut self, record: &Record) {
-        self.records -= 1;
-        self.memory -= record.memory();
-        self.metrics.dropped.inc();
     }
 
     /// Notes the end of a session: it is pushed to no more.
@@ -316,7 +335,7 @@ impl State {
     }
 
     fn forget(&mut self, key: Key) -> Option<Connection> {
-        let connection = self.connections.remove(&key)?;
+        let connection = *self.connections.remove(&key)?;
         self.records -= connection.history.len();
         self.memory -= connection.history.memory();
         self.metrics.dropped.inc_by(connection.history.len() as u64);
@@ -358,7 +377,9 @@ impl State {
     }
 
     pub(super) fn snapshot(&self, key: Key) -> Option<Snapshot> {
-        self.connections.get(&key).map(Connection::snapshot)
+        self.connections
+            .get(&key)
+            .map(|connection| connection.snapshot())
     }
 
     pub(super) fn phase(&self, key: Key) -> Option<Phase> {
@@ -372,7 +393,7 @@ impl State {
         let mut matching = history
             .after(filter.after)
             .filter(|record| filter.matches(record));
-        let records: Vec<_> = matching.by_ref().take(limit).cloned().collect();
+        let records: Vec<_> = matching.by_ref().take(limit).collect();
         let next = match (matching.next(), records.last()) {
             (Some(_), Some(last)) => last.seq,
             _ => history.last().max(filter.after),
@@ -405,51 +426,52 @@ impl State {
     /// Puts a push into the mailboxes of its receivers. The wakers that are returned must be woken
     /// once the lock is released.
     pub(super) fn post(&mut self, receivers: &Receivers, push: &Push) -> (Delivery, Vec<Waker>) {
-        let Self {
-            connections,
-            topics,
-            names,
-            metrics,
-            ..
-        } = self;
         let (mut delivery, mut wakers) = (Delivery::default(), Vec::new());
-        let mut post = |connection: &mut Connection| {
-            let (posted, waker) = connection.link.mailbox.post(push);
+        let mut skipped = Vec::new();
+        let mut post = |key: Key, link: &Link| {
+            let (posted, waker) = link.mailbox.post(push);
             match posted {
-                Posted::Taken => {
-                    delivery.delivered += 1;
-                    connection.is_full = false;
-                }
-                Posted::Skipped => {
-                    delivery.skipped += 1;
-                    connection.status.skipped += 1;
-                    if !mem::replace(&mut connection.is_full, true) {
-                        metrics.mailboxes_full.inc();
-                    }
-                }
+                Posted::Taken => delivery.delivered += 1,
+                Posted::Skipped { is_first } => skipped.push((key, is_first)),
                 Posted::Gone => {}
             }
             wakers.extend(waker);
         };
         match receivers {
-            Receivers::All => connections.values_mut().for_each(post),
+            Receivers::All => {
+                let connections = self.connections.iter();
+                connections.for_each(|(key, connection)| post(*key, &connection.link));
+            }
             Receivers::Id(id) => {
-                let key = names.get(id.as_str());
-                let connection = key.and_then(|key| connections.get_mut(key));
-                connection.into_iter().for_each(post);
+                let key = self.names.get(id.as_str());
+                let connection = key.and_then(|key| self.connections.get_key_value(key));
+                let connection = connection.into_iter();
+                connection.for_each(|(key, connection)| post(*key, &connection.link));
             }
             Receivers::Topic(name) => {
-                if let Some(topic) = topics.get_mut(name.as_str()) {
+                if let Some(topic) = self.topics.get_mut(name.as_str()) {
                     topic.messages += 1;
-                    for key in &topic.subscribers {
-                        connections.get_mut(key).into_iter().for_each(&mut post);
-                    }
+                    let subscribers = topic.subscribers.iter();
+                    subscribers.for_each(|(key, link)| post(*key, link));
                 }
             }
         }
+        delivery.skipped = skipped.len();
         self.metrics
             .count_push(delivery.delivered, delivery.skipped);
+        for (key, is_first) in skipped {
+            self.count_skipped(key, is_first);
+        }
         (delivery, wakers)
+    }
+
+    fn count_skipped(&mut self, key: Key, is_first: bool) {
+        if is_first {
+            self.metrics.mailboxes_full.inc();
+        }
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.status.skipped += 1;
+        }
     }
 }
 

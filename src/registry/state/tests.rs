@@ -48,6 +48,20 @@ fn page(state: &State, filter: &ConnectionFilter, after: u64, limit: usize) -> P
     page
 }
 
+fn record_turn<'a>(state: &mut State, key: Key, messages: impl Iterator<Item = &'a (usize, bool)>) {
+    let mut turn = Turn::default();
+    for (size, is_echoed) in messages {
+        turn.receive(Kind::Text, &vec![b'x'; *size], false);
+        if *is_echoed {
+            turn.echo();
+        }
+    }
+    let kept = turn.kept(NOW);
+    if !kept.is_empty() {
+        state.record_turn(key, NOW, &turn, kept);
+    }
+}
+
 fn ids(state: &State, filter: &ConnectionFilter) -> Vec<String> {
     let found = page(state, filter, 0, usize::MAX).connections;
     found.iter().map(|c| c.description.id.to_string()).collect()
@@ -357,6 +371,8 @@ fn the_oldest_messages_of_all_make_room_for_new_ones() {
 enum Step {
     Open,
     Record(usize, usize),
+    /// The messages of a turn, with their sizes, and whether they are echoed.
+    Turn(usize, Vec<(usize, bool)>),
     Close(usize),
 }
 
@@ -364,6 +380,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         1 => Just(Step::Open),
         20 => (any::<usize>(), 0..40_usize).prop_map(|(n, size)| Step::Record(n, size)),
+        10 => (any::<usize>(), vec((0..40_usize, any::<bool>()), 1..6))
+            .prop_map(|(n, messages)| Step::Turn(n, messages)),
         1 => any::<usize>().prop_map(Step::Close),
     ];
     vec(step, 0..400)
@@ -434,6 +452,12 @@ proptest! {
                         record(&mut state, key, text(&"x".repeat(size)));
                     }
                 }
+                Step::Turn(n, messages) => {
+                    if let Some(key) = key(n) {
+                        let small = messages.iter().filter(|(size, _)| *size <= keep_bytes);
+                        record_turn(&mut state, key, small);
+                    }
+                }
                 Step::Close(n) => {
                     if let Some(key) = key(n) {
                         close(&mut state, key);
@@ -447,6 +471,32 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_messages_of_a_turn_are_counted_and_found_like_others() {
+    let mut state = state(ApiConfig::default());
+    let key = open(&mut state, "one", &[]);
+    record(&mut state, key, text("before"));
+    record_turn(&mut state, key, [(3, true), (5, false)].iter());
+    let batch = state
+        .messages(key, &MessageFilter::default(), 1000)
+        .unwrap();
+    let seen = batch
+        .records
+        .iter()
+        .map(|r| (r.seq, r.direction, r.message.bytes));
+    let (first, last) = (Direction::In, Direction::Out);
+    let expected = [(1, first, 6), (2, first, 3), (3, last, 3), (4, first, 5)];
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
+    assert_eq!((batch.next, batch.dropped), (4, 0));
+    let status = state.snapshot(key).unwrap().status;
+    let (received, sent) = (status.received, status.sent);
+    assert_eq!(
+        (received.messages, received.frames, received.bytes),
+        (3, 3, 14)
+    );
+    assert_eq!((sent.messages, sent.frames, sent.bytes), (1, 1, 3));
 }
 
 #[test]

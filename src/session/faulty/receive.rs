@@ -124,8 +124,12 @@ where
     pub(super) fn answer(&mut self, received: Received, now: Instant) -> Result<(), Finish> {
         self.session.check(&received)?;
         match received {
-            Received::Message(opcode) => self.echo(opcode, None, now),
+            Received::Message(opcode) => {
+                self.session.observe_message(opcode, false);
+                self.echo(opcode, None, now);
+            }
             Received::Compressed(opcode) => {
+                self.session.observe_message(opcode, true);
                 let deflate = self.session.codec.deflate();
                 self.echo(opcode, deflate, now);
             }

@@ -97,7 +97,7 @@ impl State {
                 batch.has_more = false;
                 break;
             };
-            let connection = self.connections.get(&entry.key);
+            let connection = self.connections.get(&entry.key).map(Box::as_ref);
             let is_other = |connection: &Connection| {
                 let Connection {
                     description,
@@ -127,7 +127,7 @@ impl Connection {
             EntryKind::Opened => EventContent::Opened(self.opening()),
             EntryKind::Closed => EventContent::Closed(self.snapshot()),
             EntryKind::Message(seq) => {
-                let record = self.history.get(seq)?.clone();
+                let record = self.history.get(seq)?;
                 EventContent::Message(Arc::clone(&self.description), record)
             }
         })
