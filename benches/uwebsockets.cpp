@@ -1,8 +1,8 @@
 // uWebSockets' own example of an echo server, to stand beside echobeat. It sends
 // heart beats as echobeat does, from one timer, which fires ten times a second and serves those whose
-// turn it is. Sessions at /topic get what is posted to /topics/bench. Built with OpenSSL, it speaks TLS 1.3, and its arguments are the files of a certificate
-// and its key. Built with zlib, it compresses all echoes, and its argument is "shared" or "dedicated":
-// whose the compressor is.
+// turn it is. Sessions at /topic get what is posted to /topics/bench. Built with OpenSSL, it speaks
+// TLS 1.3, and its arguments are the files of a certificate and its key. Built with zlib, it compresses
+// all echoes, and its argument is "shared" or "dedicated": whose the compressor is.
 
 #include <array>
 #include <cstddef>
