@@ -18,7 +18,7 @@
 //! | [`routes`] | which path is what |
 //! | [`query`] | parameters of a query |
 //! | [`read`] | answers to GET |
-//! | [`write`] | answers to POST and DELETE |
+//! | [`mod@write`] | answers to POST and DELETE |
 //! | [`view`] | connections and messages in JSON |
 
 mod guard;
