@@ -37,6 +37,7 @@
 //! - `http2`: HTTP/2, over TLS and without it ([`ServerConfig::h2c`])
 //! - `metrics`: `GET /metrics`
 //! - `proxy`: the reverse proxy
+//! - `simd`: the longest vectors of the processor, for large messages
 //! - `tls`: TLS ([`ServerConfig::tls`]), which takes a C compiler to build
 //! - `full`: all of these
 //! - `jemalloc`: the allocator of the program on Linux, which takes `make` to build

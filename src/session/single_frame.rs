@@ -4,7 +4,6 @@
 
 use std::ops::Range;
 
-use fearless_simd::{Level, Simd, dispatch};
 use tokio_tungstenite::tungstenite::{Error, Result};
 
 use super::utf8::is_utf8;
@@ -91,14 +90,25 @@ impl SingleFrame {
 /// Unmasks a payload (RFC 6455, section 5.3).
 pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     match payload.len() >= LONG {
-        true => dispatch!(Level::new(), simd => unmask_long(simd, payload, mask)),
+        true => unmask_long(payload, mask),
         false => unmask_rows::<16>(payload, mask),
     }
 }
 
 /// Unmasks a payload with the longest vectors that this processor has.
-#[inline(always)]
-fn unmask_long<S: Simd>(_: S, payload: &mut [u8], mask: [u8; 4]) {
+#[cfg(feature = "simd")]
+fn unmask_long(payload: &mut [u8], mask: [u8; 4]) {
+    #[inline(always)]
+    fn unmask<S: fearless_simd::Simd>(_: S, payload: &mut [u8], mask: [u8; 4]) {
+        unmask_rows::<64>(payload, mask);
+    }
+    let level = fearless_simd::Level::new();
+    fearless_simd::dispatch!(level, simd => unmask(simd, payload, mask));
+}
+
+/// Unmasks a payload with the vectors that all processors have.
+#[cfg(not(feature = "simd"))]
+fn unmask_long(payload: &mut [u8], mask: [u8; 4]) {
     unmask_rows::<64>(payload, mask);
 }
 

@@ -225,7 +225,7 @@ impl Connection {
         let found = match snapshot.map(|snapshot| snapshot.status) {
             Some(status) if status.phase == Phase::Open => {
                 let messages = status.received.messages;
-                format!("it is open, and its client has sent {messages} messages")
+                format!("it is open, and messages received so far: {messages}")
             }
             Some(status) => format!(
                 "its session is over, but TCP is not ({})",

@@ -28,7 +28,7 @@ pub enum Error {
         found: String,
     },
     /// The session has ended before the message that was waited for.
-    #[error("connection {id} has sent {returned} messages and no more ({end})")]
+    #[error("connection {id} has no message {}, for it has ended ({end})", returned + 1)]
     Ended {
         /// Name of the connection.
         id: String,
@@ -46,7 +46,7 @@ pub enum Error {
         end: String,
     },
     /// Messages are not kept, because there are too many, or they are too large.
-    #[error("{records} messages of connection {id} are not kept: they are too many or too large")]
+    #[error("messages of connection {id} are not kept ({records}): they are too many or too large")]
     NotKept {
         /// Name of the connection.
         id: String,
