@@ -257,6 +257,7 @@ async fn readers_of_events_are_woken_and_nobody_else() {
     let (one, two, ()) = tokio::join!(soon(first.next()), soon(second.next()), async {
         handle.received(Kind::Text, b"a", 1, false);
         handle.received(Kind::Text, b"b", 1, false);
+        handle.record_turn();
     });
     let numbers = |events: Vec<Event>| events.iter().map(|e| e.number).collect::<Vec<_>>();
     assert_eq!((numbers(one), numbers(two)), (vec![2, 3], vec![2, 3]));
@@ -283,6 +284,7 @@ async fn a_reader_waits_for_what_matches_behind_much_that_does_not() {
     for _ in 0..5_000 {
         other.received(Kind::Text, b"x", 1, false);
     }
+    other.record_turn();
     let (events, _handle) = tokio::join!(soon(reader.next()), async {
         tokio::task::yield_now().await;
         open(&registry, "one")

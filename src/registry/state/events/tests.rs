@@ -183,7 +183,7 @@ fn a_look_at_the_log_is_bounded_by_events_bytes_and_entries() {
     let batch = state.read_events(0, &nobody.clone().into());
     assert_eq!((batch.events.len(), batch.last), (0, MAX_LOOKS as u64));
     assert!(batch.has_more && !state.take_waiting());
-    let batch = state.read_events(batch.last, &nobody.clone().into());
+    let batch = state.read_events(batch.last, &nobody.into());
     assert!(!batch.has_more && state.take_waiting());
 }
 
