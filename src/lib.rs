@@ -75,8 +75,12 @@
 //!
 //! Modules import only from those below them in this table.
 
-// What other features use is not looked for in builds without them.
-#![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
+// What other features use is not looked for in builds without them, and a stand-in for a type may be
+// the same as another.
+#![cfg_attr(
+    not(feature = "full"),
+    allow(clippy::useless_conversion, dead_code, unused_imports)
+)]
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -39,6 +39,7 @@ pub(super) mod service {
     use crate::http::body::AnswerBody;
     use crate::http::exchange::Exchange;
     use crate::http::http1::Outcome;
+    use crate::http::progress::ClientEnd;
     use crate::net::stream::Prefixed;
     use crate::runtime::tasks::Stage;
     use crate::serve::negotiate::{Negotiator, PendingConnection};
