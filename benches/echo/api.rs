@@ -16,7 +16,10 @@ pub fn report(bench: &Bench) -> Result<String, Failure> {
             let plain = Program::Echobeat(path.clone(), Link::Plain);
             [
                 Contender::new(name, plain),
-                Contender::new(&format!("{name} --api"), Program::WithApi(path)),
+                Contender::new(
+                    &format!("{name} --api"),
+                    Program::WithFlags(path, &["--api"]),
+                ),
             ]
         })
         .collect();

@@ -11,6 +11,10 @@ use crate::servers::Running;
 /// Sessions that get heart beats, in one case each.
 pub const SESSIONS: [usize; 3] = [1_000, 8_000, 18_000];
 
+/// Flags of an echobeat that sends no Pings. The others send none in this time, and a Ping with its
+/// Pong takes more than a heart beat.
+pub const NO_PINGS: &[&str] = &["--ping-interval", "off"];
+
 /// Time within which each session has had its first heart beat, and more.
 const FIRST: Duration = Duration::from_millis(3_500);
 

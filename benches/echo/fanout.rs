@@ -57,7 +57,7 @@ fn measure(bench: &Bench, load: &Load) -> Result<CaseResults, Failure> {
 /// The servers asked for that have topics.
 fn contenders(bench: &Bench) -> Vec<Contender> {
     let echobeats = bench.args.echobeats(&bench.built).into_iter();
-    let contender = |(name, path)| Contender::new(name, Program::WithApi(path));
+    let contender = |(name, path)| Contender::new(name, Program::WithFlags(path, &["--api"]));
     let mut contenders: Vec<_> = echobeats.map(contender).collect();
     if bench.args.asks_for(Peer::Uwebsockets) {
         let name = Peer::Uwebsockets.name();

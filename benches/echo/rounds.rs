@@ -102,7 +102,9 @@ impl Bench {
             if !self.args.wants(&case) || self.args.quick && wanted > 1_000 {
                 continue;
             }
-            let servers = self.start(&self.args.contenders(&self.built), 1)?;
+            let contenders = self.args.contenders(&self.built).into_iter();
+            let silent = contenders.map(|contender| contender.with_flags(beats::NO_PINGS));
+            let servers = self.start(&silent.collect::<Vec<_>>(), 1)?;
             for server in servers.iter().filter(|server| server.role != Role::Floor) {
                 eprintln!("{case}: {}", server.name);
                 let work = || beats::measure(server, sessions, self.args.beats());

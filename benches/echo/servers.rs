@@ -25,8 +25,8 @@ pub struct Contender {
 pub enum Program {
     /// An echobeat, by its path, and what it is spoken to over.
     Echobeat(PathBuf, Link),
-    /// An echobeat with its API, by its path.
-    WithApi(PathBuf),
+    /// An echobeat with these flags, by its path.
+    WithFlags(PathBuf, &'static [&'static str]),
     /// A peer.
     Peer(Peer),
     /// uWebSockets, and what it is spoken to over.
@@ -104,11 +104,20 @@ impl Contender {
         }
     }
 
+    /// The same server with these flags, and over nothing else, if it is an echobeat.
+    pub fn with_flags(mut self, flags: &'static [&'static str]) -> Self {
+        self.program = match self.program {
+            Program::Echobeat(path, _) => Program::WithFlags(path, flags),
+            other => other,
+        };
+        self
+    }
+
     /// What it is spoken to over.
     pub fn link(&self) -> Link {
         match self.program {
             Program::Echobeat(_, link) | Program::Uwebsockets(link) => link,
-            Program::WithApi(_) | Program::Peer(_) | Program::Runs(..) => Link::Plain,
+            Program::WithFlags(..) | Program::Peer(_) | Program::Runs(..) => Link::Plain,
         }
     }
 
@@ -121,7 +130,10 @@ impl Contender {
     pub fn start(&self, threads: usize) -> Result<Running, Failure> {
         let started = match &self.program {
             Program::Echobeat(path, link) => start_echobeat(path, &link.flags(), threads)?,
-            Program::WithApi(path) => start_echobeat(path, &["--api".to_owned()], threads)?,
+            Program::WithFlags(path, flags) => {
+                let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+                start_echobeat(path, &flags, threads)?
+            }
             Program::Peer(peer) => start_own(&["serve", peer.name(), &threads.to_string()])?,
             Program::Uwebsockets(link) => uwebsockets::start(*link)?,
             Program::Runs(address, pid) => (*address, *pid, None),
@@ -138,7 +150,7 @@ impl Contender {
 
     fn role(&self) -> Role {
         match self.program {
-            Program::Echobeat(..) | Program::WithApi(_) => match &*self.name {
+            Program::Echobeat(..) | Program::WithFlags(..) => match &*self.name {
                 "echobeat" => Role::Echobeat,
                 _ => Role::Other,
             },
