@@ -23,7 +23,8 @@ pub fn echobeat() -> Result<PathBuf, Failure> {
     // them, and then everything is built again that needs it.
     for (name, _) in env::vars_os() {
         let shown = name.to_string_lossy();
-        if shown.starts_with("CARGO_PKG_") || shown.starts_with("CARGO_MANIFEST_") {
+        let is_of_package = shown.starts_with("CARGO_PKG_") || shown.starts_with("CARGO_MANIFEST_");
+        if is_of_package || shown == "OUT_DIR" {
             command.env_remove(&name);
         }
     }
