@@ -78,7 +78,7 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Where the API is served.
+/// Addresses on which the API is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ApiListen {
     Off,
@@ -86,7 +86,7 @@ pub(super) enum ApiListen {
     On(Address),
 }
 
-/// Where the API is served: an address, or a word as the environment has for a switch.
+/// Parses the value of `--api`: an address, or a word as the environment has for a switch.
 pub(super) fn api_listen(text: &str) -> Result<ApiListen, String> {
     match &*text.to_ascii_lowercase() {
         "on" | "true" | "yes" | "1" => Ok(ApiListen::Everywhere),

@@ -150,7 +150,7 @@ impl Status {
     }
 }
 
-/// What a session shares with those who push to it, or wait for it.
+/// State that a session shares with those who push to it, or wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     pub(crate) mailbox: Mailbox,

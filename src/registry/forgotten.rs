@@ -12,7 +12,7 @@ const MAX_NAMES: usize = 1 << 16;
 pub(super) struct Forgotten {
     hasher: RandomState,
     order: VecDeque<u64>,
-    /// How often each hash is in `order`.
+    /// Number of times that each hash is in `order`.
     hashes: HashMap<u64, u32>,
 }
 

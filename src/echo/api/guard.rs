@@ -1,5 +1,5 @@
-//! Who may ask: whoever has the token, if there is one. Without one, all but pages of other origins:
-//! a browser would let them ask a server that only its own machine can reach.
+//! Access to the API: with the token, if there is one. Without one, all may ask but pages of other
+//! origins: a browser would let them ask a server that only its own machine can reach.
 
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderValue, ORIGIN, WWW_AUTHENTICATE};

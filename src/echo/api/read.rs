@@ -128,7 +128,7 @@ impl Api {
 
 /// Refusal of a request for a connection that has been.
 pub(super) fn forgotten(id: &str) -> Refusal {
-    let sentence = format!("The connection {id:?} is closed.");
+    let sentence = format!("The connection {id:?} is closing, or closed.");
     Refusal::new(StatusCode::GONE, sentence)
 }
 

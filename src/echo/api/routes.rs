@@ -64,7 +64,7 @@ impl Routes {
         Self(router)
     }
 
-    /// What has this path, if it is one of the API.
+    /// The route of a path, if it is one of the API.
     pub(super) fn route(&self, path: &str) -> Option<Route> {
         let found = self.0.at(path).ok()?;
         Some(*found.value)
@@ -80,7 +80,7 @@ impl Routes {
         pattern.map_or("none", |(pattern, _)| pattern)
     }
 
-    /// What has this path, and the name in it, which is empty if there is none.
+    /// The route of a path, and the name in it, which is empty if there is none.
     pub(super) fn find(&self, path: &str) -> Result<(Route, String), Refusal> {
         let nothing = || Refusal::new(StatusCode::NOT_FOUND, "Nothing here.");
         let found = self.0.at(path).map_err(|_| nothing())?;

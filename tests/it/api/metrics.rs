@@ -1,4 +1,4 @@
-//! What is counted of the API.
+//! Metrics of the API.
 
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use crate::api::{connect, serve};
 use crate::browser::Browser;
 use crate::support::soon;
 
-/// What a page does with an `EventSource`, until a connection of its own is closed.
+/// Script of a page that reads an `EventSource` until a connection of its own is closed.
 const LISTEN: &str = "
     const done = arguments[0];
     const got = [];

@@ -114,7 +114,7 @@ async fn texts(reader: &mut Reader, count: usize) -> Vec<String> {
     texts
 }
 
-/// Waits until there are so many readers.
+/// Waits until there are so many readers. No event tells of it, so it is asked for.
 async fn becomes(control: &mut Raw, readers: u64) {
     let counted = async {
         while control.metric(READERS).await != readers {
