@@ -2,6 +2,8 @@
 //!
 //! | room | purpose |
 //! |---|---|
+//! | [`topics`] | topics, and who is subscribed to them |
+//! | [`post`] | pushes into the mailboxes of their receivers |
 //! | [`list`] | pages of a list of connections |
 //! | [`watch`] | numbers of connections that somebody waits for |
 //! | [`log`] | the log of events |
@@ -10,12 +12,13 @@
 pub(crate) mod events;
 pub(crate) mod list;
 mod log;
+mod post;
+mod topics;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::SystemTime;
 
 use super::connection::{
@@ -25,12 +28,14 @@ use super::filter::MessageFilter;
 use super::follow::Opened;
 use super::forgotten::Forgotten;
 use super::history::{History, HistoryLimits, Pushed};
-use super::mailbox::{Posted, Push};
 use super::record::{Direction, Message, Record};
 use super::turn::{KeptTurn, Turn};
 use crate::config::ApiConfig;
 use crate::telemetry::api::ApiMetrics;
 use log::{EntryKind, EventLog};
+pub(crate) use post::{Delivery, Receivers};
+use topics::Topic;
+pub(crate) use topics::{TopicSnapshot, Topics};
 pub(super) use watch::WatchKey;
 use watch::{Change, Watches};
 
@@ -64,33 +69,6 @@ pub(super) struct State {
     watches: Watches,
 }
 
-/// A topic, for as long as anybody is subscribed to it.
-#[derive(Debug, Default)]
-struct Topic {
-    /// With their links, so that a push need not search for them.
-    subscribers: BTreeMap<Key, Arc<Link>>,
-    messages: u64,
-}
-
-/// A topic as it was at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TopicSnapshot {
-    pub(crate) name: Arc<str>,
-    pub(crate) subscribers: usize,
-    /// Messages that were posted to it since it has had subscribers.
-    pub(crate) messages: u64,
-}
-
-/// A page of the list of topics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Topics {
-    pub(crate) topics: Vec<TopicSnapshot>,
-    /// Name after which the next page begins, if there is one.
-    pub(crate) next: Option<Arc<str>>,
-    /// Number of all topics.
-    pub(crate) total: usize,
-}
-
 /// Outcome of a search for a connection by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -98,24 +76,6 @@ pub(crate) enum Found {
     /// It has been, and is not kept any more.
     Forgotten,
     Unknown,
-}
-
-/// Receivers of a push.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Receivers {
-    All,
-    Topic(String),
-    /// The latest connection of this name.
-    Id(String),
-}
-
-/// Outcome of a push.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Delivery {
-    /// Sessions that will send it.
-    pub(crate) delivered: usize,
-    /// Sessions that had no room for it.
-    pub(crate) skipped: usize,
 }
 
 /// Messages of a connection that were asked for.
@@ -301,18 +261,6 @@ impl State {
         self.unsubscribe(key, &description);
     }
 
-    fn unsubscribe(&mut self, key: Key, description: &Description) {
-        for name in &description.topics {
-            let Some(topic) = self.topics.get_mut(name) else {
-                continue;
-            };
-            topic.subscribers.remove(&key);
-            if topic.subscribers.is_empty() {
-                self.topics.remove(name);
-            }
-        }
-    }
-
     /// Notes the end of a connection. The oldest of those that are closed may be forgotten for it.
     pub(super) fn close(&mut self, key: Key, tcp: Option<TcpEnd>, at: SystemTime) -> Removed {
         if let Some(connection) = self.connections.get_mut(&key)
@@ -403,85 +351,6 @@ impl State {
             next,
             dropped: history.dropped_after(filter.after),
         })
-    }
-
-    /// Some of the topics, by their names: those after this one, up to a number.
-    pub(super) fn topics(&self, after: &str, limit: usize) -> Topics {
-        let range = (Excluded(after), Unbounded);
-        let mut rest = self.topics.range::<str, _>(range);
-        let topics: Vec<_> = rest.by_ref().take(limit).map(TopicSnapshot::new).collect();
-        let last = topics.last().map(|topic| Arc::clone(&topic.name));
-        Topics {
-            next: last.filter(|_| rest.next().is_some()),
-            total: self.topics.len(),
-            topics,
-        }
-    }
-
-    pub(super) fn topic(&self, name: &str) -> Option<TopicSnapshot> {
-        let entry = self.topics.get_key_value(name);
-        entry.map(TopicSnapshot::new)
-    }
-
-    /// Puts a push into the mailboxes of its receivers. The wakers that are returned must be woken
-    /// once the lock is released.
-    pub(super) fn post(&mut self, receivers: &Receivers, push: &Push) -> (Delivery, Vec<Waker>) {
-        let (mut delivery, mut wakers) = (Delivery::default(), Vec::new());
-        let mut skipped = Vec::new();
-        let mut post = |key: Key, link: &Link| {
-            let (posted, waker) = link.mailbox.post(push);
-            match posted {
-                Posted::Taken => delivery.delivered += 1,
-                Posted::Skipped { is_first } => skipped.push((key, is_first)),
-                Posted::Gone => {}
-            }
-            wakers.extend(waker);
-        };
-        match receivers {
-            Receivers::All => {
-                let connections = self.connections.iter();
-                connections.for_each(|(key, connection)| post(*key, &connection.link));
-            }
-            Receivers::Id(id) => {
-                let key = self.names.get(id.as_str());
-                let connection = key.and_then(|key| self.connections.get_key_value(key));
-                let connection = connection.into_iter();
-                connection.for_each(|(key, connection)| post(*key, &connection.link));
-            }
-            Receivers::Topic(name) => {
-                if let Some(topic) = self.topics.get_mut(name.as_str()) {
-                    topic.messages += 1;
-                    let subscribers = topic.subscribers.iter();
-                    subscribers.for_each(|(key, link)| post(*key, link));
-                }
-            }
-        }
-        delivery.skipped = skipped.len();
-        self.metrics
-            .count_push(delivery.delivered, delivery.skipped);
-        for (key, is_first) in skipped {
-            self.count_skipped(key, is_first);
-        }
-        (delivery, wakers)
-    }
-
-    fn count_skipped(&mut self, key: Key, is_first: bool) {
-        if is_first {
-            self.metrics.mailboxes_full.inc();
-        }
-        if let Some(connection) = self.connections.get_mut(&key) {
-            connection.status.skipped += 1;
-        }
-    }
-}
-
-impl TopicSnapshot {
-    fn new((name, topic): (&Arc<str>, &Topic)) -> Self {
-        Self {
-            name: Arc::clone(name),
-            subscribers: topic.subscribers.len(),
-            messages: topic.messages,
-        }
     }
 }
 
