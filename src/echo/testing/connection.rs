@@ -15,6 +15,36 @@ use crate::ws::close::{MAX_REASON, Teardown, may_be_sent};
 
 /// A connection of a client. It can be asked for as long as it is kept, even once the client has
 /// gone.
+///
+/// ```
+/// use echobeat::TestServer;
+/// use echobeat::testing::{Side, TcpEnd};
+/// use futures_util::StreamExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = TestServer::start().await?;
+/// # let tcp = tokio::net::TcpStream::connect(server.address()).await?;
+/// # let connect_async = |url: String| tokio_tungstenite::client_async(url, tcp);
+/// let url = format!("{}chat?id=me", server.url());
+/// let (mut client, _) = connect_async(url).await?;
+///
+/// let connection = server.connection().await?;
+/// assert_eq!((connection.id(), connection.path()), ("me", "/chat"));
+/// connection.push("news")?;
+/// connection.close(4001, "bye")?;
+///
+/// assert_eq!(client.next().await.expect("a push")?, "news".into());
+/// // The Close, which the client answers, and the end.
+/// while client.next().await.is_some() {}
+/// drop(client); // This client keeps TCP open until then.
+///
+/// let verdict = connection.ended().await?;
+/// assert_eq!((verdict.first_close, verdict.clean), (Some(Side::Server), true));
+/// assert_eq!((verdict.code, verdict.tcp), (4001, Some(TcpEnd::Fin)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Connection {
     registry: Registry,
@@ -191,6 +221,23 @@ impl Connection {
     }
 
     /// Ends the connection at once, without a Close.
+    ///
+    /// ```
+    /// use echobeat::TestServer;
+    /// use echobeat::testing::Cut;
+    /// use futures_util::StreamExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = TestServer::start().await?;
+    /// # let tcp = tokio::net::TcpStream::connect(server.address()).await?;
+    /// # let (mut client, _) = tokio_tungstenite::client_async(server.url(), tcp).await?;
+    /// # let connection = server.connection().await?;
+    /// connection.cut(Cut::Rst)?;
+    /// assert!(client.next().await.expect("an error").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the session is over.
