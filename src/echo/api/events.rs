@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
 use super::query::Query;
@@ -96,11 +96,15 @@ impl Api {
 
 /// The number of the last event that a reader has, if it had any.
 fn last_event_id(head: &Parts) -> Result<Option<u64>, Refusal> {
-    let Some(value) = head.headers.get(LAST_EVENT_ID) else {
+    let mut values = head.headers.get_all(LAST_EVENT_ID).iter();
+    let (value, other) = (values.next(), values.next());
+    let Some(value) = value else {
         return Ok(None);
     };
-    let number = value.to_str().ok().and_then(|text| text.parse().ok());
-    let sentence = "Last-Event-ID is the id of an event, which is a number.";
+    let text = value.to_str().ok().filter(|text| !text.starts_with('+'));
+    let number = text.and_then(|text| text.parse().ok());
+    let sentence = "Last-Event-ID is the id of one event, which is a number.";
+    let number = number.filter(|_| other.is_none());
     number.map(Some).ok_or_else(|| bad_request(sentence))
 }
 
@@ -189,10 +193,11 @@ fn put(text: &mut String, id: u64, event: &str, data: impl Display) {
 }
 
 fn message(description: &Description, record: &Record) -> Value {
-    let mut message = view::message(record);
-    message["connection"] = (*description.id).into();
-    message["number"] = description.info.number.into();
-    message
+    let mut message = Map::new();
+    message.insert("connection".to_owned(), (*description.id).into());
+    message.insert("number".to_owned(), description.info.number.into());
+    message.append(&mut view::message(record));
+    message.into()
 }
 
 #[cfg(test)]

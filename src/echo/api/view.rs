@@ -129,14 +129,14 @@ fn end(status: &Status) -> Value {
 /// Messages of a connection.
 pub(super) fn messages(batch: &Batch) -> Value {
     json!({
-        "messages": batch.records.iter().map(message).collect::<Vec<_>>(),
+        "messages": batch.records.iter().map(message).map(Value::from).collect::<Vec<_>>(),
         "next": batch.next,
         "dropped": batch.dropped,
     })
 }
 
 /// A message of a connection.
-pub(super) fn message(record: &Record) -> Value {
+pub(super) fn message(record: &Record) -> Map<String, Value> {
     let message = &record.message;
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
@@ -160,7 +160,7 @@ pub(super) fn message(record: &Record) -> Value {
         // It was too large to be kept.
         (None, _) => {}
     }
-    object.into()
+    object
 }
 
 fn direction(direction: Direction) -> &'static str {
