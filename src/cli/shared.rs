@@ -56,7 +56,9 @@ pub(super) fn api_addresses(
     let own: Vec<_> = own.collect();
     if is_everywhere && !own.is_empty() {
         let name = sources.name("api", "--api");
-        let complaint = format!("{name}: it is served on every address, or on those of its own");
+        let complaint = format!(
+            "{name}: write it without an address, for every address, or with addresses of its own, not both"
+        );
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint));
     }
     Ok((is_everywhere || !own.is_empty()).then_some(own))

@@ -1,5 +1,6 @@
 //! The description of a connection for the registry: its name and topics are chosen by its URL.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,6 +35,9 @@ impl Names {
         let mut topics = BTreeSet::new();
         for (name, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
             match &*name {
+                "id" if id.is_some() => {
+                    return Err(bad_request("There must be one id, not several."));
+                }
                 "id" if !value.is_empty() => id = Some(checked(&value)?),
                 "topic" => {
                     topics.insert(checked(&value)?);
@@ -43,21 +47,32 @@ impl Names {
         }
         if topics.len() > MAX_TOPICS {
             let sentence = format!("A connection may have {MAX_TOPICS} topics, and not more.");
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, sentence));
+            return Err(bad_request(sentence));
         }
         let id = id.unwrap_or_else(|| Registry::unique_id().into());
         Ok(Self { id, topics })
     }
 }
 
+/// A name that may be used. Bytes that are not UTF-8 were replaced when the query was parsed, by which
+/// two names could become one. A header, which the name of a connection is sent in, has no space at
+/// its ends (RFC 9110, section 5.5).
 fn checked(name: &str) -> Result<Arc<str>, Refusal> {
-    let is_good = (1..=MAX_NAME).contains(&name.len()) && !name.contains(char::is_control);
-    if is_good {
-        return Ok(name.into());
+    let is_long = !(1..=MAX_NAME).contains(&name.len());
+    if is_long || name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
+        let sentence = format!(
+            "An id or a topic has 1 to {MAX_NAME} bytes of UTF-8, and no control characters."
+        );
+        return Err(bad_request(sentence));
     }
-    let sentence =
-        format!("An id or a topic has 1 to {MAX_NAME} bytes of text, and no control characters.");
-    Err(Refusal::new(StatusCode::BAD_REQUEST, sentence))
+    if name.trim() != name {
+        return Err(bad_request("An id or a topic has no space at its ends."));
+    }
+    Ok(name.into())
+}
+
+fn bad_request(sentence: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, sentence)
 }
 
 /// The description of the connection that an accepted upgrade is to become.
@@ -113,6 +128,11 @@ mod tests {
             format!("topic={long}x"),
             "topic=".to_owned(),
             "id=a%0D%0Ab".to_owned(),
+            "id=caf%E9".to_owned(),
+            "topic=%ff".to_owned(),
+            "id=+a".to_owned(),
+            "topic=a%20".to_owned(),
+            "id=a&id=a".to_owned(),
             many(MAX_TOPICS + 1),
         ] {
             let refusal = names(&query).err().unwrap();

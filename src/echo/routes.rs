@@ -277,9 +277,22 @@ impl Routes {
         format!(
             "Nothing here. This is echobeat, a WebSocket echo server.\n\
              Connect a WebSocket client to {scheme}://{host}{paths}.\n\
-             Over plain HTTP there are {}.",
-            plain_paths()
+             Over plain HTTP there are {}.{}",
+            plain_paths(),
+            self.api_paths()
         )
+    }
+
+    /// A line about the paths of the API, if this address has it.
+    fn api_paths(&self) -> &'static str {
+        let own = self.config.api.as_ref().map(|api| &api.listen);
+        match own.is_some_and(Vec::is_empty) {
+            true => {
+                "\nThe API has /connections, /connections/ID, /connections/ID/messages, /topics, \
+                 /topics/TOPIC, /events, and all else that is in /openapi.json."
+            }
+            false => "",
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use form_urlencoded::parse;
+use percent_encoding::percent_decode_str;
 
 use super::bad_request;
 use crate::http::Refusal;
@@ -23,6 +24,9 @@ pub(super) struct Query(Vec<(String, String)>);
 impl Query {
     /// The parameters of a query, all of which must be among those that are `known`.
     pub(super) fn parse(query: &str, known: &[&str]) -> Result<Self, Refusal> {
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(bad_request("The query must be UTF-8, percent-encoded."));
+        }
         let mut given: Vec<(String, String)> = Vec::new();
         for (name, value) in parse(query.as_bytes()) {
             if !known.contains(&&*name) {
@@ -65,13 +69,12 @@ impl Query {
 
     /// The most that the answer is to list.
     pub(super) fn limit(&self) -> Result<usize, Refusal> {
-        let limit = match self.number("limit")? {
-            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
-            None => MAX_LIMIT,
+        let Some(text) = self.text("limit") else {
+            return Ok(MAX_LIMIT);
         };
-        let wrong = || bad_request(format!("A limit is 1 to {MAX_LIMIT}."));
-        let is_good = (1..=MAX_LIMIT).contains(&limit);
-        is_good.then_some(limit).ok_or_else(wrong)
+        let limit = text.parse().ok();
+        let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit) && !text.starts_with('+'));
+        limit.ok_or_else(|| bad_request(format!("A limit is a number from 1 to {MAX_LIMIT}.")))
     }
 
     /// One of several words.
@@ -125,7 +128,7 @@ mod tests {
         assert!(given.number("after").is_err() && given.wait().is_err());
         assert!(given.word("kind", &[("a", 1)]).is_err());
         assert_eq!(query("").unwrap().wait().unwrap(), None);
-        for wrong in ["9007199254740992", "%2B1", "1.0", "+1", ""] {
+        for wrong in ["9007199254740992", "%2B1", "1.0", "+1", "-1", "%00", ""] {
             let given = query(&format!("after={wrong}")).unwrap();
             assert!(given.number("after").is_err(), "{wrong}");
         }
@@ -139,9 +142,19 @@ mod tests {
         };
         assert_eq!(limit(""), Ok(1000));
         assert_eq!((limit("limit=1"), limit("limit=1000")), (Ok(1), Ok(1000)));
+        for wrong in ["0", "1001", "-1", "%2B1", "many", ""] {
+            assert_eq!(limit(&format!("limit={wrong}")), Err(400), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_is_no_text_is_refused() {
+        for wrong in ["kind=%ff", "%ff=1", "kind=caf%E9", "kind=%c3&after=%a9"] {
+            assert_eq!(query(wrong).err(), Some(400), "{wrong}");
+        }
         assert_eq!(
-            (limit("limit=0"), limit("limit=1001")),
-            (Err(400), Err(400))
+            query("kind=caf%C3%A9+%").unwrap().text("kind"),
+            Some("caf\u{e9} %")
         );
     }
 

@@ -6,11 +6,10 @@ use std::str;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 
 use super::query::Query;
-use super::read::forgotten;
 use super::routes::Route;
 use super::{Api, answer, bad_request, empty, view};
 use crate::http::Refusal;
@@ -29,6 +28,12 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let sentence = "A body is pushed as it is: send it without a Content-Encoding.";
+            let refusal = Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence);
+            return Err(refusal.with(ACCEPT_ENCODING, "identity"));
+        }
         let payload = self.read_body(body, self.config.max_message_size).await?;
         let is_binary = head.headers.get(CONTENT_TYPE).is_some_and(|value| {
             let (media_type, _) = split(value.as_bytes());
@@ -47,6 +52,14 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let too_large = || {
+            let sentence = format!("A message may have {limit} bytes; this one has more.");
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
+        };
+        // By its Content-Length. A client that waits for a 100 before it sends the body gets this.
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
         let read = Limited::new(body, limit).collect();
         let read = timeout(self.config.handshake_timeout, read).await;
         let late = |_| {
@@ -55,13 +68,12 @@ impl Api {
                 "The body did not come in time.",
             )
         };
-        let body = read.map_err(late)?.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                let sentence = format!("A message may have {limit} bytes; this one has more.");
-                return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence);
-            }
-            bad_request("The body did not come whole.")
-        })?;
+        let body = read
+            .map_err(late)?
+            .map_err(|error| match error.is::<LengthLimitError>() {
+                true => too_large(),
+                false => bad_request("The body did not come whole."),
+            })?;
         Ok(body.to_bytes())
     }
 
@@ -89,7 +101,7 @@ impl Api {
         let is_nobody = delivery == Delivery::default();
         if is_nobody && route == Route::Connection {
             self.key(name)?;
-            return Err(forgotten(name));
+            return Err(not_open(name));
         }
         let status = match is_nobody {
             true => StatusCode::ACCEPTED,
@@ -112,9 +124,15 @@ impl Api {
         };
         let key = self.key(id)?;
         let ended = self.registry.end(key, ending);
-        ended.map_err(|_gone| forgotten(id))?;
+        ended.map_err(|_gone| not_open(id))?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
+}
+
+/// Refusal of a push to a connection that is over, or of its end.
+fn not_open(id: &str) -> Refusal {
+    let sentence = format!("The connection {id:?} is closing, or closed.");
+    Refusal::new(StatusCode::GONE, sentence)
 }
 
 /// A text message, refused with this sentence if it is none.
@@ -127,9 +145,10 @@ pub(super) fn text(payload: &[u8], sentence: &'static str) -> Result<Push, Refus
 
 /// The Close that a query asks for.
 fn close_content(query: &Query) -> Result<CloseContent, Refusal> {
-    let code = query.number("code")?.unwrap_or(1000);
-    let code = u16::try_from(code).ok().filter(|code| may_be_sent(*code));
+    let code = query.text("code").unwrap_or("1000");
+    let code = code.parse().ok().filter(|_| !code.starts_with('+'));
     let sentence = "A code is 1000 to 1003, 1007 to 1014, or 3000 to 4999.";
+    let code = code.filter(|code| may_be_sent(*code));
     let code = code.ok_or_else(|| bad_request(sentence))?;
     let reason = query.text("reason").unwrap_or_default().to_owned();
     if reason.len() > MAX_REASON {

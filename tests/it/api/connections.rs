@@ -235,6 +235,7 @@ async fn closed_connections_are_forgotten_in_their_order() {
 #[tokio::test]
 async fn a_drain_ends_what_is_waited_for() {
     let server = serve().await;
+    let mut client = connect(server.address, "/?id=me").await;
     let mut raw = Raw::connect(server.address).await;
     raw.send(
         "POST /topics/t?wait=1h HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\
@@ -243,8 +244,29 @@ async fn a_drain_ends_what_is_waited_for() {
     .await;
     assert_eq!(raw.head().await.status, 100, "the request is under way");
     raw.send("x").await;
+    let mut waits = Vec::new();
+    for request in [
+        "/connections?topic=t&wait=1h",
+        "/connections?id=me&state=closed&wait=1h",
+        "/connections/me/messages?contains=never&wait=1h",
+    ] {
+        let mut wait = Raw::connect(server.address).await;
+        let head = "HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        wait.send(format!("GET /topics {head}GET {request} {head}"))
+            .await;
+        assert_eq!(wait.response().await.status, 200);
+        waits.push((request, wait));
+    }
+    // In the time of some echoes the server has come to the second requests, which came with the first.
+    for _ in 0..10 {
+        client.echo("round").await;
+    }
     let running = server.stop();
-    let answer = raw.response().await;
-    assert_eq!(answer.status, 503, "{}", answer.body);
+    waits.push(("POST", raw));
+    for (request, mut wait) in waits {
+        let answer = wait.response().await;
+        assert_eq!(answer.status, 503, "{request}: {}", answer.body);
+        assert!(answer.body.contains("shutting down"), "{}", answer.body);
+    }
     soon(running).await.expect("it ends");
 }
