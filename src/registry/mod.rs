@@ -179,9 +179,8 @@ impl Registry {
         self.state().snapshot(key)
     }
 
-    /// A page of the connections that match.
-    pub(crate) async fn list(&self, filter: &ConnectionFilter, after: u64, limit: usize) -> Page {
-        let mut page = Page::new(after, limit);
+    /// Fills a page with the connections that match.
+    pub(crate) async fn list(&self, filter: &ConnectionFilter, mut page: Page) -> Page {
         while self.state().fill(&mut page, filter) {
             yield_now().await;
         }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::connection::Side;
 use super::record::Kind;
 use super::state::events::Event;
+use super::state::list::Order;
 use super::*;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::ws::close::{End, Teardown};
@@ -89,7 +90,8 @@ async fn connections_that_open_while_others_are_counted_are_counted_once() {
     );
     handles.push(open(&registry, "last"));
     soon(enough).await;
-    assert_eq!(registry.list(&filter, 0, 1).await.total, 2_503);
+    let page = Page::new(Order::OldestFirst, None, 1);
+    assert_eq!(registry.list(&filter, page).await.total, 2_503);
 }
 
 #[tokio::test(start_paused = true)]

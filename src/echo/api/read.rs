@@ -9,6 +9,7 @@ use crate::http::response::Answer;
 use crate::registry::connection::Phase;
 use crate::registry::filter::{ConnectionFilter, MessageFilter};
 use crate::registry::record::{Direction, Kind};
+use crate::registry::state::list::{Order, Page};
 use crate::registry::state::{Found, Key, TopicSnapshot};
 use crate::runtime::deadline::timeout;
 
@@ -16,6 +17,11 @@ const PHASES: [(&str, Phase); 3] = [
     ("open", Phase::Open),
     ("closing", Phase::Closing),
     ("closed", Phase::Closed),
+];
+
+const ORDERS: [(&str, Order); 2] = [
+    ("oldest", Order::OldestFirst),
+    ("newest", Order::NewestFirst),
 ];
 
 const DIRECTIONS: [(&str, Direction); 2] = [("in", Direction::In), ("out", Direction::Out)];
@@ -32,7 +38,7 @@ impl Api {
     /// A page of the connections that match, once there are enough of them, if that is asked for.
     pub(super) async fn list(&self, query: &str) -> Result<Answer, Refusal> {
         let known = [
-            "topic", "path", "state", "id", "count", "wait", "after", "limit",
+            "topic", "path", "state", "id", "count", "wait", "order", "after", "limit",
         ];
         let query = Query::parse(query, &known)?;
         let text = |name: &str| query.text(name).map(str::to_owned);
@@ -42,8 +48,8 @@ impl Api {
             topic: text("topic"),
             phase: query.word("state", &PHASES)?,
         };
-        let after = query.number("after")?.unwrap_or_default();
-        let limit = query.limit()?;
+        let order = query.word("order", &ORDERS)?.unwrap_or(Order::OldestFirst);
+        let page = Page::new(order, query.number("after")?, query.limit()?);
         let wait = query.wait()?;
         let count = match (query.number("count")?, wait) {
             (Some(count), _) => usize::try_from(count).unwrap_or(usize::MAX),
@@ -55,7 +61,7 @@ impl Api {
             Some(wait) => timeout(wait, enough).await.is_ok(),
             None => false,
         };
-        let page = self.registry.list(&filter, after, limit).await;
+        let page = self.registry.list(&filter, page).await;
         let is_met = is_in_time || page.total >= count;
         Ok(answer(status(is_met), &view::connections(&page)))
     }
@@ -127,8 +133,8 @@ impl Api {
 }
 
 /// Refusal of a request for a connection that has been.
-pub(super) fn forgotten(id: &str) -> Refusal {
-    let sentence = format!("The connection {id:?} is closing, or closed.");
+fn forgotten(id: &str) -> Refusal {
+    let sentence = format!("The connection {id:?} is closed, and not kept any more.");
     Refusal::new(StatusCode::GONE, sentence)
 }
 

@@ -2,8 +2,6 @@
 
 /** Milliseconds between two looks at the counts of messages, which no event tells. */
 const LOOK = 2_000;
-/** The most pages of a list that are read. */
-const MAX_PAGES = 20;
 
 /** Lists the server's connections as they come and go, and lets one be chosen. */
 class Panel {
@@ -11,8 +9,6 @@ class Panel {
   #members = new Map();
   #list = byId("roster");
   #chosen = null;
-  /** Where the last pages of the list begin, which have the newest connections. */
-  #begin = null;
   #isLooking = false;
   #draw = batched(() => this.#flush());
   #feed;
@@ -100,7 +96,7 @@ class Panel {
   async #relist() {
     this.#roster.willList();
     try {
-      const { connections, total } = await this.#connections(null);
+      const { connections, total } = await this.#connections(MAX_TRACKED);
       this.#roster.listed(connections, total);
     } catch (error) {
       write("server-note", error.message);
@@ -108,23 +104,11 @@ class Panel {
     this.#draw();
   }
 
-  /** The open connections, page by page, from where a page begins to the last. */
-  async #connections(begin) {
-    const [found, begins] = [[], [begin]];
-    for (;;) {
-      const after = begins.at(-1);
-      const answer = await this.api.ask("GET", `/connections?state=open${after === null ? "" : `&after=${after}`}`);
-      found.push(...answer.connections);
-      const { next = null, total = found.length } = answer;
-      const isWhole = next === null;
-      if (!isWhole && begins.length < MAX_PAGES) {
-        begins.push(next);
-        continue;
-      }
-      // The last page may have few.
-      this.#begin = begins.at(-2) ?? begin;
-      return { connections: found, total, isWhole };
-    }
+  /** The newest of the open connections, oldest first, how many there are, and whether these are all. */
+  async #connections(limit) {
+    const answer = await this.api.ask("GET", `/connections?state=open&order=newest&limit=${limit}`);
+    const { connections, next = null, total = connections.length } = answer;
+    return { connections: connections.toReversed(), total, isWhole: next === null };
   }
 
   /** Asks for the counts of messages of what is shown. */
@@ -134,8 +118,10 @@ class Panel {
     if (!isSeen || this.#isLooking || !shown.length) return;
     this.#isLooking = true;
     try {
-      const { connections, isWhole } = await this.#connections(this.#begin);
-      this.#roster.updated(connections, new Set(isWhole ? shown.map(keyOf) : []));
+      // More than are shown, for those that have opened since.
+      const { connections, isWhole } = await this.#connections(2 * MAX_SHOWN);
+      const isListed = ({ number }) => isWhole || number > connections[0].number;
+      this.#roster.updated(connections, new Set(shown.filter(isListed).map(keyOf)));
     } catch {
       // The feed says what is wrong.
     }

@@ -10,7 +10,14 @@ use crate::registry::filter::ConnectionFilter;
 /// Connections that are looked at while the state is locked once.
 const PART: usize = 1000;
 
-/// A page of the list of the connections that match, in the order in which they were opened.
+/// Order of a list, by the times at which its connections were opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// A page of the list of the connections that match.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) connections: Vec<Snapshot>,
@@ -18,6 +25,7 @@ pub(crate) struct Page {
     pub(crate) next: Option<u64>,
     /// Number of all that match, on this page and on others.
     pub(crate) total: usize,
+    order: Order,
     after: Key,
     limit: usize,
     /// The last connection on the page.
@@ -27,22 +35,33 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A page after the connection with this number, without any connections yet.
-    pub(in crate::registry) fn new(after: u64, limit: usize) -> Self {
+    /// A page without any connections yet. It begins behind the connection with this number, which
+    /// is the `next` of the page before, or else with the first.
+    pub(crate) fn new(order: Order, after: Option<u64>, limit: usize) -> Self {
+        let before_all = match order {
+            Order::OldestFirst => Key::default(),
+            Order::NewestFirst => Key(u64::MAX),
+        };
+        let after = after.map_or(before_all, Key);
         Self {
             connections: Vec::new(),
             next: None,
             total: 0,
-            after: Key(after),
+            order,
+            after,
             limit,
-            last: Key(after),
-            seen: Key::default(),
+            last: after,
+            seen: before_all,
         }
     }
 
     fn add(&mut self, key: Key, connection: &Connection) {
         self.total += 1;
-        if key <= self.after {
+        let is_behind = match self.order {
+            Order::OldestFirst => key > self.after,
+            Order::NewestFirst => key < self.after,
+        };
+        if !is_behind {
             return;
         }
         if self.connections.len() < self.limit {
@@ -58,11 +77,16 @@ impl State {
     /// Adds those of some more connections that match to a page, and tells whether there are more
     /// to look at.
     pub(in crate::registry) fn fill(&self, page: &mut Page, filter: &ConnectionFilter) -> bool {
-        let rest = look(&self.connections, page.seen, |key, connection| {
+        let (order, seen) = (page.order, page.seen);
+        let visit = |key, connection: &Connection| {
             if filter.matches(&connection.description, connection.status.phase) {
                 page.add(key, connection);
             }
-        });
+        };
+        let rest = match order {
+            Order::OldestFirst => look(&self.connections, seen, visit),
+            Order::NewestFirst => look_at(self.connections.range(..seen).rev(), visit),
+        };
         page.seen = rest.unwrap_or(page.seen);
         rest.is_some()
     }
@@ -72,13 +96,20 @@ impl State {
 pub(super) fn look(
     connections: &BTreeMap<Key, Box<Connection>>,
     after: Key,
+    visit: impl FnMut(Key, &Connection),
+) -> Option<Key> {
+    look_at(connections.range((Excluded(after), Unbounded)), visit)
+}
+
+/// Looks at the first of these connections. Returns the last of them, if there are more.
+fn look_at<'a>(
+    mut rest: impl Iterator<Item = (&'a Key, &'a Box<Connection>)>,
     mut visit: impl FnMut(Key, &Connection),
 ) -> Option<Key> {
-    let mut rest = connections.range((Excluded(after), Unbounded));
-    let mut last = after;
+    let mut last = None;
     for (key, connection) in rest.by_ref().take(PART) {
         visit(*key, connection);
-        last = *key;
+        last = Some(*key);
     }
-    rest.next().map(|_| last)
+    rest.next().and(last)
 }

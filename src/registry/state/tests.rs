@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::list::Page;
+use super::list::{Order, Page};
 use super::*;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::registry::filter::ConnectionFilter;
@@ -46,7 +46,7 @@ pub(super) fn record(state: &mut State, key: Key, message: Message) {
 
 /// A whole page.
 fn page(state: &State, filter: &ConnectionFilter, after: u64, limit: usize) -> Page {
-    let mut page = Page::new(after, limit);
+    let mut page = Page::new(Order::OldestFirst, Some(after), limit);
     while state.fill(&mut page, filter) {}
     page
 }
@@ -62,6 +62,29 @@ fn record_turn<'a>(state: &mut State, key: Key, messages: impl Iterator<Item = &
     let kept = turn.kept(NOW);
     if !kept.is_empty() {
         state.record_turn(key, NOW, &turn, kept);
+    }
+}
+
+#[test]
+fn a_long_list_has_the_newest_first_if_it_is_asked_for_so() {
+    let mut state = state(ApiConfig::default());
+    for n in 0..2_500 {
+        open(&mut state, &n.to_string(), &[]);
+    }
+    let filter = ConnectionFilter::default();
+    let mut after = None;
+    for (first, last, has_next) in [
+        ("2499", "1300", true),
+        ("1299", "100", true),
+        ("99", "0", false),
+    ] {
+        let mut page = Page::new(Order::NewestFirst, after, 1_200);
+        while state.fill(&mut page, &filter) {}
+        let id = |found: Option<&Snapshot>| found.unwrap().description.id.to_string();
+        assert_eq!(id(page.connections.first()), first);
+        assert_eq!(id(page.connections.last()), last);
+        assert_eq!((page.total, page.next.is_some()), (2_500, has_next));
+        after = page.next;
     }
 }
 

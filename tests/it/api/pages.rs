@@ -98,3 +98,49 @@ async fn many_waits_are_met_together() {
             .all(|(status, page)| *status == 200 && page["total"] == 3)
     );
 }
+
+#[tokio::test]
+async fn the_newest_connections_can_come_first() {
+    let server = serve().await;
+    let mut clients = Vec::new();
+    for id in ["a", "b", "c"] {
+        clients.push(connect(server.address, &format!("/?id={id}")).await);
+    }
+    let page = async |query: &str| {
+        let request = format!("GET /connections?order=newest{query}");
+        ask(server.address, &request).await
+    };
+    let (_, first) = page("&limit=2").await;
+    assert_eq!(named(&first["connections"], "id"), ["c", "b"]);
+    assert_eq!(first["total"], 3);
+    let next = first["next"].as_u64().expect("there is another page");
+    let (_, last) = page(&format!("&limit=2&after={next}")).await;
+    assert_eq!(named(&last["connections"], "id"), ["a"]);
+    assert_eq!((&last["next"], &last["total"]), (&json!(null), &json!(3)));
+    let (_, oldest) = ask(server.address, "GET /connections?order=oldest&limit=1").await;
+    assert_eq!(named(&oldest["connections"], "id"), ["a"]);
+    assert_eq!(page("est").await.0, 400);
+}
+
+#[tokio::test]
+async fn fields_come_in_the_order_in_which_the_manual_has_them() {
+    let server = serve().await;
+    let mut client = connect(server.address, "/?id=me").await;
+    client.echo("hello").await;
+    let (_, page) = ask(server.address, "GET /connections").await;
+    let (_, messages) = ask(server.address, "GET /connections/me/messages").await;
+    let (_, topic) = ask(server.address, "GET /topics/t").await;
+    for (object, first) in [
+        (&page, &["connections", "next", "total"][..]),
+        (&page["connections"][0], &["id", "number", "state"]),
+        (&messages, &["messages", "next", "dropped"]),
+        (
+            &messages["messages"][0],
+            &["seq", "at", "direction", "kind", "bytes"],
+        ),
+        (&topic, &["topic", "subscribers", "messages"]),
+    ] {
+        let fields = object.as_object().expect("an object").keys();
+        assert_eq!(fields.take(first.len()).collect::<Vec<_>>(), first);
+    }
+}

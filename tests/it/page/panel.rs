@@ -123,6 +123,18 @@ async fn the_list_is_bounded_and_says_how_many_more_there_are() {
         page.value("text('roster-more')").await,
         "These are the newest; 21 more are open."
     );
+    // Of however many there are, the newest come first.
+    let asked = page
+        .value(
+            "performance.getEntriesByType('resource').map(({ name }) => new URL(name).searchParams)
+                .filter((query) => query.get('state') === 'open').map((query) => query.get('order'))",
+        )
+        .await;
+    let asked = asked.as_array().expect("a list");
+    assert!(
+        !asked.is_empty() && asked.iter().all(|order| order == "newest"),
+        "{asked:?}"
+    );
     // Those that are older take the place of newer ones that end.
     for client in clients.drain(20..) {
         drop(client);
