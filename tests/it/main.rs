@@ -8,6 +8,7 @@ mod cli;
 mod close;
 mod compression;
 mod docs;
+mod documents;
 mod echo;
 mod faults;
 mod http;
