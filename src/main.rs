@@ -33,6 +33,7 @@ static ALLOCATOR: platform::allocator::Jemalloc = platform::allocator::Jemalloc;
 fn main() -> ExitCode {
     #[cfg(all(feature = "jemalloc", target_os = "linux"))]
     let gives_back = platform::allocator::give_back_memory();
+    platform::note_passed_sockets();
     let cli = Cli::read(env::args_os(), |name| env::var_os(name))
         .unwrap_or_else(|complaint| complaint.exit());
     let _last_lines = logging::FlushOnDrop;

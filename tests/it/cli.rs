@@ -10,7 +10,12 @@ use crate::support::{Raw, soon};
 
 /// The program with no settings from the environment of the tests.
 pub fn echobeat(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_echobeat"));
+    program(env!("CARGO_BIN_EXE_echobeat"), args)
+}
+
+/// A program that may start echobeat, with no settings for it from the environment of the tests.
+pub fn program(name: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(name);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ECHOBEAT_")) {
         command.env_remove(name);
     }

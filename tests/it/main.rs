@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
 
+#[cfg(unix)]
+mod activation;
 mod api;
 mod browser;
 mod cli;
