@@ -7,7 +7,7 @@ use crate::config::{ApiConfig, CertificateSource, Compression};
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
     match role(args)? {
         Role::Server(config) => Ok(config),
-        Role::Proxy(config) => panic!("{config:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
