@@ -4,7 +4,7 @@
 use std::env;
 use std::error::Error;
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Write};
 use std::num::NonZero;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
@@ -33,6 +33,7 @@ static ALLOCATOR: platform::allocator::Jemalloc = platform::allocator::Jemalloc;
 fn main() -> ExitCode {
     #[cfg(all(feature = "jemalloc", target_os = "linux"))]
     let gives_back = platform::allocator::give_back_memory();
+    platform::note_passed_sockets();
     let cli = Cli::read(env::args_os(), |name| env::var_os(name))
         .unwrap_or_else(|complaint| complaint.exit());
     let _last_lines = logging::FlushOnDrop;
@@ -65,14 +66,20 @@ fn main() -> ExitCode {
 }
 
 fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
+    match role {
+        Role::Server(config) => on_runtime(threads, async |s, h| serve(config, s, h).await),
+        Role::Proxy(config) => on_runtime(threads, async |s, h| proxy(config, s, h).await),
+        Role::Document(text) => Ok(io::stdout().write_all(&text)?),
+    }
+}
+
+fn on_runtime(
+    threads: Option<usize>,
+    work: impl AsyncFnOnce(Signals, Hangups) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
     let runtime = runtime(threads)?;
     let done = runtime.block_on(async {
-        let signals = Signals::new()?;
-        let hangups = Hangups::new()?;
-        match role {
-            Role::Server(config) => serve(config, signals, hangups).await?,
-            Role::Proxy(config) => proxy(config, signals, hangups).await?,
-        }
+        work(Signals::new()?, Hangups::new()?).await?;
         info!("stopped");
         Ok(())
     });

@@ -17,7 +17,7 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 pub fn echobeat() -> Result<PathBuf, Failure> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--bin=echobeat"]);
+    command.args(["build", "--profile=dist", "--bin=echobeat"]);
     command.args(["--manifest-path", MANIFEST]);
     // Variables of the package that runs. Some build scripts run again when they change, ring's among
     // them, and then everything is built again that needs it.

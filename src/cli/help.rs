@@ -35,7 +35,8 @@ Values:
   An address is a port of 127.0.0.1, host:port, or unix:PATH. Port 0 is any free
   one; 0.0.0.0 means all interfaces. 'unix:PATH?mode=0660&group=NAME' sets mode
   and group of the socket's file: who may write to it may connect. In the path,
-  a ? is written %3F, a comma %2C, and a % itself %25.
+  a ? is written %3F, a comma %2C, and a % itself %25. fd:3 is the first socket
+  that systemd passes to the program.
   A duration is written 500ms, 3s or 2m, and is from 1ms to 30days. A size is
   64KiB, 16MiB or 1048576. Flags that may be repeated take lists with commas.
 

@@ -1,12 +1,14 @@
 //! The command line: flags and environment variables, validated into a [`ServerConfig`] or a
 //! [`ProxyConfig`].
 
+mod document;
 mod environment;
 mod help;
 mod proxy;
 mod serve;
 mod shared;
 mod values;
+mod version;
 
 use std::ffi::{OsStr, OsString};
 
@@ -26,7 +28,7 @@ use shared::{LifetimeArgs, TransportArgs};
 ///
 /// It echoes every message, and sends `heart beat` every 3 seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, long_version = version::long(), max_term_width = 100)]
 #[command(after_help = help::MORE, after_long_help = help::of_the_server())]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -55,6 +57,12 @@ enum Command {
     /// Stand in front of a WebSocket server, as a reverse proxy
     #[command(after_help = help::MORE_OF_THE_PROXY, after_long_help = help::of_the_proxy())]
     Proxy(Box<proxy::ProxyArgs>),
+
+    /// Print completions of a shell
+    Completions(document::CompletionsArgs),
+
+    /// Print a manual page
+    Man(document::ManArgs),
 }
 
 /// The program to run, with its settings.
@@ -64,6 +72,8 @@ pub enum Role {
     Server(ServerConfig),
     /// The reverse proxy.
     Proxy(ProxyConfig),
+    /// A text for stdout, after which the program ends.
+    Document(Vec<u8>),
 }
 
 impl Cli {
@@ -90,7 +100,7 @@ impl Cli {
     pub fn threads(&self) -> Option<usize> {
         match &self.command {
             Some(Command::Proxy(args)) => args.lifetime.threads,
-            None => self.lifetime.threads,
+            _ => self.lifetime.threads,
         }
     }
 
@@ -99,7 +109,7 @@ impl Cli {
     pub fn log(&self) -> &LogArgs {
         match &self.command {
             Some(Command::Proxy(args)) => &args.log,
-            None => &self.log,
+            _ => &self.log,
         }
     }
 
@@ -108,7 +118,7 @@ impl Cli {
     pub fn shortage(&self) -> Option<String> {
         let (wanted, files, most) = match &self.command {
             Some(Command::Proxy(args)) => (args.max_connections?, 2, default_max_tunnels()),
-            None => (self.serve.max_connections?, 1, default_max_connections()),
+            _ => (self.serve.max_connections?, 1, default_max_connections()),
         };
         let name = self.sources.name("max_connections", "--max-connections");
         let limit = platform::open_file_limit();
@@ -122,13 +132,15 @@ impl Cli {
         })
     }
 
-    /// The server or the proxy that the command line describes.
+    /// The server, the proxy or the document that the command line describes.
     ///
     /// # Errors
-    /// When flags contradict one another.
+    /// When flags contradict one another, or there is no such document.
     pub fn into_role(self) -> Result<Role, clap::Error> {
         match self.command {
             Some(Command::Proxy(args)) => args.into_config(&self.sources).map(Role::Proxy),
+            Some(Command::Completions(args)) => Ok(Role::Document(args.script())),
+            Some(Command::Man(args)) => args.page().map(Role::Document),
             None => {
                 let config = self
                     .serve

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::address::{Address, BindError, Endpoint, UnixAddress};
 use super::connection_info::Peer;
 use super::stream::Stream;
-use crate::platform::{self, LocalListener, TcpAcceptor};
+use crate::platform::{self, LocalListener, PassedSocket, TcpAcceptor};
 use crate::runtime::counter::Counter;
 
 /// One listening socket, which survives errors of `accept`.
@@ -20,6 +20,7 @@ use crate::runtime::counter::Counter;
 pub(crate) struct Listener {
     socket: Socket,
     endpoint: Endpoint,
+    is_passed: bool,
     pause: Option<Pause>,
     errors: Counter,
 }
@@ -66,11 +67,7 @@ impl Listener {
         let (socket, endpoint) = match address {
             Address::Tcp { host, port } => {
                 let listener = TcpListener::bind(format!("{host}:{port}")).await?;
-                let bound = listener.local_addr()?;
-                (
-                    Socket::Tcp(TcpAcceptor::new(listener)?),
-                    Endpoint::Tcp(bound),
-                )
+                Socket::of_tcp(listener)?
             }
             Address::Unix(UnixAddress { path, mode, group }) => {
                 let group = match group {
@@ -82,10 +79,17 @@ impl Listener {
                     Endpoint::Unix(path.clone()),
                 )
             }
+            Address::Passed(descriptor) => match platform::passed_socket(*descriptor)? {
+                PassedSocket::Tcp(listener) => Socket::of_tcp(listener)?,
+                PassedSocket::Local(listener, path) => {
+                    (Socket::Local(listener), Endpoint::Unix(path))
+                }
+            },
         };
         Ok(Self {
             socket,
             endpoint,
+            is_passed: matches!(address, Address::Passed(_)),
             pause: None,
             errors,
         })
@@ -94,6 +98,11 @@ impl Listener {
     /// The endpoint that this listens on.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Whether another process keeps the socket open when this one stops.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.is_passed
     }
 
     /// The next connection. A failure to accept, such as a lack of file descriptors, is logged
@@ -133,6 +142,12 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 impl Socket {
+    fn of_tcp(listener: TcpListener) -> io::Result<(Self, Endpoint)> {
+        let bound = listener.local_addr()?;
+        let socket = Self::Tcp(TcpAcceptor::new(listener)?);
+        Ok((socket, Endpoint::Tcp(bound)))
+    }
+
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
         match self {
             Self::Tcp(listener) => listener

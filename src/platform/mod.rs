@@ -11,8 +11,22 @@ mod usage;
 #[cfg(feature = "metrics")]
 pub(crate) use usage::{Usage, usage};
 
+#[cfg_attr(not(all(unix, feature = "cli")), path = "no_passed.rs")]
+mod passed;
+pub use passed::note_passed_sockets;
+pub(crate) use passed::passed_socket;
+
 mod watch;
 pub(crate) use watch::Watch;
+
+/// A listening socket that was passed to the program.
+#[derive(Debug)]
+pub(crate) enum PassedSocket {
+    /// One of TCP.
+    Tcp(tokio::net::TcpListener),
+    /// A Unix domain socket, and its path; this is empty if it has none.
+    Local(LocalListener, std::path::PathBuf),
+}
 
 #[cfg(unix)]
 mod unix;

@@ -95,7 +95,17 @@ pub fn open_file_limit() -> usize {
 #[derive(Debug)]
 pub(crate) struct LocalListener {
     listener: UnixListener,
-    _file: SocketFile,
+    _file: Option<SocketFile>,
+}
+
+/// The file of a socket that was bound elsewhere stays.
+impl From<UnixListener> for LocalListener {
+    fn from(listener: UnixListener) -> Self {
+        Self {
+            listener,
+            _file: None,
+        }
+    }
 }
 
 /// The file of a Unix domain socket, which is removed when this is dropped.
@@ -123,7 +133,7 @@ impl LocalListener {
         socket.listen(BACKLOG)?;
         Ok(Self {
             listener: UnixListener::from_std(socket.into())?,
-            _file: file,
+            _file: Some(file),
         })
     }
 

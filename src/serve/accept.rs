@@ -183,6 +183,8 @@ impl<S: Service> Connections<S> {
             () = shutdown => {}
             () = self.accept() => {}
         }
+        // Connections wait there for the next process, and need not be refused by this one.
+        self.listeners.retain(|listener| !listener.is_passed());
         let open = sessions();
         info!(sessions = open, "draining");
         self.signal.begin(drain.window, open);

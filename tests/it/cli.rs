@@ -10,7 +10,12 @@ use crate::support::{Raw, soon};
 
 /// The program with no settings from the environment of the tests.
 pub fn echobeat(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_echobeat"));
+    program(env!("CARGO_BIN_EXE_echobeat"), args)
+}
+
+/// A program that may start echobeat, with no settings for it from the environment of the tests.
+pub fn program(name: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(name);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ECHOBEAT_")) {
         command.env_remove(name);
     }
@@ -135,11 +140,19 @@ async fn help_and_version_go_to_stdout() {
             "{variable}"
         );
     }
-    let version = output(&["--version"]).await;
-    assert_eq!(
-        utf8(&version.stdout),
-        concat!("echobeat ", env!("CARGO_PKG_VERSION"), "\n")
-    );
+    let short = output(&["-V"]).await;
+    let name = concat!("echobeat ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(utf8(&short.stdout), name);
+    let long = output(&["--version"]).await;
+    let rest = utf8(&long.stdout).strip_prefix(name).expect("the version");
+    let [commit, target, features] = rest.lines().collect::<Vec<_>>()[..] else {
+        panic!("{rest}");
+    };
+    assert!(commit.starts_with("commit: "), "{commit}");
+    let arch = std::env::consts::ARCH;
+    assert!(target.starts_with(&format!("target: {arch}-")), "{target}");
+    let full = "features: api cli http2 ";
+    assert!(features.starts_with(full), "{features}");
 }
 
 #[tokio::test]

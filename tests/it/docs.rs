@@ -250,6 +250,14 @@ fn every_link_leads_somewhere() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+#[test]
+fn the_page_on_crates_io_has_no_link_into_the_repository() {
+    let page = Document::read("contrib/crate.md");
+    assert!(!page.headings().is_empty());
+    let links = page.links();
+    assert!(links.iter().all(|link| is_foreign(link)), "{links:?}");
+}
+
 /// The flags in a long help, each with its default, where the help has one for it.
 async fn flags(command: &[&str]) -> BTreeMap<String, Option<String>> {
     let help = soon(cli::echobeat(&[command, &["--help"]].concat()).output());

@@ -2,12 +2,15 @@
 
 #![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
 
+#[cfg(unix)]
+mod activation;
 mod api;
 mod browser;
 mod cli;
 mod close;
 mod compression;
 mod docs;
+mod documents;
 mod echo;
 mod faults;
 mod http;

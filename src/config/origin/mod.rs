@@ -127,7 +127,7 @@ fn is_ours(host: &Host, listen: &[Address]) -> bool {
     let same = |other: &str| name.eq_ignore_ascii_case(other);
     let listened_on = |address: &Address| match address {
         Address::Tcp { host, .. } => same(host),
-        Address::Unix(_) => false,
+        Address::Unix(_) | Address::Passed(_) => false,
     };
     same("localhost")
         || name.ends_with(".localhost")

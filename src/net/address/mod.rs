@@ -11,8 +11,11 @@ mod unix;
 pub use unix::UnixAddress;
 pub(crate) use unix::{Written, after_prefix, parse_path};
 
+/// Prefix before the number of a file descriptor.
+const PASSED_PREFIX: &str = "fd:";
+
 /// Address to listen on: `port`, which is one of 127.0.0.1, `host:port`, with port 0 for any free
-/// one, or `unix:PATH`.
+/// one, `unix:PATH`, or `fd:3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A host name or IP address (IPv6 in brackets), and a port.
@@ -24,6 +27,9 @@ pub enum Address {
     },
     /// A Unix domain socket.
     Unix(UnixAddress),
+    /// A socket that systemd passes to the program, by the number of its file descriptor; the first
+    /// is 3. It stays open when the program ends.
+    Passed(u32),
 }
 
 impl Default for Address {
@@ -45,7 +51,7 @@ impl Address {
     /// Advice after a failure to listen on this address.
     fn advice(&self, failure: ErrorKind) -> &'static str {
         match (self, failure) {
-            (Self::Unix(_), _) => "",
+            (Self::Unix(_) | Self::Passed(_), _) => "",
             (_, ErrorKind::AddrInUse) => {
                 "; does another echobeat run there? Try another port, or port 0 for any free one"
             }
@@ -67,6 +73,9 @@ impl FromStr for Address {
         if let Some(socket) = after_prefix(text) {
             return socket.parse().map(Self::Unix);
         }
+        if let Some(descriptor) = text.strip_prefix(PASSED_PREFIX) {
+            return parse_descriptor(descriptor).map(Self::Passed);
+        }
         if text.contains("://") {
             return Err(AddressError::Scheme);
         }
@@ -82,6 +91,13 @@ impl FromStr for Address {
             host: host.to_owned(),
             port: parse_port(port)?,
         })
+    }
+}
+
+fn parse_descriptor(text: &str) -> Result<u32, AddressError> {
+    match text.parse() {
+        Ok(descriptor @ 3..) if is_number(text) => Ok(descriptor),
+        _ => Err(AddressError::BadDescriptor),
     }
 }
 
@@ -124,6 +140,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(socket) => socket.fmt(f),
+            Self::Passed(descriptor) => write!(f, "{PASSED_PREFIX}{descriptor}"),
         }
     }
 }
@@ -171,6 +188,9 @@ pub enum AddressError {
     /// The mode is not a number of three octal digits.
     #[error("a mode is three octal digits, such as 0660: who may write to the socket may connect")]
     BadMode,
+    /// The text after `fd:` is no number from 3 on.
+    #[error("write fd:3 for the first socket that systemd passes, and fd:4 for the second")]
+    BadDescriptor,
 }
 
 /// Failure to listen on an address.
@@ -269,6 +289,7 @@ mod tests {
             "[fe80::1%eth0]:80",
             "unix:/run/echobeat.sock",
             "unix:/run/echobeat.sock?mode=0660&group=www-data",
+            "fd:3",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -314,6 +335,9 @@ mod tests {
             ("127.0.0.1:80/ws", AddressError::BadPort),
             ("unix:a?mode=888", AddressError::BadMode),
             ("unix:", AddressError::NoPath),
+            ("fd:", AddressError::BadDescriptor),
+            ("fd:2", AddressError::BadDescriptor),
+            ("fd:+3", AddressError::BadDescriptor),
         ] {
             assert_eq!(text.parse::<Address>(), Err(error), "{text:?}");
         }

@@ -1,0 +1,32 @@
+//! The text of `--version`: from what, for what, and with what the program was built.
+
+use std::sync::LazyLock;
+
+/// Features of this build, in alphabetical order.
+const FEATURES: [(&str, bool); 8] = [
+    ("api", cfg!(feature = "api")),
+    ("cli", cfg!(feature = "cli")),
+    ("http2", cfg!(feature = "http2")),
+    ("jemalloc", cfg!(feature = "jemalloc")),
+    ("metrics", cfg!(feature = "metrics")),
+    ("proxy", cfg!(feature = "proxy")),
+    ("simd", cfg!(feature = "simd")),
+    ("tls", cfg!(feature = "tls")),
+];
+
+static LONG: LazyLock<String> = LazyLock::new(|| {
+    let built = FEATURES.iter().filter(|(_, is_built)| *is_built);
+    let names: Vec<_> = built.map(|(name, _)| *name).collect();
+    format!(
+        "{}\ncommit: {}\ntarget: {}\nfeatures: {}",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("ECHOBEAT_COMMIT").unwrap_or("unknown"),
+        env!("ECHOBEAT_TARGET"),
+        names.join(" ")
+    )
+});
+
+/// The version with the commit, if it is known, the target and the features.
+pub(super) fn long() -> &'static str {
+    &LONG
+}
