@@ -132,6 +132,12 @@ impl Status {
         self.sent.add(&turn.sent);
     }
 
+    /// Counts a push of so many bytes.
+    pub(super) fn note_push(&mut self, at: SystemTime, bytes: usize) {
+        self.active_at = at;
+        self.sent.count_small(bytes);
+    }
+
     /// Counts a message, and notes it if it is a Close.
     pub(super) fn note(&mut self, at: SystemTime, direction: Direction, message: &Message) {
         self.active_at = at;

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use super::connection::{Description, Phase, Snapshot};
-use super::mailbox::{Posted, Push};
+use super::mailbox::Posted;
+use super::push::Push;
 use super::state::Key;
 use super::{Registry, until};
 

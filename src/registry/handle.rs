@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::Registry;
 use super::connection::{Description, Link, SessionEnd, TcpEnd};
 use super::mailbox::Mail;
+use super::push::Push;
 use super::record::{CloseContent, Direction, Kind, Message};
 use super::state::Key;
 use super::turn::{self, Turn};
@@ -167,6 +168,12 @@ impl ConnectionHandle {
                 ..Message::plain(kind, Bytes::new())
             },
         );
+    }
+
+    /// Records a push that is sent.
+    pub(crate) fn sent_push(&mut self, push: &Push) {
+        self.record_turn();
+        self.registry.record_push(self.key, &self.link, push);
     }
 
     /// Records a message that is sent.

@@ -16,6 +16,7 @@
 //! | [`history`] | the records of one connection |
 //! | [`filter`] | which connections and messages are asked for |
 //! | [`forgotten`] | names of connections that are not kept any more |
+//! | [`push`] | a message that is pushed |
 //! | [`mailbox`] | pushes on their way to a session |
 //! | [`state`] | all of these together, as plain data, and the log of events |
 //! | [`events`] | readers of events |
@@ -34,6 +35,7 @@ mod forgotten;
 pub(crate) mod handle;
 mod history;
 pub(crate) mod mailbox;
+pub(crate) mod push;
 pub(crate) mod record;
 pub(crate) mod state;
 mod turn;
@@ -51,7 +53,8 @@ use crate::telemetry::api::ApiMetrics;
 use connection::{Description, Link, Phase, SessionEnd, Snapshot, TcpEnd};
 use filter::{ConnectionFilter, MessageFilter};
 pub(crate) use handle::{Admission, ConnectionHandle};
-use mailbox::{Ending, Posted, Push};
+use mailbox::{Ending, Posted};
+use push::Push;
 use record::{Direction, Message};
 use state::list::Page;
 use state::{Batch, Delivery, Found, Key, Receivers, State, TopicSnapshot, Topics, WatchKey};
@@ -139,6 +142,12 @@ impl Registry {
     fn record(&self, key: Key, link: &Link, direction: Direction, message: Message) {
         let at = SystemTime::now();
         self.change(|state| state.record(key, at, direction, message));
+        link.notify();
+    }
+
+    fn record_push(&self, key: Key, link: &Link, push: &Push) {
+        let at = SystemTime::now();
+        self.change(|state| state.record_push(key, at, push));
         link.notify();
     }
 

@@ -13,6 +13,7 @@ use super::{Pause, Session};
 use crate::net::transport::Transport;
 use crate::registry::ConnectionHandle;
 use crate::registry::mailbox::{Ending, Mail};
+use crate::registry::push::Push;
 use crate::registry::record::{CloseContent, Direction, Kind, Message};
 use crate::runtime::budget::Budget;
 use crate::runtime::moment::Moment;
@@ -35,9 +36,8 @@ where
                 Mail::End(ending) => return Err(ending.into()),
             };
             budget.frame(push.len());
-            self.stats.send(push.opcode, push.len(), Moment::now());
-            let message = Message::plain(push.opcode.into(), push.payload());
-            self.stats.observe_sent(message);
+            self.stats.send(push.opcode(), push.len(), Moment::now());
+            self.stats.observe_push(&push);
             match push.frame().len() >= LARGE {
                 true => self.writer.feed_large_frame(push.frame().clone()),
                 false => self.writer.feed_frame(push.frame()),
@@ -114,6 +114,13 @@ impl SessionStats {
     pub(super) fn observe_turn(&mut self) {
         if let Some(connection) = self.connection() {
             connection.record_turn();
+        }
+    }
+
+    /// Tells the registry of a push that is sent.
+    fn observe_push(&mut self, push: &Push) {
+        if let Some(connection) = self.connection() {
+            connection.sent_push(push);
         }
     }
 

@@ -7,56 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-
+use super::push::Push;
 use super::record::CloseContent;
 use crate::ws::close::Teardown;
-use crate::ws::frames::{self, Opcode};
 
 /// Messages that a mailbox holds.
 const MAX_MESSAGES: usize = 1000;
 
 /// Bytes of payload that a mailbox holds, if it holds more than one message.
 const MAX_BYTES: usize = 1 << 20;
-
-/// A message that is pushed. Its frame is made once, and shared by all that get it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Push {
-    pub(crate) opcode: Opcode,
-    frame: Bytes,
-    /// Bytes of the frame's header.
-    header: usize,
-}
-
-impl Push {
-    /// A text message, or a binary one.
-    pub(crate) fn new(opcode: Opcode, payload: &[u8]) -> Self {
-        let header = frames::header_size(payload.len());
-        let mut frame = Vec::with_capacity(header + payload.len());
-        frames::put_header(opcode, payload.len(), &mut frame);
-        frame.extend_from_slice(payload);
-        Self {
-            opcode,
-            frame: frame.into(),
-            header,
-        }
-    }
-
-    /// The whole frame.
-    pub(crate) fn frame(&self) -> &Bytes {
-        &self.frame
-    }
-
-    /// The payload, which shares its memory with the frame.
-    pub(crate) fn payload(&self) -> Bytes {
-        self.frame.slice(self.header..)
-    }
-
-    /// Bytes of the payload.
-    pub(crate) fn len(&self) -> usize {
-        self.frame.len() - self.header
-    }
-}
 
 /// Way in which the API ends a session.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,6 +28,7 @@ use super::filter::MessageFilter;
 use super::follow::Opened;
 use super::forgotten::Forgotten;
 use super::history::{History, HistoryLimits, Pushed};
+use super::push::Push;
 use super::record::{Direction, Message, Record};
 use super::turn::{KeptTurn, Turn};
 use crate::config::ApiConfig;
@@ -164,6 +165,17 @@ impl State {
         };
         connection.status.note(at, direction, &message);
         let pushed = connection.history.push(at, direction, message, limits);
+        self.note_pushed(key, &pushed);
+    }
+
+    /// Records a push that is sent to a connection.
+    pub(super) fn record_push(&mut self, key: Key, at: SystemTime, push: &Push) {
+        let limits = self.limits();
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        connection.status.note_push(at, push.len());
+        let pushed = connection.history.push_shared(at, push, limits);
         self.note_pushed(key, &pushed);
     }
 

@@ -4,7 +4,8 @@ use std::task::Waker;
 
 use super::{Key, State};
 use crate::registry::connection::Link;
-use crate::registry::mailbox::{Posted, Push};
+use crate::registry::mailbox::Posted;
+use crate::registry::push::Push;
 
 /// Receivers of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]

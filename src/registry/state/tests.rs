@@ -8,7 +8,7 @@ use super::list::{Order, Page};
 use super::*;
 use crate::net::connection_info::{ConnectionInfo, Peer};
 use crate::registry::filter::ConnectionFilter;
-use crate::registry::mailbox::Push;
+use crate::registry::push::Push;
 use crate::registry::record::{CloseContent, Kind};
 use crate::ws::frames::Opcode;
 

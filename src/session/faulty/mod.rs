@@ -300,7 +300,7 @@ where
             && let Some(mail) = connection.next_mail(cx, self.send_queue.has_other())
         {
             match mail {
-                Mail::Push(push) => self.send_queue.push(push.opcode, push.payload()),
+                Mail::Push(push) => self.send_queue.push(push.opcode(), push.payload()),
                 Mail::End(ending) => return Err(End::from(ending).into()),
             }
         }
