@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ws::frames::{self, Opcode};
 
 /// Waker that counts how often it is woken.
 #[derive(Default)]
