@@ -167,12 +167,22 @@ fn a_certificate_is_given_or_made() {
     assert_eq!(tls(&["--tls-self-signed"]), made(None));
     let kept = ["--tls-self-signed", "--tls-self-signed-dir=dir"];
     assert_eq!(tls(&kept), made(Some("dir")));
+    let faults = |root: Option<&str>| {
+        Some(CertificateSource::Faults {
+            root: root.map(PathBuf::from),
+        })
+    };
+    assert_eq!(tls(&["--tls-faults"]), faults(None));
+    let written = ["--tls-faults", "--tls-faults-root=root.pem"];
+    assert_eq!(tls(&written), faults(Some("root.pem")));
     for (args, named) in [
         (&["--tls-cert=a"][..], "--tls-key"),
         (&["--tls-key=a"], "--tls-cert"),
         (&["--tls-self-signed-dir=a"], "--tls-self-signed"),
         (&["--tls-self-signed", "--tls-cert=a"], "--tls-self-signed"),
         (&["--tls-self-signed", "--tls-key=a"], "--tls-self-signed"),
+        (&["--tls-faults", "--tls-self-signed"], "--tls-faults"),
+        (&["--tls-faults-root=a"], "--tls-faults"),
     ] {
         let error = parse(args).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{args:?}");

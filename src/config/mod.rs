@@ -155,6 +155,14 @@ pub enum CertificateSource {
         /// Directory that keeps it from one start to the next; `None`: it is not kept.
         directory: Option<PathBuf>,
     },
+    /// Certificates made here for every name that a client asks for (by SNI, RFC 6066), with the
+    /// fault that its first label names, as `expired.localhost` does; `docs/tls.md` lists the
+    /// faults. The authority that issues them is a new one at every start and reload.
+    Faults {
+        /// File that the authority's certificate is written to, in PEM, for clients to trust;
+        /// `None`: it is not written.
+        root: Option<PathBuf>,
+    },
 }
 
 /// The certificate, and the files that it is read from.
@@ -169,6 +177,10 @@ impl fmt::Display for CertificateSource {
             Self::SelfSigned {
                 directory: Some(directory),
             } => write!(f, "the self-signed certificate in {}", directory.display()),
+            Self::Faults { root: None } => f.write_str("certificates with faults"),
+            Self::Faults { root: Some(root) } => {
+                write!(f, "certificates with faults, and {}", root.display())
+            }
         }
     }
 }

@@ -15,10 +15,11 @@ use crate::http::preface;
 use crate::net::connection_info::{ConnectionInfo, Http, Peer};
 use crate::net::stream::Prefixed;
 use crate::net::stream::Stream;
+use crate::net::transport::{Transport, has_left};
 use crate::runtime::deadline::timeout_at;
 use crate::runtime::shutdown::Drain;
 use crate::telemetry::rejects::Rejects;
-use crate::tls::{self, Acceptor, MaybeTls};
+use crate::tls::{self, Acceptor, Ending, FailedHandshake, MaybeTls};
 
 /// Settings and state by which connections are negotiated.
 #[derive(Debug)]
@@ -161,12 +162,28 @@ impl Negotiator {
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => return Err(Negotiated::Over),
         }
-        tls.accept(stream).await.map_err(|(error, stream)| {
-            let (cause, reason) = tls::complaint(&error);
-            self.rejects.note(connection.info, cause, &reason);
-            debug!(parent: &connection.info.span(), %error, "no TLS handshake");
-            Negotiated::Refused(MaybeTls::Plain(stream))
-        })
+        match tls.accept(stream).await {
+            Ok(stream) => Ok(stream),
+            Err(failed) => Err(self.give_up(failed, connection).await),
+        }
+    }
+
+    /// Counts and logs a handshake that failed, and says what is to be done with its connection.
+    async fn give_up(&self, failed: FailedHandshake, connection: &PendingConnection) -> Negotiated {
+        let (info, error) = (connection.info, &failed.error);
+        self.rejects.note(info, failed.cause, &failed.reason);
+        debug!(parent: &info.span(), %error, "no TLS handshake");
+        match failed.ending {
+            Ending::Orderly(stream) => Negotiated::Refused(MaybeTls::Plain(stream)),
+            Ending::Reset(stream) => {
+                stream.reset();
+                Negotiated::Over
+            }
+            Ending::Stalled(mut stream) => {
+                has_left(|cx| stream.poll_hangup(cx)).await;
+                Negotiated::Over
+            }
+        }
     }
 
     /// Reads a request without TLS, and answers that this port speaks TLS.

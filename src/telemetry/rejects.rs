@@ -28,6 +28,8 @@ pub(crate) enum Cause {
     Untrusted,
     /// A TLS handshake that fails for another reason.
     Tls,
+    /// A TLS handshake with a fault that was asked for.
+    TlsFault,
     /// HTTP/2 on a connection that does not support it.
     Http2,
     /// A header of the PROXY protocol.
@@ -38,11 +40,12 @@ pub(crate) enum Cause {
     BadRequest,
 }
 
-const CAUSES: [Cause; 8] = [
+const CAUSES: [Cause; 9] = [
     Cause::TlsOnPlain,
     Cause::PlainOnTls,
     Cause::Untrusted,
     Cause::Tls,
+    Cause::TlsFault,
     Cause::Http2,
     Cause::ProxyProtocol,
     Cause::NotHttp,
@@ -56,6 +59,7 @@ impl Cause {
             Self::PlainOnTls => "plain_on_tls_port",
             Self::Untrusted => "certificate_not_trusted",
             Self::Tls => "tls",
+            Self::TlsFault => "tls_fault",
             Self::Http2 => "http2",
             Self::ProxyProtocol => "proxy_protocol",
             Self::NotHttp => "not_http",
