@@ -20,7 +20,7 @@ use crate::platform;
 use crate::telemetry::logging::LogArgs;
 use environment::Sources;
 use serve::ServeArgs;
-use shared::{LifetimeArgs, TransportArgs};
+use shared::{BalancerArgs, LifetimeArgs, TransportArgs};
 
 /// A WebSocket server to test against.
 ///
@@ -41,6 +41,9 @@ pub struct Cli {
 
     #[command(flatten)]
     transport: TransportArgs,
+
+    #[command(flatten)]
+    balancers: BalancerArgs,
 
     /// Level and format of the log
     #[command(flatten)]
@@ -130,9 +133,10 @@ impl Cli {
         match self.command {
             Some(Command::Proxy(args)) => args.into_config(&self.sources).map(Role::Proxy),
             None => {
-                let config = self
-                    .serve
-                    .into_config(self.transport, &self.lifetime, &self.sources);
+                let (transport, balancers) = (self.transport, self.balancers);
+                let config =
+                    self.serve
+                        .into_config(transport, balancers, &self.lifetime, &self.sources);
                 config.map(Role::Server)
             }
         }

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory};
 use super::Cli;
 use super::environment::Sources;
 use super::values::{ApiListen, duration, threads};
-use crate::config::CertificateSource;
+use crate::config::{CertificateSource, Peers};
 use crate::net::address::Address;
 
 /// All addresses to listen on: those of --listen and the bare ones, or the default if there are
@@ -164,6 +164,37 @@ pub(super) struct TransportArgs {
     #[arg(conflicts_with_all = ["tls_cert", "tls_key", "tls_self_signed", "tls_self_signed_dir"])]
     #[arg(conflicts_with_all = ["tls_faults", "tls_faults_root"])]
     pub(super) h2c: bool,
+}
+
+/// Load balancers and proxies in front, which say who their client is.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Load balancers and proxies in front")]
+pub(super) struct BalancerArgs {
+    /// Balancer that speaks the PROXY protocol
+    ///
+    /// It is an address, a network such as 10.0.0.0/8, or unix for Unix sockets; may be repeated.
+    /// Its connections must begin with a header of version 1 or 2, which names the client.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_PROXY_PROTOCOL",
+        value_name = "FROM",
+        value_delimiter = ','
+    )]
+    pub(super) proxy_protocol: Vec<Peers>,
+
+    /// Proxy whose X-Forwarded-For and Forwarded are believed
+    ///
+    /// It is an address, a network such as 10.0.0.0/8, or unix for Unix sockets; may be repeated.
+    /// echobeat proxy passes on its X-Forwarded-Proto too.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_TRUST_PROXY",
+        value_name = "FROM",
+        value_delimiter = ','
+    )]
+    pub(super) trust_proxy: Vec<Peers>,
 }
 
 impl TransportArgs {

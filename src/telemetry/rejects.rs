@@ -34,13 +34,15 @@ pub(crate) enum Cause {
     Http2,
     /// A header of the PROXY protocol.
     ProxyProtocol,
+    /// A connection that should have begun with such a header.
+    NoProxyProtocol,
     /// A protocol other than HTTP, or none.
     NotHttp,
     /// A request that cannot be parsed.
     BadRequest,
 }
 
-const CAUSES: [Cause; 9] = [
+const CAUSES: [Cause; 10] = [
     Cause::TlsOnPlain,
     Cause::PlainOnTls,
     Cause::Untrusted,
@@ -48,6 +50,7 @@ const CAUSES: [Cause; 9] = [
     Cause::TlsFault,
     Cause::Http2,
     Cause::ProxyProtocol,
+    Cause::NoProxyProtocol,
     Cause::NotHttp,
     Cause::BadRequest,
 ];
@@ -62,6 +65,7 @@ impl Cause {
             Self::TlsFault => "tls_fault",
             Self::Http2 => "http2",
             Self::ProxyProtocol => "proxy_protocol",
+            Self::NoProxyProtocol => "proxy_protocol_missing",
             Self::NotHttp => "not_http",
             Self::BadRequest => "bad_request",
         }

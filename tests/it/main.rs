@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "nobody reaches any of it from outside")]
 
 mod api;
+mod balancers;
 mod browser;
 mod cli;
 mod close;

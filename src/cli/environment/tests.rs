@@ -51,6 +51,7 @@ impl Flag {
             ("N", _) => ["1", "2"],
             ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR" | "TOKEN", _) => ["one", "other"],
             ("ORIGIN", _) => ["https://one.test", "https://other.test"],
+            ("FROM", _) => ["10.0.0.0/8", "unix"],
             ("STEPS", _) => ["who", "echo:off"],
             ("HOW", _) => ["off", "takeover"],
             ("URL", _) => ["https://one.test", "https://other.test"],

@@ -169,7 +169,7 @@ impl Trusting {
     }
 
     /// The handshake, with these versions and protocols to offer.
-    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&str],
