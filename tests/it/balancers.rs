@@ -237,6 +237,35 @@ async fn forwarded_addresses_are_believed_from_trusted_proxies_alone() {
     assert_eq!(peer(&mut raw, "", list).await, own);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn all_who_connect_by_a_unix_socket_may_be_believed() {
+    use crate::unix::{listen_on, socket_path};
+    let path = socket_path("balancers.sock");
+    let server = echobeat::Server::bind(ServerConfig {
+        listen: vec![
+            "127.0.0.1:0".parse().unwrap(),
+            listen_on(&path).parse().unwrap(),
+        ],
+        proxy_protocol: peers("unix"),
+        ..trusting("192.0.2.1")
+    });
+    let server = TestServer::run(server.await.unwrap());
+    let mut raw = server.raw().await;
+    let own = own_address(&raw);
+    assert_eq!(peer(&mut raw, "", "").await, own);
+    let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let mut raw = Raw { stream };
+    assert_eq!(peer(&mut raw, HEADER, "").await, CLIENT);
+    // The client that the header names is a proxy that is trusted.
+    let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let list = "X-Forwarded-For: 198.51.100.9\r\n";
+    assert_eq!(
+        peer(&mut Raw { stream }, HEADER, list).await,
+        "198.51.100.9"
+    );
+}
+
 #[tokio::test]
 async fn the_log_and_the_api_have_the_client_that_a_trusted_proxy_names() {
     let command = echobeat(&["127.0.0.1:0", "--trust-proxy=127.0.0.1", "--api"]);

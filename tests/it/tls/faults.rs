@@ -274,11 +274,13 @@ const NAMES: [&str; 12] = [
     "stall.localhost",
 ];
 
-/// Checks what a client said of each of [`NAMES`], in their order. `docs/tls.md` has it in a table.
+/// Checks what a client said of each of [`NAMES`], in their order: what is expected, or one of
+/// several with `|` between them. `docs/tls.md` has it in a table.
 fn check(client: &str, said: &[String], expected: [&str; 12]) {
     assert_eq!(said.len(), NAMES.len(), "{client}");
     for ((name, said), expected) in NAMES.iter().zip(said).zip(expected) {
-        assert!(said.contains(expected), "{client}, {name}: {said}");
+        let is_expected = expected.split('|').any(|one| said.contains(one));
+        assert!(is_expected, "{client}, {name}: {said}");
     }
 }
 
@@ -396,6 +398,15 @@ async fn node_finds_each_fault() {
     check("Node", &said, expected);
 }
 
+/// The code of the error that a page of Chromium is about, or else the page.
+fn error_code(page: &str) -> String {
+    let Some(start) = page.find("ERR_") else {
+        return page.to_owned();
+    };
+    let is_in_code = |c: &char| c.is_ascii_uppercase() || *c == '_';
+    page[start..].chars().take_while(is_in_code).collect()
+}
+
 #[tokio::test]
 #[ignore = "needs Chromium, ChromeDriver, and certutil of NSS"]
 async fn chromium_finds_each_fault() {
@@ -404,7 +415,7 @@ async fn chromium_finds_each_fault() {
     let mut said = Vec::new();
     for name in NAMES {
         let url = format!("https://{name}:{}/healthz", running.address().port());
-        said.push(browser.try_open(&url).await);
+        said.push(error_code(&browser.try_open(&url).await));
     }
     let expected = [
         ">ok\n",
@@ -413,7 +424,8 @@ async fn chromium_finds_each_fault() {
         "ERR_CERT_COMMON_NAME_INVALID",
         "ERR_CERT_AUTHORITY_INVALID",
         "ERR_CERT_AUTHORITY_INVALID",
-        "ERR_BAD_SSL_CLIENT_AUTH_CERT",
+        // The refusal comes after the handshake, and may come before the request.
+        "ERR_BAD_SSL_CLIENT_AUTH_CERT|ERR_SOCKET_NOT_CONNECTED",
         ">ok\n",
         ">ok\n",
         ">ok\n",
