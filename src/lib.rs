@@ -32,8 +32,9 @@
 //! what a test needs: `default-features = false`.
 //!
 //! - `api`: the HTTP API ([`ServerConfig::api`])
-//! - `cli`: the program, with its command line, log, signals and page; and names of groups, and of
-//!   origins that are not ASCII
+//! - `cli`: the program, with its command line, log, signals and page; names of groups, and of
+//!   origins that are not ASCII; and what load balancers say of their clients
+//!   ([`ServerConfig::proxy_protocol`])
 //! - `http2`: HTTP/2, over TLS and without it ([`ServerConfig::h2c`])
 //! - `metrics`: `GET /metrics`
 //! - `proxy`: the reverse proxy
@@ -109,7 +110,7 @@ mod tls;
 mod ws;
 
 pub use config::{
-    ApiConfig, ApiToken, CertificateSource, Compression, Origin, ProxyConfig, ServerConfig,
+    ApiConfig, ApiToken, CertificateSource, Compression, Origin, Peers, ProxyConfig, ServerConfig,
     SettingError, UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
 };
 pub use echo::Server;

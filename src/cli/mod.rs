@@ -22,7 +22,7 @@ use crate::platform;
 use crate::telemetry::logging::LogArgs;
 use environment::Sources;
 use serve::ServeArgs;
-use shared::{LifetimeArgs, TransportArgs};
+use shared::{BalancerArgs, LifetimeArgs, TransportArgs};
 
 /// A WebSocket server to test against.
 ///
@@ -43,6 +43,9 @@ pub struct Cli {
 
     #[command(flatten)]
     transport: TransportArgs,
+
+    #[command(flatten)]
+    balancers: BalancerArgs,
 
     /// Level and format of the log
     #[command(flatten)]
@@ -142,9 +145,10 @@ impl Cli {
             Some(Command::Completions(args)) => Ok(Role::Document(args.script())),
             Some(Command::Man(args)) => args.page().map(Role::Document),
             None => {
-                let config = self
-                    .serve
-                    .into_config(self.transport, &self.lifetime, &self.sources);
+                let (transport, balancers) = (self.transport, self.balancers);
+                let config =
+                    self.serve
+                        .into_config(transport, balancers, &self.lifetime, &self.sources);
                 config.map(Role::Server)
             }
         }

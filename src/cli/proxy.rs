@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory};
 
 use super::Cli;
 use super::environment::Sources;
-use super::shared::{LifetimeArgs, TransportArgs, addresses};
+use super::shared::{BalancerArgs, LifetimeArgs, TransportArgs, addresses};
 use super::values::{Interval, connections, duration, interval};
 use crate::config::{self, ProxyConfig, Upstream, UpstreamHost};
 use crate::net::address::Address;
@@ -119,6 +119,9 @@ pub(super) struct ProxyArgs {
     transport: TransportArgs,
 
     #[command(flatten)]
+    balancers: BalancerArgs,
+
+    #[command(flatten)]
     pub(super) log: LogArgs,
 }
 
@@ -130,6 +133,8 @@ impl ProxyArgs {
             listen: addresses(self.listen, self.addresses, default, sources)?,
             h2c: self.transport.h2c,
             tls: self.transport.into_source(),
+            proxy_protocol: self.balancers.proxy_protocol,
+            trusted_proxies: self.balancers.trust_proxy,
             upstream: self.upstream,
             upstream_ca,
             upstream_host: self.upstream_host,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::environment::Sources;
-use super::shared::{LifetimeArgs, TransportArgs, addresses, api_addresses};
+use super::shared::{BalancerArgs, LifetimeArgs, TransportArgs, addresses, api_addresses};
 use super::values::{
     ApiListen, Interval, api_listen, compression, connections, duration, interval, kept, memory,
     message_size, scenario,
@@ -262,6 +262,7 @@ impl ServeArgs {
     pub(super) fn into_config(
         self,
         transport: TransportArgs,
+        balancers: BalancerArgs,
         lifetime: &LifetimeArgs,
         sources: &Sources,
     ) -> Result<ServerConfig, clap::Error> {
@@ -270,6 +271,8 @@ impl ServeArgs {
             listen: addresses(self.listen, self.addresses, default, sources)?,
             h2c: transport.h2c,
             tls: transport.into_source(),
+            proxy_protocol: balancers.proxy_protocol,
+            trusted_proxies: balancers.trust_proxy,
             paths: self.path,
             heartbeat: self.heartbeat.0,
             heartbeat_text: self.heartbeat_text,

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory};
 use super::Cli;
 use super::environment::Sources;
 use super::values::{ApiListen, duration, threads};
-use crate::config::CertificateSource;
+use crate::config::{CertificateSource, Peers};
 use crate::net::address::Address;
 
 /// All addresses to listen on: those of --listen and the bare ones, or the default if there are
@@ -141,23 +141,74 @@ pub(super) struct TransportArgs {
     #[arg(hide_short_help = true)]
     tls_self_signed_dir: Option<PathBuf>,
 
+    /// TLS with faults, by the name that clients ask for
+    ///
+    /// It is a new certificate for every name. The first label of the name chooses the fault:
+    /// expired.localhost, not-yet-valid, wrong-host, untrusted-root, incomplete-chain, client-cert,
+    /// tls1-2, tls1-3, no-alpn, reset, stall. Any other name has none.
+    #[arg(long, env = "ECHOBEAT_TLS_FAULTS")]
+    #[arg(conflicts_with_all = ["tls_cert", "tls_key", "tls_self_signed", "tls_self_signed_dir"])]
+    tls_faults: bool,
+
+    /// File for the authority of these certificates, in PEM
+    ///
+    /// It is written at every start. A client that trusts it sees no fault but the one that it asks
+    /// for.
+    #[arg(long, env = "ECHOBEAT_TLS_FAULTS_ROOT", value_name = "FILE")]
+    #[arg(requires = "tls_faults", hide_short_help = true)]
+    #[arg(conflicts_with_all = ["tls_cert", "tls_key", "tls_self_signed", "tls_self_signed_dir"])]
+    tls_faults_root: Option<PathBuf>,
+
     /// HTTP/2 without TLS too
     ///
     /// It is for clients that begin with it ("prior knowledge"), as meshes do.
     #[arg(long, env = "ECHOBEAT_H2C")]
     #[arg(conflicts_with_all = ["tls_cert", "tls_key", "tls_self_signed", "tls_self_signed_dir"])]
+    #[arg(conflicts_with_all = ["tls_faults", "tls_faults_root"])]
     pub(super) h2c: bool,
+}
+
+/// Load balancers and proxies in front, which say who their client is.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Load balancers and proxies in front")]
+pub(super) struct BalancerArgs {
+    /// Balancer that speaks the PROXY protocol
+    ///
+    /// It is an address, a network such as 10.0.0.0/8, or unix for Unix sockets; may be repeated.
+    /// Its connections must begin with a header of version 1 or 2, which names the client.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_PROXY_PROTOCOL",
+        value_name = "FROM",
+        value_delimiter = ','
+    )]
+    pub(super) proxy_protocol: Vec<Peers>,
+
+    /// Proxy whose X-Forwarded-For and Forwarded are believed
+    ///
+    /// It is an address, a network such as 10.0.0.0/8, or unix for Unix sockets; may be repeated.
+    /// echobeat proxy passes on its X-Forwarded-Proto too.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_TRUST_PROXY",
+        value_name = "FROM",
+        value_delimiter = ','
+    )]
+    pub(super) trust_proxy: Vec<Peers>,
 }
 
 impl TransportArgs {
     pub(super) fn into_source(self) -> Option<CertificateSource> {
         match (self.tls_cert, self.tls_key) {
             (Some(certificate), Some(key)) => Some(CertificateSource::Files { certificate, key }),
-            _ => self
-                .tls_self_signed
-                .then_some(CertificateSource::SelfSigned {
-                    directory: self.tls_self_signed_dir,
-                }),
+            _ if self.tls_self_signed => Some(CertificateSource::SelfSigned {
+                directory: self.tls_self_signed_dir,
+            }),
+            _ => self.tls_faults.then_some(CertificateSource::Faults {
+                root: self.tls_faults_root,
+            }),
         }
     }
 }

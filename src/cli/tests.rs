@@ -31,6 +31,8 @@ fn every_flag_arrives() {
         "--listen=unix:a.sock",
         "--tls-cert=cert.pem",
         "--tls-key=key.pem",
+        "--proxy-protocol=10.0.0.0/8",
+        "--trust-proxy=unix,192.0.2.1",
         "--path=/a",
         "--path=/b",
         "--heartbeat=off",
@@ -63,6 +65,10 @@ fn every_flag_arrives() {
             key: "key.pem".into(),
         }),
         h2c: false,
+        proxy_protocol: vec!["10.0.0.0/8".parse().unwrap()],
+        trusted_proxies: ["unix", "192.0.2.1"]
+            .map(|from| from.parse().unwrap())
+            .into(),
         paths: ["/a", "/b"].map(|path| path.parse().unwrap()).into(),
         heartbeat: None,
         heartbeat_text: "hi".to_owned(),
@@ -102,6 +108,8 @@ fn every_flag_of_the_proxy_arrives() {
         "--upstream=wss://upstream.test/base/",
         "--upstream-ca=ca.pem",
         "--tls-self-signed",
+        "--proxy-protocol=unix",
+        "--trust-proxy=10.0.0.0/8",
         "--upstream-host=other.test:1",
         "--connect-timeout=1s",
         "--response-timeout=2s",
@@ -115,6 +123,8 @@ fn every_flag_of_the_proxy_arrives() {
         listen: vec!["localhost:1".parse().unwrap()],
         tls: Some(CertificateSource::SelfSigned { directory: None }),
         h2c: false,
+        proxy_protocol: vec!["unix".parse().unwrap()],
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
         upstream: "https://upstream.test/base".parse().unwrap(),
         upstream_ca: Some("ca.pem".into()),
         upstream_host: "other.test:1".parse().unwrap(),
@@ -167,12 +177,22 @@ fn a_certificate_is_given_or_made() {
     assert_eq!(tls(&["--tls-self-signed"]), made(None));
     let kept = ["--tls-self-signed", "--tls-self-signed-dir=dir"];
     assert_eq!(tls(&kept), made(Some("dir")));
+    let faults = |root: Option<&str>| {
+        Some(CertificateSource::Faults {
+            root: root.map(PathBuf::from),
+        })
+    };
+    assert_eq!(tls(&["--tls-faults"]), faults(None));
+    let written = ["--tls-faults", "--tls-faults-root=root.pem"];
+    assert_eq!(tls(&written), faults(Some("root.pem")));
     for (args, named) in [
         (&["--tls-cert=a"][..], "--tls-key"),
         (&["--tls-key=a"], "--tls-cert"),
         (&["--tls-self-signed-dir=a"], "--tls-self-signed"),
         (&["--tls-self-signed", "--tls-cert=a"], "--tls-self-signed"),
         (&["--tls-self-signed", "--tls-key=a"], "--tls-self-signed"),
+        (&["--tls-faults", "--tls-self-signed"], "--tls-faults"),
+        (&["--tls-faults-root=a"], "--tls-faults"),
     ] {
         let error = parse(args).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{args:?}");

@@ -14,10 +14,13 @@ use crate::ws::subprotocol::Subprotocol;
 
 mod api;
 mod origin;
+#[cfg_attr(not(feature = "cli"), path = "no_peers.rs")]
+mod peers;
 mod proxy;
 pub use api::{ApiConfig, ApiToken};
 pub use origin::Origin;
 pub(crate) use origin::{is_own, is_own_host};
+pub use peers::Peers;
 pub(crate) use proxy::default_max_tunnels;
 pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
 
@@ -47,6 +50,12 @@ pub struct ServerConfig {
     /// Whether HTTP/2 is spoken without TLS too, with clients that begin with it ("prior
     /// knowledge").
     pub h2c: bool,
+    /// Peers whose connections begin with a header of the PROXY protocol, version 1 or 2, which
+    /// names the client; other connections of theirs are refused. Addresses of the API's own have no
+    /// such header.
+    pub proxy_protocol: Vec<Peers>,
+    /// Peers whose `X-Forwarded-For` and `Forwarded` (RFC 7239) are believed.
+    pub trusted_proxies: Vec<Peers>,
     /// Paths that upgrade to WebSocket; empty: every path does.
     pub paths: Vec<UpgradePath>,
     /// Interval of the heart beat, counted from the upgrade; `None` turns it off.
@@ -98,6 +107,8 @@ impl Default for ServerConfig {
             listen: vec![Address::default()],
             tls: None,
             h2c: false,
+            proxy_protocol: Vec::new(),
+            trusted_proxies: Vec::new(),
             paths: Vec::new(),
             heartbeat: Some(Duration::from_secs(3)),
             heartbeat_text: "heart beat".to_owned(),
@@ -155,6 +166,14 @@ pub enum CertificateSource {
         /// Directory that keeps it from one start to the next; `None`: it is not kept.
         directory: Option<PathBuf>,
     },
+    /// Certificates made here for every name that a client asks for (by SNI, RFC 6066), with the
+    /// fault that its first label names, as `expired.localhost` does; `docs/tls.md` lists the
+    /// faults. The authority that issues them is a new one at every start and reload.
+    Faults {
+        /// File that the authority's certificate is written to, in PEM, for clients to trust;
+        /// `None`: it is not written.
+        root: Option<PathBuf>,
+    },
 }
 
 /// The certificate, and the files that it is read from.
@@ -169,6 +188,10 @@ impl fmt::Display for CertificateSource {
             Self::SelfSigned {
                 directory: Some(directory),
             } => write!(f, "the self-signed certificate in {}", directory.display()),
+            Self::Faults { root: None } => f.write_str("certificates with faults"),
+            Self::Faults { root: Some(root) } => {
+                write!(f, "certificates with faults, and {}", root.display())
+            }
         }
     }
 }
@@ -221,6 +244,12 @@ pub enum SettingError {
     /// See [`ApiToken`].
     #[error("a token has visible ASCII characters and no spaces, and is not empty")]
     Token,
+    /// See [`Peers`].
+    #[error(
+        "peers are an IP address such as 192.0.2.1, a network such as 10.0.0.0/8, or unix for those \
+         of Unix sockets"
+    )]
+    Peers,
     /// An origin with the scheme of a WebSocket.
     #[error("an origin is that of a page: https:// or http://, not wss:// or ws://")]
     SocketOrigin,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::http::uri::Authority;
 
-use super::CertificateSource;
+use super::{CertificateSource, Peers};
 use crate::net::address::{self, Address, AddressError};
 
 /// Settings of a reverse proxy. The defaults are those of the command line.
@@ -21,6 +21,12 @@ pub struct ProxyConfig {
     pub tls: Option<CertificateSource>,
     /// Whether HTTP/2 is spoken without TLS too, with clients that begin with it.
     pub h2c: bool,
+    /// Peers whose connections begin with a header of the PROXY protocol, version 1 or 2, which
+    /// names the client; other connections of theirs are refused.
+    pub proxy_protocol: Vec<Peers>,
+    /// Peers whose `X-Forwarded-Proto` is passed on, and whose `X-Forwarded-For` and `Forwarded`
+    /// (RFC 7239) name the client in the log.
+    pub trusted_proxies: Vec<Peers>,
     /// The server that requests go to.
     pub upstream: Upstream,
     /// PEM file of the authorities that may vouch for an `https` upstream; `None`: the system's.
@@ -49,6 +55,8 @@ impl Default for ProxyConfig {
             listen: vec![Address::local(8082)],
             tls: None,
             h2c: false,
+            proxy_protocol: Vec::new(),
+            trusted_proxies: Vec::new(),
             upstream: Upstream::default(),
             upstream_ca: None,
             upstream_host: UpstreamHost::default(),

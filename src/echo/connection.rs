@@ -59,7 +59,8 @@ impl EchoService {
         registry: Option<Registry>,
         api: Option<Arc<Api>>,
     ) -> Self {
-        let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout);
+        let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout)
+            .behind(&config.proxy_protocol);
         metrics.show_rejects(negotiator.rejects());
         if let Some(registry) = &registry {
             metrics.show_api(registry.metrics());
@@ -101,19 +102,21 @@ impl Service for EchoService {
             ended,
         } = match upgrade {
             Some(request) => {
-                let decision = routes.upgrade(&request, info);
+                let decision = routes.upgrade(&request, routes.info(&request, info));
                 http.leave(&request, decision).await
             }
             None => {
                 let (api, drain) = (self.api.clone(), connection.drain.clone());
                 let client = http.client_end();
-                let handler = move |request| match api.as_ref().filter(|api| api.is_asked(&request))
-                {
-                    Some(api) => {
-                        let (drain, client) = (drain.clone(), client.clone());
-                        Either::Left(answer_http1(api, request, info, drain, client))
+                let handler = move |request| {
+                    let info = routes.info(&request, info);
+                    match api.as_ref().filter(|api| api.is_asked(&request)) {
+                        Some(api) => {
+                            let (drain, client) = (drain.clone(), client.clone());
+                            Either::Left(answer_http1(api, request, info, drain, client))
+                        }
+                        None => Either::Right(ready(routes.reply(&request, info).into())),
                     }
-                    None => Either::Right(ready(routes.reply(&request, info).into())),
                 };
                 // Boxed, because an upgrade that comes first would have room for it too.
                 Box::pin(http.serve(handler)).await
@@ -136,8 +139,9 @@ impl Service for EchoService {
         let shared = self.context(connection.drain.clone(), connection.info);
         let (api, drain) = (self.api.clone(), connection.drain.clone());
         let mut opening = Some(connection.opening);
-        let handle = move |exchange: Exchange| {
-            let info = exchange.info;
+        let handle = move |mut exchange: Exchange| {
+            let info = routes.info(&exchange.request, exchange.info);
+            exchange.info = info;
             if let Some(api) = api.as_ref().filter(|api| api.is_asked(&exchange.request)) {
                 let answer = answer_http2(Arc::clone(api), exchange, drain.clone());
                 return Some(Either::Right(Box::pin(answer) as BoxFuture<'static, ()>));
@@ -185,10 +189,11 @@ impl EchoService {
         upgrade: Box<Upgrade>,
         connection: PendingConnection,
     ) -> Option<Stage> {
+        let info = upgrade.info;
         let mut pending = PendingSession {
             upgrade,
             begun_at: connection.accepted_at,
-            context: self.context(connection.drain, connection.info),
+            context: self.context(connection.drain, info),
         };
         if pending.is_faulty() {
             return Some(Stage::last(pending.misbehave_over_http1(stream, early)));

@@ -25,6 +25,7 @@ use crate::config::ServerConfig;
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
 use crate::http::body::AnswerBody;
+use crate::http::forwarded;
 use crate::http::http1::Outcome;
 use crate::http::response::{Answer, answer, close_after, refuse, text};
 use crate::net::connection_info::ConnectionInfo;
@@ -37,6 +38,8 @@ use crate::telemetry::metrics::{self, Metrics};
 /// An accepted upgrade, whose session is to begin.
 pub(crate) struct Upgrade {
     pub(crate) path: String,
+    /// The connection, with the client that the request came from.
+    pub(crate) info: ConnectionInfo,
     pub(crate) handshake: Handshake,
     /// The text that the step `who` sends, if it is asked for.
     pub(crate) request_info: Option<String>,
@@ -97,6 +100,12 @@ impl Routes {
         }
     }
 
+    /// The connection as its log lines name it: with the client of this request, if a trusted proxy
+    /// in front says who that is.
+    pub(crate) fn info<B>(&self, request: &Request<B>, info: ConnectionInfo) -> ConnectionInfo {
+        forwarded::info(request.headers(), info, &self.config.trusted_proxies)
+    }
+
     pub(crate) fn reply<B>(&self, request: &Request<B>, info: ConnectionInfo) -> Reply {
         let mut reply = self.route(request, info);
         if self.drain.has_begun()
@@ -110,7 +119,7 @@ impl Routes {
     fn route<B>(&self, request: &Request<B>, info: ConnectionInfo) -> Reply {
         if !handshake::is_asked_for(request) {
             let answer = self
-                .plain(request)
+                .plain(request, info)
                 .unwrap_or_else(|refusal| refuse(&refusal));
             let (method, path) = (request.method(), request.uri().path());
             let status = answer.status().as_u16();
@@ -151,7 +160,7 @@ impl Routes {
             .as_ref()
             .map(|_| admission::Names::of(request.uri()));
         let names = names.transpose()?;
-        let mut upgrade = self.accept(handshake, request, Occurrences::draw)?;
+        let mut upgrade = self.accept(handshake, request, info, Occurrences::draw)?;
         if let (Some(registry), Some(names)) = (&self.registry, names) {
             let description = admission::describe(request, &upgrade.handshake, info, names);
             let admission = Admission::new(registry.clone(), description);
@@ -177,6 +186,7 @@ impl Routes {
         &self,
         mut handshake: Handshake,
         request: &Request<B>,
+        info: ConnectionInfo,
         choose: impl FnOnce(&Occurrences, &Scenario, &str, &str) -> Scenario,
     ) -> Result<Box<Upgrade>, Refusal> {
         if self.drain.has_begun() {
@@ -196,6 +206,7 @@ impl Routes {
             .ok_or_else(|| Refusal::unavailable(full))?;
         Ok(Box::new(Upgrade {
             path: request.uri().path().to_owned(),
+            info,
             request_info: None,
             admission: None,
             id: None,
@@ -204,13 +215,15 @@ impl Routes {
         }))
     }
 
-    fn plain<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+    fn plain<B>(&self, request: &Request<B>, info: ConnectionInfo) -> Result<Answer, Refusal> {
         handshake::check_head(request)?;
         if self.has_page() && verdict::is_asked_for(request) {
             check_method(request.method())?;
             // The page asks this when a connection has failed.
-            let accept =
-                |upgrade: &_| self.accept(self.negotiate(upgrade)?, upgrade, Occurrences::latest);
+            let accept = |upgrade: &_| {
+                let handshake = self.negotiate(upgrade)?;
+                self.accept(handshake, upgrade, info, Occurrences::latest)
+            };
             return Ok(verdict::answer(request, &self.config, accept));
         }
         match request.uri().path() {

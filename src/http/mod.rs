@@ -5,6 +5,7 @@
 //! | [`http1`] | HTTP/1.1, by hyper but for an upgrade that comes first |
 //! | [`inbound`] | the stream that hyper reads, request by request |
 //! | [`head`] | the head of a request: what is wrong with it, where its body ends, the request itself |
+//! | [`forwarded`] | the client of a request, as proxies in front name it |
 //! | [`progress`] | whether requests come and are answered |
 //! | [`chunks`] | where a chunked body ends |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
@@ -15,6 +16,7 @@
 
 pub(crate) mod body;
 mod chunks;
+pub(crate) mod forwarded;
 pub(crate) mod head;
 pub(crate) mod http1;
 #[cfg_attr(not(feature = "http2"), path = "no_http2.rs")]

@@ -10,6 +10,8 @@ use tracing::{Span, info_span};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),
+    /// A client that a proxy in front has named, of which there is no port.
+    Host(IpAddr),
     Local,
 }
 
@@ -29,6 +31,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Host(ip) => ip.fmt(f),
             Self::Local => f.write_str("unix"),
         }
     }

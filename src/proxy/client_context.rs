@@ -52,19 +52,29 @@ impl ClientContext {
         B::Error: Into<BoxError>,
     {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let info = self.forwarder.named(&request, self.info);
         let forwarded = (self.forwarder).forward(request, self.info, &interims, &self.drain);
         let (answer, switch) = forwarded.await.unwrap_or_else(|fault| {
-            self.log_fault(&fault, &method, &path);
+            self.log_fault(info, &fault, &method, &path);
             (own_answer(&fault.into_refusal()), None)
         });
         let status = answer.status().as_u16();
-        debug!(parent: &self.info.span(), %method, path, status, "answered");
-        (answer.map(|body| self.watched(body, method, path)), switch)
+        debug!(parent: &info.span(), %method, path, status, "answered");
+        (
+            answer.map(|body| self.watched(info, body, method, path)),
+            switch,
+        )
     }
 
     /// The body of an answer, which logs its own failure.
-    fn watched(&self, body: Forwarded, method: Method, path: String) -> Forwarded {
-        let (span, upstream) = (self.info.span(), self.config().upstream.clone());
+    fn watched(
+        &self,
+        info: ConnectionInfo,
+        body: Forwarded,
+        method: Method,
+        path: String,
+    ) -> Forwarded {
+        let (span, upstream) = (info.span(), self.config().upstream.clone());
         body.map_err(move |error| {
             let cause = UpstreamFailure::broken(error);
             info!(parent: &span, %method, path, %upstream, %cause, "answer cut short");
@@ -73,16 +83,16 @@ impl ClientContext {
         .boxed_unsync()
     }
 
-    fn log_fault(&self, fault: &Fault, method: &Method, path: &str) {
+    fn log_fault(&self, info: ConnectionInfo, fault: &Fault, method: &Method, path: &str) {
         match fault {
             Fault::Refused(refusal) => {
                 let (status, reason) = (refusal.status.as_u16(), &*refusal.sentence);
-                info!(parent: &self.info.span(), %method, path, status, reason, "refused");
+                info!(parent: &info.span(), %method, path, status, reason, "refused");
             }
             Fault::Failed(cause) => {
                 let status = cause.answer().0.as_u16();
                 let upstream = &self.config().upstream;
-                info!(parent: &self.info.span(), %method, path, status, %upstream, %cause, "failed");
+                info!(parent: &info.span(), %method, path, status, %upstream, %cause, "failed");
             }
         }
     }
@@ -94,12 +104,13 @@ impl ClientContext {
     {
         let Switch {
             path,
+            info,
             mut upstream,
             early: early_of_upstream,
             permit,
         } = switch;
         let config = self.config();
-        info!(parent: &self.info.span(), path, upstream = %config.upstream, "open");
+        info!(parent: &info.span(), path, upstream = %config.upstream, "open");
         let report = tunnel::run(
             TunnelEnd {
                 stream: &mut client,
@@ -114,7 +125,7 @@ impl ClientContext {
         )
         .await;
         drop(permit);
-        self.log_end(&report);
+        log_end(info, &report);
         if report.end.is_abort() {
             client.reset();
             upstream.reset();
@@ -123,18 +134,18 @@ impl ClientContext {
             upstream.linger_at_most(config.send_timeout);
         }
     }
+}
 
-    fn log_end(&self, report: &Report) {
-        info!(
-            parent: &self.info.span(),
-            why = report.end.word(),
-            reason = report.end.to_string(),
-            bytes_in = report.bytes_in,
-            bytes_out = report.bytes_out,
-            seconds = report.lasted.as_millis() as f64 / 1e3,
-            "end",
-        );
-    }
+fn log_end(info: ConnectionInfo, report: &Report) {
+    info!(
+        parent: &info.span(),
+        why = report.end.word(),
+        reason = report.end.to_string(),
+        bytes_in = report.bytes_in,
+        bytes_out = report.bytes_out,
+        seconds = report.lasted.as_millis() as f64 / 1e3,
+        "end",
+    );
 }
 
 /// An answer that does not come from the upstream.

@@ -24,6 +24,7 @@ use super::upstream::{self, Answered, BoxError, Dialer, UpstreamFailure};
 use crate::config::ProxyConfig;
 use crate::handshake;
 use crate::http::Refusal;
+use crate::http::forwarded;
 use crate::http::response::close_after;
 use crate::net::connection_info::ConnectionInfo;
 use crate::runtime::limit::{Limit, Permit};
@@ -71,6 +72,8 @@ pub(super) type Answer = Response<Forwarded>;
 /// An upgrade that the upstream has accepted.
 pub(super) struct Switch {
     pub(super) path: String,
+    /// The connection of the client, as log lines name it.
+    pub(super) info: ConnectionInfo,
     pub(super) upstream: MaybeTls,
     pub(super) early: Vec<u8>,
     pub(super) permit: Permit,
@@ -106,6 +109,12 @@ impl Forwarder {
 
     pub(super) fn config(&self) -> &ProxyConfig {
         &self.config
+    }
+
+    /// The connection of a request as its log lines name it: with the client, if a trusted proxy in
+    /// front says who that is.
+    pub(super) fn named<B>(&self, request: &Request<B>, info: ConnectionInfo) -> ConnectionInfo {
+        forwarded::info(request.headers(), info, &self.config.trusted_proxies)
     }
 
     /// Number of requests and tunnels that are under way.
@@ -212,6 +221,7 @@ impl Forwarder {
         };
         let accept = handshake::accept_key(request.headers())?;
         let path = request.uri().path().to_owned();
+        let named = self.named(&request, info);
         let request = as_upgrade(self.rewrite(request, info)?);
         let stream = self.dialer.connect().await?;
         match upstream::ask(stream, request, is_http2, self.config.response_timeout).await? {
@@ -235,6 +245,7 @@ impl Forwarder {
                 }
                 let switch = Switch {
                     path,
+                    info: named,
                     upstream,
                     early,
                     permit,
@@ -255,6 +266,7 @@ impl Forwarder {
         let authority = request.uri().authority().cloned();
         let asked = Asked {
             peer: info.peer,
+            is_trusted: forwarded::is_trusted(info.peer, &config.trusted_proxies),
             version: request.version(),
             tls: info.tls.is_some(),
             authority: authority.as_ref(),

@@ -52,6 +52,8 @@ const HEAD_ALONE: [HeaderName; 12] = [
 pub(super) struct Asked<'a> {
     pub(super) peer: Peer,
     pub(super) version: Version,
+    /// Whether the client is a proxy whose `X-Forwarded-Proto` is believed.
+    pub(super) is_trusted: bool,
     /// Whether the client speaks TLS.
     pub(super) tls: bool,
     /// The host of an absolute request target, which overrides `Host`.
@@ -78,6 +80,7 @@ pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &
     join_cookies(headers);
     let client = match asked.peer {
         Peer::Tcp(address) => Some(address.ip()),
+        Peer::Host(ip) => Some(ip),
         Peer::Local => None,
     };
     // Readers that count from the right must find an element for this hop, even without an address.
@@ -86,7 +89,9 @@ pub(super) fn forward_request(headers: &mut HeaderMap, asked: &Asked<'_>, hop: &
     drop_unfinished(headers, &FORWARDED);
     append(headers, FORWARDED, &forwarded(client, host.as_ref(), proto));
     append(headers, VIA, &hop.via(asked.version));
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    if !asked.is_trusted || !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    }
     match &host {
         Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
         None => headers.remove(X_FORWARDED_HOST),
@@ -224,6 +229,7 @@ mod tests {
         let asked = Asked {
             peer: peer.parse().map_or(Peer::Local, Peer::Tcp),
             version: Version::HTTP_11,
+            is_trusted: false,
             tls: false,
             authority: None,
         };
@@ -330,6 +336,7 @@ mod tests {
         let asked = Asked {
             peer: Peer::Local,
             version: Version::HTTP_2,
+            is_trusted: false,
             tls: true,
             authority: Some(&authority),
         };
@@ -352,6 +359,7 @@ mod tests {
         let asked = Asked {
             peer: Peer::Local,
             version: Version::HTTP_11,
+            is_trusted: false,
             tls: false,
             authority: Some(&authority),
         };

@@ -44,7 +44,8 @@ impl ProxyService {
     pub(super) fn new(forwarder: Forwarder, tls: Option<Arc<Acceptor>>) -> Self {
         let config = forwarder.config();
         Self {
-            negotiator: Negotiator::new(tls, config.h2c, config.handshake_timeout),
+            negotiator: Negotiator::new(tls, config.h2c, config.handshake_timeout)
+                .behind(&config.proxy_protocol),
             forwarder: Arc::new(forwarder),
         }
     }

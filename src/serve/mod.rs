@@ -5,8 +5,11 @@
 //! |---|---|
 //! | [`accept`] | listening, the accept loop, and the drain |
 //! | [`service`] | the way of a connection to the service that answers it |
+//! | [`proxy_protocol`] | what a load balancer says of its client, before TLS |
 //! | [`negotiate`] | TLS, and the version of HTTP |
 
 pub(crate) mod accept;
 pub(crate) mod negotiate;
+#[cfg_attr(not(feature = "cli"), path = "no_proxy_protocol.rs")]
+mod proxy_protocol;
 pub(crate) mod service;

@@ -1,4 +1,5 @@
-//! Negotiation before HTTP on a connection: TLS, and which version of HTTP follows.
+//! Negotiation before HTTP on a connection: the PROXY protocol, TLS, and which version of HTTP
+//! follows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,16 +10,20 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::proxy_protocol::{self, HeaderFault};
+use crate::config::Peers;
 use crate::http::HttpContext;
+use crate::http::forwarded;
 use crate::http::head::{self, Reject};
 use crate::http::preface;
 use crate::net::connection_info::{ConnectionInfo, Http, Peer};
 use crate::net::stream::Prefixed;
 use crate::net::stream::Stream;
+use crate::net::transport::{Transport, has_left};
 use crate::runtime::deadline::timeout_at;
 use crate::runtime::shutdown::Drain;
 use crate::telemetry::rejects::Rejects;
-use crate::tls::{self, Acceptor, MaybeTls};
+use crate::tls::{self, Acceptor, Ending, FailedHandshake, MaybeTls};
 
 /// Settings and state by which connections are negotiated.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub(crate) struct Negotiator {
     h2c: bool,
     /// Time until the first request's head has arrived.
     patience: Duration,
+    /// Peers whose connections begin with a header of the PROXY protocol.
+    balancers: Vec<Peers>,
     connections: AtomicU64,
     rejects: Arc<Rejects>,
 }
@@ -61,8 +68,17 @@ impl Negotiator {
             tls,
             h2c,
             patience,
+            balancers: Vec::new(),
             connections: AtomicU64::new(0),
             rejects: Arc::new(Rejects::default()),
+        }
+    }
+
+    /// The same, where connections of these peers begin with a header of the PROXY protocol.
+    pub(crate) fn behind(self, balancers: &[Peers]) -> Self {
+        Self {
+            balancers: balancers.to_vec(),
+            ..self
         }
     }
 
@@ -101,13 +117,18 @@ impl Negotiator {
         }
     }
 
-    /// Performs the TLS handshake, if TLS is on, and finds the version of HTTP. Both must be done
-    /// by one deadline. Log lines name both from then on.
+    /// Reads the header of the PROXY protocol, if the peer sends one, performs the TLS handshake, if
+    /// TLS is on, and finds the version of HTTP. All must be done by one deadline. Log lines name
+    /// the client and both versions from then on.
     pub(crate) async fn enter(
         &self,
         stream: Stream,
         connection: &mut PendingConnection,
     ) -> Negotiated {
+        let stream = match self.identify(stream, connection).await {
+            Ok(stream) => stream,
+            Err(failed) => return failed,
+        };
         let stream = match self.secure(stream, connection).await {
             Ok(stream) => stream,
             Err(failed) => return failed,
@@ -124,6 +145,55 @@ impl Negotiator {
             }
             None => Negotiated::Over,
         }
+    }
+
+    /// Reads the header of the PROXY protocol within the deadline, if the peer is one that sends it.
+    /// From then on the client that it names is the peer.
+    async fn identify(
+        &self,
+        mut stream: Stream,
+        connection: &mut PendingConnection,
+    ) -> Result<Stream, Negotiated> {
+        let peer = connection.info.peer;
+        if !forwarded::is_trusted(peer, &self.balancers) {
+            return Ok(stream);
+        }
+        // Boxed, because other connections would have room for it too.
+        let header = Box::pin(proxy_protocol::read_header(&mut stream));
+        let fault = match timeout_at(connection.deadline, header).await {
+            Ok(Ok(client)) => {
+                connection.info.peer = client.map_or(peer, Peer::at);
+                debug!(parent: &connection.info.span(), balancer = %peer, "PROXY protocol");
+                return Ok(stream);
+            }
+            Ok(Err(fault)) => fault,
+            Err(_late) => HeaderFault::Late,
+        };
+        Err(Box::pin(self.refuse_without_header(stream, connection, fault)).await)
+    }
+
+    /// Counts and logs a connection that should have begun with a header, and answers it if it
+    /// seems to be HTTP. One that only checks whether the port is open leaves no line in the log.
+    async fn refuse_without_header(
+        &self,
+        mut stream: Stream,
+        connection: &PendingConnection,
+        fault: HeaderFault,
+    ) -> Negotiated {
+        if matches!(fault, HeaderFault::Empty) {
+            return Negotiated::Over;
+        }
+        let reject = Reject::no_proxy_header(&fault);
+        let reason = &reject.refusal.sentence;
+        self.rejects.note(connection.info, reject.cause, reason);
+        if let HeaderFault::Absent(read) = &fault
+            && read.first().is_some_and(u8::is_ascii_uppercase)
+        {
+            // What the peer does not take at once is not worth waiting for.
+            let answer = reject.answer();
+            let _ = timeout_at(connection.deadline, stream.write_all(&answer)).await;
+        }
+        Negotiated::Refused(MaybeTls::Plain(stream))
     }
 
     /// Performs the TLS handshake within the deadline.
@@ -161,12 +231,28 @@ impl Negotiator {
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => return Err(Negotiated::Over),
         }
-        tls.accept(stream).await.map_err(|(error, stream)| {
-            let (cause, reason) = tls::complaint(&error);
-            self.rejects.note(connection.info, cause, &reason);
-            debug!(parent: &connection.info.span(), %error, "no TLS handshake");
-            Negotiated::Refused(MaybeTls::Plain(stream))
-        })
+        match tls.accept(stream).await {
+            Ok(stream) => Ok(stream),
+            Err(failed) => Err(self.give_up(failed, connection).await),
+        }
+    }
+
+    /// Counts and logs a handshake that failed, and says what is to be done with its connection.
+    async fn give_up(&self, failed: FailedHandshake, connection: &PendingConnection) -> Negotiated {
+        let (info, error) = (connection.info, &failed.error);
+        self.rejects.note(info, failed.cause, &failed.reason);
+        debug!(parent: &info.span(), %error, "no TLS handshake");
+        match failed.ending {
+            Ending::Orderly(stream) => Negotiated::Refused(MaybeTls::Plain(stream)),
+            Ending::Reset(stream) => {
+                stream.reset();
+                Negotiated::Over
+            }
+            Ending::Stalled(mut stream) => {
+                has_left(|cx| stream.poll_hangup(cx)).await;
+                Negotiated::Over
+            }
+        }
     }
 
     /// Reads a request without TLS, and answers that this port speaks TLS.

@@ -28,23 +28,29 @@ pub(crate) enum Cause {
     Untrusted,
     /// A TLS handshake that fails for another reason.
     Tls,
+    /// A TLS handshake with a fault that was asked for.
+    TlsFault,
     /// HTTP/2 on a connection that does not support it.
     Http2,
     /// A header of the PROXY protocol.
     ProxyProtocol,
+    /// A connection that should have begun with such a header.
+    NoProxyProtocol,
     /// A protocol other than HTTP, or none.
     NotHttp,
     /// A request that cannot be parsed.
     BadRequest,
 }
 
-const CAUSES: [Cause; 8] = [
+const CAUSES: [Cause; 10] = [
     Cause::TlsOnPlain,
     Cause::PlainOnTls,
     Cause::Untrusted,
     Cause::Tls,
+    Cause::TlsFault,
     Cause::Http2,
     Cause::ProxyProtocol,
+    Cause::NoProxyProtocol,
     Cause::NotHttp,
     Cause::BadRequest,
 ];
@@ -56,8 +62,10 @@ impl Cause {
             Self::PlainOnTls => "plain_on_tls_port",
             Self::Untrusted => "certificate_not_trusted",
             Self::Tls => "tls",
+            Self::TlsFault => "tls_fault",
             Self::Http2 => "http2",
             Self::ProxyProtocol => "proxy_protocol",
+            Self::NoProxyProtocol => "proxy_protocol_missing",
             Self::NotHttp => "not_http",
             Self::BadRequest => "bad_request",
         }

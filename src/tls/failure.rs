@@ -5,6 +5,8 @@ use std::io;
 
 use rustls::{AlertDescription, Error};
 
+use super::faults::TlsFault;
+use crate::net::stream::Stream;
 use crate::telemetry::rejects::Cause;
 
 /// First byte of TLS: the type of a handshake record (RFC 8446, section 5.1).
@@ -15,8 +17,73 @@ pub(crate) fn begins_with(byte: u8) -> bool {
     byte == HANDSHAKE
 }
 
+/// A handshake on a server that came to nothing.
+#[derive(Debug)]
+pub(crate) struct FailedHandshake {
+    pub(crate) cause: Cause,
+    /// A sentence about it.
+    pub(crate) reason: Cow<'static, str>,
+    pub(crate) error: io::Error,
+    pub(crate) ending: Ending,
+}
+
+/// What is to become of the connection of a failed handshake.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// It ends in good order, so that the alert arrives.
+    Orderly(Stream),
+    /// It is reset.
+    Reset(Stream),
+    /// It is left as it is until its client leaves, or the time for a handshake is over.
+    Stalled(Stream),
+}
+
+impl FailedHandshake {
+    pub(super) fn new(error: io::Error, stream: Stream) -> Self {
+        let (cause, reason) = complaint(&error);
+        Self {
+            cause,
+            reason,
+            error,
+            ending: Ending::Orderly(stream),
+        }
+    }
+
+    /// The same failure, which this fault asks for.
+    pub(super) fn under(self, fault: Option<TlsFault>) -> Self {
+        let Some(fault) = fault else {
+            return self;
+        };
+        let error = &self.error;
+        Self {
+            cause: Cause::TlsFault,
+            reason: format!("The client has met the fault {fault}: {error}.").into(),
+            ..self
+        }
+    }
+
+    /// A handshake that the fault `reset` asks to reset.
+    pub(super) fn reset(stream: Stream) -> Self {
+        Self::by_fault(TlsFault::Reset, Ending::Reset(stream))
+    }
+
+    /// A handshake that the fault `stall` asks not to answer.
+    pub(super) fn stalled(stream: Stream) -> Self {
+        Self::by_fault(TlsFault::Stall, Ending::Stalled(stream))
+    }
+
+    fn by_fault(fault: TlsFault, ending: Ending) -> Self {
+        Self {
+            cause: Cause::TlsFault,
+            reason: format!("The client has asked for the fault {fault}.").into(),
+            error: io::Error::other(format!("the fault {fault}")),
+            ending,
+        }
+    }
+}
+
 /// The cause of a failed handshake on a server, and a sentence about it.
-pub(crate) fn complaint(error: &io::Error) -> (Cause, Cow<'static, str>) {
+fn complaint(error: &io::Error) -> (Cause, Cow<'static, str>) {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     match tls {
         Some(Error::AlertReceived(alert)) if is_distrust(*alert) => {

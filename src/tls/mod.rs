@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`connector`] | TLS as a client, which verifies the server's certificate |
 //! | [`certificate`] | certificate and key from PEM files, and the errors of both |
+//! | [`faults`] | servers with faults, which the name that a client asks for chooses |
 //! | [`failure`] | reasons of failed handshakes, in sentences |
 //! | [`reload`] | reading the certificate again at a signal, for the program |
 //! | [`self_signed`] | self-signed certificates |
@@ -13,6 +14,7 @@
 mod certificate;
 mod connector;
 mod failure;
+mod faults;
 #[cfg(feature = "cli")]
 mod reload;
 mod self_signed;
@@ -20,7 +22,6 @@ mod server;
 mod stream;
 
 use std::fmt::Write;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -37,7 +38,8 @@ use crate::net::stream::Stream;
 
 pub use certificate::TlsError;
 pub(crate) use connector::Connector;
-pub(crate) use failure::{begins_with, complaint};
+pub(crate) use failure::{Ending, FailedHandshake, begins_with};
+use faults::Faults;
 pub(crate) use stream::MaybeTls;
 
 /// Name of HTTP/2 in ALPN (RFC 9113, section 3.2).
@@ -59,7 +61,16 @@ pub struct Acceptor {
     /// Hosts that a self-signed certificate is for.
     names: Vec<String>,
     /// Replaced as a whole, so that no TLS session with an old certificate is resumed.
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Identity>,
+}
+
+/// Certificates that a server shows, and its settings.
+#[derive(Debug, Clone)]
+enum Identity {
+    /// One certificate.
+    Certificate(Arc<ServerConfig>),
+    /// One for each name, some with faults.
+    Faults(Arc<Faults>),
 }
 
 impl Acceptor {
@@ -67,7 +78,7 @@ impl Acceptor {
     /// as reading the files takes.
     pub(crate) fn new(source: CertificateSource, addresses: &[Address]) -> Result<Self, TlsError> {
         let names = self_signed::names(addresses);
-        let current = RwLock::new(load(&source, &names)?.announce()?);
+        let current = RwLock::new(load(&source, &names)?.announce());
         Ok(Self {
             source,
             names,
@@ -80,13 +91,13 @@ impl Acceptor {
     /// # Errors
     /// When there is no new certificate to be had. Then the old one stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.replace(load(&self.source, &self.names)?)
+        self.replace(load(&self.source, &self.names)?);
+        Ok(())
     }
 
-    fn replace(&self, loaded: Loaded) -> Result<(), TlsError> {
-        let new = loaded.announce()?;
+    fn replace(&self, loaded: Loaded) {
+        let new = loaded.announce();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(())
     }
 
     /// Performs the handshake. The caller must limit its time.
@@ -94,14 +105,21 @@ impl Acceptor {
     /// # Errors
     /// When the handshake fails. The alert has been sent to the peer, as far as the socket took it
     /// without waiting.
-    pub(crate) async fn accept(&self, stream: Stream) -> Result<MaybeTls, (io::Error, Stream)> {
-        let accepted = server::accept(self.config(), stream).await?;
-        Ok(MaybeTls::Server(Box::new(accepted)))
+    pub(crate) async fn accept(&self, stream: Stream) -> Result<MaybeTls, FailedHandshake> {
+        match self.identity() {
+            Identity::Certificate(config) => {
+                match server::accept(config, Vec::new(), stream).await {
+                    Ok(accepted) => Ok(MaybeTls::Server(Box::new(accepted))),
+                    Err((error, stream)) => Err(FailedHandshake::new(error, stream)),
+                }
+            }
+            Identity::Faults(faults) => faults.accept(stream).await,
+        }
     }
 
-    fn config(&self) -> Arc<ServerConfig> {
+    fn identity(&self) -> Identity {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+        current.clone()
     }
 }
 
@@ -112,65 +130,106 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// A certificate that was read or made, and its file if there is one.
 struct Loaded {
-    certified: CertifiedKey,
+    identity: Identity,
+    /// Fingerprint of the certificate, or of the authority that issues those with faults.
+    sha256: String,
     file: Option<PathBuf>,
     /// Message of its log line.
     note: &'static str,
 }
 
 impl Loaded {
-    /// Logs that the certificate is used from now on, and makes the configuration that uses it.
-    fn announce(self) -> Result<Arc<ServerConfig>, TlsError> {
-        let sha256 = fingerprint(&self.certified);
-        let file = self.file.as_ref().map(|file| display(file.display()));
+    /// Loads the one certificate that a server shows.
+    fn certificate(
+        certified: CertifiedKey,
+        file: Option<PathBuf>,
+        note: &'static str,
+    ) -> Result<Self, TlsError> {
+        let sha256 = fingerprint(certified.cert.first().map_or(&[][..], |der| der));
+        Ok(Self {
+            identity: Identity::Certificate(server_config(certified)?),
+            sha256,
+            file,
+            note,
+        })
+    }
+
+    /// Makes the authorities of a server with faults, and writes the file for its clients.
+    fn faults(root: Option<&PathBuf>, names: &[String]) -> Result<Self, TlsError> {
+        let faults = Faults::new(names)?;
+        let note = match root {
+            Some(file) => {
+                faults.write_root(file)?;
+                "certificates with faults, by name: give clients this file to trust, as curl \
+                 --cacert does"
+            }
+            None => {
+                "certificates with faults, by name: --tls-faults-root writes a file that clients \
+                 can trust"
+            }
+        };
+        Ok(Self {
+            sha256: fingerprint(faults.root_der()),
+            identity: Identity::Faults(Arc::new(faults)),
+            file: root.cloned(),
+            note,
+        })
+    }
+
+    /// Logs that the certificate is used from now on.
+    fn announce(self) -> Identity {
+        let (file, sha256) = (self.file.as_ref(), self.sha256);
+        let file = file.map(|file| display(file.display()));
         info!(file, sha256, "{}", self.note);
-        server_config(self.certified)
+        self.identity
     }
 }
 
 /// Reads or makes a certificate.
 fn load(source: &CertificateSource, names: &[String]) -> Result<Loaded, TlsError> {
-    Ok(match source {
-        CertificateSource::Files { certificate, key } => Loaded {
-            certified: certificate::load(certificate, key)?,
-            file: Some(certificate.clone()),
-            note: "certificate",
-        },
-        CertificateSource::SelfSigned { directory: None } => Loaded {
-            certified: self_signed::make(names)?,
-            file: None,
-            note: "self-signed certificate: compare this with what a browser shows, and proceed; for \
-                   other clients keep it with --tls-self-signed-dir",
-        },
+    match source {
+        CertificateSource::Files { certificate, key } => {
+            let certified = certificate::load(certificate, key)?;
+            Loaded::certificate(certified, Some(certificate.clone()), "certificate")
+        }
+        CertificateSource::SelfSigned { directory: None } => Loaded::certificate(
+            self_signed::make(names)?,
+            None,
+            "self-signed certificate: compare this with what a browser shows, and proceed; for \
+             other clients keep it with --tls-self-signed-dir",
+        ),
         CertificateSource::SelfSigned {
             directory: Some(directory),
         } => {
             let (certified, file) = self_signed::keep_in(directory, names)?;
-            Loaded {
-                certified,
-                file: Some(file),
-                note: "self-signed certificate: give clients this file to trust, as curl --cacert does",
-            }
+            let note = "self-signed certificate: give clients this file to trust, as curl --cacert \
+                        does";
+            Loaded::certificate(certified, Some(file), note)
         }
-    })
+        CertificateSource::Faults { root } => Loaded::faults(root.as_ref(), names),
+    }
 }
 
 fn server_config(certified: CertifiedKey) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    Ok(Arc::new(finish_config(config)))
+}
+
+/// Sets what every server has: its protocols, and access to the keys.
+fn finish_config(mut config: ServerConfig) -> ServerConfig {
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     // For the records that are read and written behind the handshake.
     config.enable_secret_extraction = true;
-    Ok(Arc::new(config))
+    config
 }
 
-/// The SHA-256 fingerprint of the certificate, as browsers and OpenSSL write it.
-fn fingerprint(certified: &CertifiedKey) -> String {
-    let certificate = certified.cert.first().map_or(&[][..], |der| der);
+/// The SHA-256 fingerprint of a certificate, as browsers and OpenSSL write it.
+fn fingerprint(der: &[u8]) -> String {
     let mut text = String::new();
-    for byte in digest(&SHA256, certificate).as_ref() {
+    for byte in digest(&SHA256, der).as_ref() {
         let colon = if text.is_empty() { "" } else { ":" };
         let _ = write!(text, "{colon}{byte:02X}");
     }

@@ -45,7 +45,7 @@ impl Acceptor {
         match *self {}
     }
 
-    pub(crate) async fn accept(&self, _: Stream) -> Result<MaybeTls, (io::Error, Stream)> {
+    pub(crate) async fn accept(&self, _: Stream) -> Result<MaybeTls, FailedHandshake> {
         match *self {}
     }
 }
@@ -80,8 +80,21 @@ pub(crate) fn begins_with(_byte: u8) -> bool {
     false
 }
 
-pub(crate) fn complaint(error: &io::Error) -> (Cause, Cow<'static, str>) {
-    (Cause::Tls, error.to_string().into())
+/// A handshake that came to nothing, which there is none of.
+#[derive(Debug)]
+pub(crate) struct FailedHandshake {
+    pub(crate) cause: Cause,
+    pub(crate) reason: Cow<'static, str>,
+    pub(crate) error: io::Error,
+    pub(crate) ending: Ending,
+}
+
+/// What is to become of the connection of a failed handshake.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Orderly(Stream),
+    Reset(Stream),
+    Stalled(Stream),
 }
 
 /// A connection, which is without TLS.

@@ -37,7 +37,10 @@ impl Acceptor {
         let (source, names) = (self.source.clone(), self.names.clone());
         let loading = spawn_blocking(move || load(&source, &names));
         match timeout(RELOAD_TIME, loading).await {
-            Ok(loaded) => self.replace(loaded??),
+            Ok(loaded) => {
+                self.replace(loaded??);
+                Ok(())
+            }
             Err(_late) => Err(TlsError::Late(RELOAD_TIME)),
         }
     }

@@ -29,17 +29,29 @@ pub struct Browser {
 impl Browser {
     /// Starts a browser with a new profile, of a name that no other test uses.
     pub async fn start(profile: &str) -> Self {
+        Self::start_in(&new_directory(profile), true).await
+    }
+
+    /// Starts a browser that trusts the authority of this file, and no bad certificate.
+    pub async fn trusting(profile: &str, authority: &Path) -> Self {
+        let home = new_directory(profile);
+        trust(authority, &home).await;
+        Self::start_in(&home, false).await
+    }
+
+    async fn start_in(home: &Path, accepts_bad_certificates: bool) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .env("HOME", home)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("ChromeDriver is installed");
         let port = port(&mut driver).await;
         let options = json!({
-            "acceptInsecureCerts": true,
+            "acceptInsecureCerts": accepts_bad_certificates,
             "goog:loggingPrefs": { "browser": "ALL" },
-            "goog:chromeOptions": { "args": arguments(&new_directory(profile)) },
+            "goog:chromeOptions": { "args": arguments(home) },
         });
         let Value::Object(capabilities) = options else {
             unreachable!("it is an object");
@@ -61,6 +73,15 @@ impl Browser {
     /// Loads a page.
     pub async fn open(&self, url: &str) {
         soon(self.client.goto(url)).await.expect("the page loads");
+    }
+
+    /// Loads a page, and returns its source, or the error if that fails. A page about a certificate
+    /// that is not accepted is a page too.
+    pub async fn try_open(&self, url: &str) -> String {
+        match soon(self.client.goto(url)).await {
+            Ok(()) => soon(self.client.source()).await.expect("a page"),
+            Err(error) => error.to_string(),
+        }
     }
 
     /// Runs a script, and returns what it calls its last argument with.
@@ -143,6 +164,23 @@ impl Browser {
     pub async fn close(mut self) {
         soon(self.client.close()).await.expect("Chromium ends");
         soon(self.driver.kill()).await.expect("ChromeDriver ends");
+    }
+}
+
+/// Has Chromium trust the authority of a file: on Linux it reads the database of NSS in its home.
+async fn trust(authority: &Path, home: &Path) {
+    let database = home.join(".pki/nssdb");
+    std::fs::create_dir_all(&database).expect("a directory");
+    let database = format!("sql:{}", database.display());
+    let steps: [&[&str]; 2] = [
+        &["-N", "--empty-password"],
+        &["-A", "-t", "C,,", "-n", "authority", "-i"],
+    ];
+    for (step, file) in steps.into_iter().zip([None, Some(authority)]) {
+        let mut certutil = Command::new("certutil");
+        certutil.args(["-d", &database]).args(step).args(file);
+        let status = soon(certutil.kill_on_drop(true).status()).await;
+        assert!(status.expect("certutil runs").success(), "{step:?}");
     }
 }
 

@@ -5,6 +5,7 @@
 #[cfg(unix)]
 mod activation;
 mod api;
+mod balancers;
 mod browser;
 mod cli;
 mod close;

@@ -91,7 +91,7 @@ fn gone() -> Refusal {
 fn source(description: &Description) -> String {
     match description.info.peer {
         Peer::Tcp(address) => address.ip().to_string(),
-        local @ Peer::Local => local.to_string(),
+        peer @ (Peer::Host(_) | Peer::Local) => peer.to_string(),
     }
 }
 

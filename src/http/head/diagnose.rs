@@ -30,8 +30,8 @@ pub(super) fn diagnose(read: &[u8], error: Error) -> Reject {
         return Reject::new(
             Cause::ProxyProtocol,
             StatusCode::BAD_REQUEST,
-            "This is the PROXY protocol, which is not spoken here: switch it off in the proxy or load \
-             balancer in front.",
+            "This is the PROXY protocol, which is not believed from this address: name the address \
+             by --proxy-protocol, or switch it off in the proxy or load balancer in front.",
         );
     }
     if begins.starts_with(PREFACE) {

@@ -5,6 +5,7 @@
 mod diagnose;
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, Status};
@@ -101,6 +102,16 @@ impl Reject {
 
     fn bad_request(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Cause::BadRequest, StatusCode::BAD_REQUEST, sentence)
+    }
+
+    /// Rejects a connection of a load balancer that does not begin with a good header of the PROXY
+    /// protocol, for this reason.
+    pub(crate) fn no_proxy_header(fault: &impl Display) -> Self {
+        let sentence = format!(
+            "Connections from this address must begin with the PROXY protocol, because \
+             --proxy-protocol names it: {fault}."
+        );
+        Self::new(Cause::NoProxyProtocol, StatusCode::BAD_REQUEST, sentence)
     }
 
     /// Rejects bytes that are not TLS, on a port that speaks TLS; `read` has the first of them.

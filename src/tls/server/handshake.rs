@@ -19,34 +19,39 @@ use crate::net::connection_info::TlsVersion;
 use crate::tls::HTTP2;
 
 /// Bytes that are read at once.
-const PIECE: usize = 4 << 10;
+pub(super) const PIECE: usize = 4 << 10;
 
 /// Maximum bytes that are kept for a message of the handshake, as in rustls' own connection.
-const LONGEST_MESSAGE: usize = 64 << 10;
+pub(super) const LONGEST_MESSAGE: usize = 64 << 10;
 
-/// Performs the handshake.
+/// Performs the handshake, on a stream that these bytes have been read from.
 ///
 /// # Errors
 /// When the handshake fails. The alert has been sent to the peer, as far as the socket took it
 /// without waiting.
 pub(in crate::tls) async fn accept<S>(
     config: Arc<ServerConfig>,
+    read: Vec<u8>,
     mut stream: S,
 ) -> Result<ServerStream<S>, (io::Error, S)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match perform(config, &mut stream).await {
+    match perform(config, read, &mut stream).await {
         Ok(handshake) => handshake.finish(stream),
         Err(error) => Err((error, stream)),
     }
 }
 
-async fn perform<S>(config: Arc<ServerConfig>, stream: &mut S) -> io::Result<Handshake>
+async fn perform<S>(
+    config: Arc<ServerConfig>,
+    read: Vec<u8>,
+    stream: &mut S,
+) -> io::Result<Handshake>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut handshake = Handshake::new(config).map_err(invalid)?;
+    let mut handshake = Handshake::new(config, read).map_err(invalid)?;
     loop {
         match handshake.step() {
             Ok(Next::Step) => {}
@@ -83,10 +88,10 @@ enum Next {
 }
 
 impl Handshake {
-    fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
+    fn new(config: Arc<ServerConfig>, read: Vec<u8>) -> Result<Self, Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config)?,
-            incoming: Vec::new(),
+            incoming: read,
             seen: 0,
             outgoing: Vec::new(),
         })

@@ -8,12 +8,14 @@
 //! | room | purpose |
 //! |---|---|
 //! | [`handshake`] | the handshake, by rustls |
+//! | [`hello`] | the ClientHello, read before the handshake |
 //! | [`incoming`] | bytes that were read: records, and what was in them |
 //! | [`outgoing`] | records that are to be written |
 //! | [`protection`] | the keys, which open and seal records |
 //! | [`stream`] | the stream after the handshake |
 
 mod handshake;
+mod hello;
 mod incoming;
 mod outgoing;
 mod protection;
@@ -22,4 +24,5 @@ mod stream;
 mod tests;
 
 pub(super) use handshake::accept;
+pub(super) use hello::read_hello;
 pub(crate) use stream::ServerStream;

@@ -53,6 +53,8 @@
 //! | 58 | an upstream with HTTP/1.0, endless 1xx, 103 before the answer | our version; 502; passed on | `proxy::interim::…` |
 //! | 59 | TLS to a plain port, plain HTTP to a TLS port, a client without trust, a PROXY line, no HTTP; odd queries | an answer, a line; accepted | `mistakes::…`, `tls::handshake::bytes_that_are_no_tls_…`, `a_client_that_does_not_trust_…`, `a_flood_…` |
 //! | 60 | secrets in headers and `who` | redacted | `scenario::handshake::the_step_who_shows_secrets_…` |
+//! | 61 | a balancer that sends no PROXY header, part of one, or a broken one; one from anybody else | an answer, a line | `balancers::the_log_has_…`, `a_header_from_anybody_else_…`, `serve::proxy_protocol::tests` |
+//! | 62 | an address that a client makes up, in `X-Forwarded-For` or `Forwarded` | not believed | `balancers::forwarded_addresses_…`, `http::forwarded::tests` |
 
 #[cfg(unix)]
 mod ending;

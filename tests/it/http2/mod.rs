@@ -41,7 +41,7 @@ pub async fn connect_tls(issued: &Issued, address: SocketAddr) -> Http2 {
     over(raw.stream).await
 }
 
-async fn over<S>(stream: S) -> Http2
+pub async fn over<S>(stream: S) -> Http2
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

@@ -33,7 +33,7 @@ impl TestProxy {
         Self::start(to(&format!("http://{upstream}"))).await
     }
 
-    async fn start(config: ProxyConfig) -> Self {
+    pub async fn start(config: ProxyConfig) -> Self {
         let proxy = Proxy::bind(config).await.expect("a free port");
         let address = proxy.endpoints()[0].socket_addr().expect("TCP");
         let (stop, stopped) = oneshot::channel();
@@ -67,7 +67,7 @@ impl TestProxy {
 }
 
 /// The defaults, on a free port, in front of `upstream`.
-fn to(upstream: &str) -> ProxyConfig {
+pub fn to(upstream: &str) -> ProxyConfig {
     ProxyConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         upstream: upstream.parse().unwrap(),
@@ -76,20 +76,20 @@ fn to(upstream: &str) -> ProxyConfig {
 }
 
 /// An upstream that does as the test says.
-struct Stub {
+pub struct Stub {
     listener: TcpListener,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Stub {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self { listener, address }
     }
 
     /// The next connection, with the head that came over it.
-    async fn accept(&self) -> (Raw, String) {
+    pub async fn accept(&self) -> (Raw, String) {
         let (stream, _) = soon(self.listener.accept()).await.expect("a connection");
         let mut raw = Raw { stream };
         let head = head(&mut raw.stream).await;

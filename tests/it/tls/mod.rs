@@ -1,6 +1,7 @@
 //! WebSockets over TLS, with rustls for a client, and what may go wrong with certificates.
 
 mod certificates;
+mod faults;
 mod handshake;
 #[cfg(unix)]
 mod reload;
@@ -14,10 +15,11 @@ use std::sync::Arc;
 
 use echobeat::{CertificateSource, ServerConfig};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -137,6 +139,17 @@ fn key_file(name: &str) -> PathBuf {
         .collect()
 }
 
+/// The handshake, by a client that has this name for the server.
+async fn handshake_as<S: AsyncRead + AsyncWrite + Unpin>(
+    name: &'static str,
+    config: ClientConfig,
+    stream: S,
+) -> io::Result<Raw<TlsStream<S>>> {
+    let name = ServerName::try_from(name).unwrap();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    soon(connecting).await.map(|stream| Raw { stream })
+}
+
 /// A client that trusts one certificate, or those that it signed.
 #[derive(Clone)]
 pub struct Trusting {
@@ -156,22 +169,26 @@ impl Trusting {
     }
 
     /// The handshake, with these versions and protocols to offer.
-    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&str],
         stream: S,
     ) -> io::Result<Raw<TlsStream<S>>> {
+        let mut config = self.builder(versions).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        handshake_as("localhost", config, stream).await
+    }
+
+    fn builder(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(self.roots.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
-        let name = ServerName::try_from("localhost").unwrap();
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        soon(connecting).await.map(|stream| Raw { stream })
     }
 
     pub async fn try_connect_with(

@@ -202,7 +202,7 @@ async fn a_message_of_the_handshake_takes_bounded_memory() {
         stream,
         piece: PIPE,
     };
-    let (error, mut cut) = accept(setup.server, cut).await.unwrap_err();
+    let (error, mut cut) = accept(setup.server, Vec::new(), cut).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     drop(peer);
     let mut unread = Vec::new();

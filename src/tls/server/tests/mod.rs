@@ -109,7 +109,7 @@ impl Setup {
         let name = ServerName::try_from("localhost").unwrap();
         let (client, server) = tokio::join!(
             connector.connect(name, near),
-            accept(Arc::clone(&self.server), cut)
+            accept(Arc::clone(&self.server), Vec::new(), cut)
         );
         (client.unwrap(), server.map_err(|(error, _)| error).unwrap())
     }
