@@ -70,8 +70,8 @@ fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
         let signals = Signals::new()?;
         let hangups = Hangups::new()?;
         match role {
-            Role::Server(config) => serve(config, signals, hangups).await?,
-            Role::Proxy(config) => proxy(config, signals, hangups).await?,
+            Role::Server(config) => serve(*config, signals, hangups).await?,
+            Role::Proxy(config) => proxy(*config, signals, hangups).await?,
         }
         info!("stopped");
         Ok(())

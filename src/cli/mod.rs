@@ -1,6 +1,7 @@
 //! The command line: flags and environment variables, validated into a [`ServerConfig`] or a
 //! [`ProxyConfig`].
 
+mod cluster;
 mod environment;
 mod help;
 mod proxy;
@@ -61,9 +62,9 @@ enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// The echo server.
-    Server(ServerConfig),
+    Server(Box<ServerConfig>),
     /// The reverse proxy.
-    Proxy(ProxyConfig),
+    Proxy(Box<ProxyConfig>),
 }
 
 impl Cli {
@@ -128,12 +129,15 @@ impl Cli {
     /// When flags contradict one another.
     pub fn into_role(self) -> Result<Role, clap::Error> {
         match self.command {
-            Some(Command::Proxy(args)) => args.into_config(&self.sources).map(Role::Proxy),
+            Some(Command::Proxy(args)) => {
+                let config = args.into_config(&self.sources);
+                config.map(|config| Role::Proxy(Box::new(config)))
+            }
             None => {
                 let config = self
                     .serve
                     .into_config(self.transport, &self.lifetime, &self.sources);
-                config.map(Role::Server)
+                config.map(|config| Role::Server(Box::new(config)))
             }
         }
     }
