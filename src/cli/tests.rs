@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ApiConfig, CertificateSource, Compression};
+use crate::config::{ApiConfig, CertificateSource, ClusterConfig, Compression};
 
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
     match role(args)? {

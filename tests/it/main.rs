@@ -6,6 +6,8 @@ mod api;
 mod browser;
 mod cli;
 mod close;
+#[cfg(unix)]
+mod cluster;
 mod compression;
 mod docs;
 mod echo;
