@@ -195,11 +195,12 @@ impl Cluster {
             }
         };
         let round = self.collect(asking, take).await;
-        let is_open = matches!(best.0, Connection::Open { .. });
-        let is_found = matches!(best.0, Connection::Closed { .. });
-        match is_open || round.is_complete() || (is_found && round.silent.is_empty()) {
-            true => best.1,
-            false => Owner::Unknown(round),
+        match best.0 {
+            Connection::Open { .. } => best.1,
+            // Without NATS, this node goes on with what it has.
+            Connection::Closed { .. } if round.silent.is_empty() || round.is_disconnected => best.1,
+            _ if round.is_complete() => best.1,
+            _ => Owner::Unknown(round),
         }
     }
 

@@ -44,7 +44,7 @@ use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::ClusterConfig;
 use crate::telemetry::cluster::ClusterMetrics;
@@ -62,6 +62,9 @@ const HEADERS: usize = 4 << 10;
 
 /// Largest payload of NATS by default, as long as no server has said another.
 const MAX_PAYLOAD: usize = 1 << 20;
+
+/// Time in which the other nodes answer the first announcement, so that all are known from the start.
+const INTRODUCED: Duration = Duration::from_millis(100);
 
 /// A request of the API to another node.
 #[derive(Debug, Clone)]
@@ -158,7 +161,10 @@ impl Cluster {
         }));
         cluster.subscribe().await?;
         match link.first(config.is_required).await {
-            Ok(()) => cluster.announce(Content::Here { asks: true }).await,
+            Ok(()) => {
+                cluster.announce(Content::Here { asks: true }).await;
+                sleep(INTRODUCED).await;
+            }
             Err(error) if config.is_required => return Err(error),
             Err(error) => {
                 tracing::warn!("NATS is away ({error}): this node works alone until it is there");

@@ -83,7 +83,11 @@ impl Delays {
 
 /// The other nodes that are known.
 #[derive(Debug, Default)]
-pub(super) struct Nodes(BTreeMap<String, Node>);
+pub(super) struct Nodes {
+    nodes: BTreeMap<String, Node>,
+    /// Moment at which those that were silent for too long were forgotten last.
+    checked: Option<Instant>,
+}
 
 impl Nodes {
     /// Notes a message of a node: the number of its process, and the milliseconds from its start to
@@ -91,7 +95,7 @@ impl Nodes {
     /// was under way, in milliseconds, beyond what is usual.
     pub(super) fn note(&mut self, name: &str, run: u64, at: u64, here: u64, now: Instant) -> u64 {
         let delay = here.wrapping_sub(at).cast_signed();
-        match self.0.get_mut(name) {
+        match self.nodes.get_mut(name) {
             Some(node) if node.run == run => {
                 node.seen = now;
                 if node.state != NodeState::Leaving {
@@ -112,7 +116,7 @@ impl Nodes {
     }
 
     fn insert(&mut self, name: &str, run: u64, state: NodeState, delay: i64, now: Instant) {
-        if self.0.len() >= MAX_NODES && !self.0.contains_key(name) {
+        if self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(name) {
             return;
         }
         let delays = Delays {
@@ -126,31 +130,36 @@ impl Nodes {
             seen: now,
             delays,
         };
-        self.0.insert(name.to_owned(), node);
+        self.nodes.insert(name.to_owned(), node);
     }
 
     /// Notes that a node shuts down.
     pub(super) fn leave(&mut self, name: &str) {
-        if let Some(node) = self.0.get_mut(name) {
+        if let Some(node) = self.nodes.get_mut(name) {
             node.state = NodeState::Leaving;
         }
     }
 
     /// Forgets a node that has shut down.
     pub(super) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+        self.nodes.remove(name);
     }
 
-    /// Has all nodes count as silent from now on, until they announce themselves: NATS was away.
-    pub(super) fn doubt(&mut self, now: Instant) {
-        for node in self.0.values_mut() {
+    /// Has all nodes count as silent from now on, until they announce themselves.
+    fn doubt(&mut self, now: Instant) {
+        for node in self.nodes.values_mut() {
             node.seen = now.checked_sub(SILENT).unwrap_or(now);
         }
     }
 
-    /// Forgets those that have been silent for too long.
+    /// Forgets those that have been silent for too long. If that was not done for a while, NATS was
+    /// away or this process stood still: then it is not known yet which of them are there.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.0.retain(|_, node| now - node.seen < FORGOTTEN);
+        let checked = self.checked.replace(now);
+        if checked.is_some_and(|checked| now - checked >= SILENT) {
+            self.doubt(now);
+        }
+        self.nodes.retain(|_, node| now - node.seen < FORGOTTEN);
     }
 
     /// The nodes that are known, by their names.
@@ -159,18 +168,18 @@ impl Nodes {
             NodeState::Here | NodeState::Leaving if now - node.seen >= SILENT => NodeState::Silent,
             state => state,
         };
-        let known = self.0.iter();
+        let known = self.nodes.iter();
         known
             .map(|(name, node)| (name.clone(), state(node)))
             .collect()
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.nodes.contains_key(name)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.nodes.len()
     }
 }
 
@@ -203,10 +212,23 @@ mod tests {
         nodes.leave("a");
         nodes.note("a", 2, 0, 0, now);
         assert_eq!(nodes.known(now), [("a".to_owned(), NodeState::Here)]);
-        nodes.doubt(now);
-        assert_eq!(nodes.known(now), [("a".to_owned(), NodeState::Silent)]);
         nodes.remove("a");
         assert!(!nodes.has("a"));
+    }
+
+    #[test]
+    fn after_a_while_without_messages_nodes_are_silent_and_not_forgotten() {
+        let (mut nodes, begun) = (Nodes::default(), Instant::now());
+        nodes.note("a", 1, 0, 0, begun);
+        nodes.expire(begun);
+        let later = begun + 2 * FORGOTTEN;
+        nodes.expire(later);
+        assert_eq!(nodes.known(later), [("a".to_owned(), NodeState::Silent)]);
+        let last = later + FORGOTTEN - SILENT;
+        nodes.expire(last - ANNOUNCED);
+        assert_eq!(nodes.len(), 1);
+        nodes.expire(last);
+        assert_eq!(nodes.len(), 0);
     }
 
     #[test]

@@ -83,13 +83,10 @@ impl Cluster {
             }
             let now = status.borrow_and_update().connects;
             let asks = now != connects;
-            if asks && connects > 0 {
-                self.nodes().doubt(Instant::now());
-            }
             connects = now;
+            self.count_nodes();
             let here = Content::Here { asks };
             self.publish(self.all(), None, here, b"").await;
-            self.count_nodes();
         }
     }
 

@@ -50,6 +50,7 @@ impl Api {
             Owner::Unknown(round) => return Err(unknown(&about.name, &round)),
         };
         let body = self.read_body(body, self.config.max_message_size).await?;
+        super::push::check_size(cluster, body.len())?;
         let call = call(head, about.query, false, body);
         let forwarded = Forwarded {
             cluster,
@@ -110,7 +111,7 @@ impl Api {
             Owner::Here => Ok(answer_of(self.call_here(call).await, about.route)),
             Owner::Unknown(round) => Err(unknown(&about.name, &round)),
             Owner::Node(node) => {
-                super::push::check_size(cluster, push)?;
+                super::push::check_size(cluster, push.len())?;
                 let forwarded = Forwarded {
                     cluster,
                     node,

@@ -23,7 +23,7 @@ impl Api {
     ) -> Result<Answer, Refusal> {
         let query = Query::parse(about.query, &["wait"])?;
         let deadline = query.wait()?.map(|wait| Instant::now() + wait);
-        check_size(cluster, push)?;
+        check_size(cluster, push.len())?;
         let (receivers, filter) = match about.route {
             Route::Topic => {
                 let filter = with("", |_| false, &[("topic", &about.name), ("state", "open")]);
@@ -49,8 +49,8 @@ impl Api {
 }
 
 /// Refuses a message that NATS would not take. Then nobody gets it, on this node either.
-pub(super) fn check_size(cluster: &Cluster, push: &Push) -> Result<(), Refusal> {
-    let (most, bytes) = (cluster.max_payload(), push.len());
+pub(super) fn check_size(cluster: &Cluster, bytes: usize) -> Result<(), Refusal> {
+    let most = cluster.max_payload();
     if bytes <= most {
         return Ok(());
     }
