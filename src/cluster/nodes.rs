@@ -146,7 +146,7 @@ impl Nodes {
     }
 
     /// Has all nodes count as silent from now on, until they announce themselves.
-    fn doubt(&mut self, now: Instant) {
+    pub(super) fn doubt(&mut self, now: Instant) {
         for node in self.nodes.values_mut() {
             node.seen = now.checked_sub(SILENT).unwrap_or(now);
         }

@@ -83,6 +83,9 @@ impl Cluster {
             }
             let now = status.borrow_and_update().connects;
             let asks = now != connects;
+            if asks {
+                self.nodes().doubt(Instant::now());
+            }
             connects = now;
             self.count_nodes();
             let here = Content::Here { asks };

@@ -118,8 +118,10 @@ impl Api {
     ) -> Result<Answer, Refusal> {
         let given = Query::parse(query, &["after", "limit"])?;
         let limit = given.limit()?;
+        // Without the limit: so the total is known unless there are very many.
+        let after = with(query, |name| name == "after", &[]);
         let answers = self
-            .ask_each(cluster, |_| format!("/topics?{query}"))
+            .ask_each(cluster, |_| format!("/topics?{after}"))
             .await?;
         let (topics, mut next) = merge(answers.nodes.values());
         let is_whole = next.is_none() && given.text("after").unwrap_or_default().is_empty();
