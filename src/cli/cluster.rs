@@ -9,7 +9,6 @@ use super::values::duration;
 use crate::config::{ClusterConfig, NatsUrl, NodeName, SubjectPrefix};
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterArgs {
     /// NATS server: be one of many nodes
     ///

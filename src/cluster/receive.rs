@@ -75,18 +75,19 @@ impl Cluster {
         let mut tick = interval(ANNOUNCED);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut status = self.status();
-        let mut connects = status.borrow_and_update().connects;
+        let mut before = status.borrow_and_update().clone();
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 _ = status.changed() => {}
             }
-            let now = status.borrow_and_update().connects;
-            let asks = now != connects;
-            if asks {
+            let now = status.borrow_and_update().clone();
+            let asks = now.connects != before.connects;
+            // At once, so that those count that are heard of as soon as NATS is back.
+            if before.is_connected && (asks || !now.is_connected) {
                 self.nodes().doubt(Instant::now());
             }
-            connects = now;
+            before = now;
             self.count_nodes();
             let here = Content::Here { asks };
             self.publish(self.all(), None, here, b"").await;

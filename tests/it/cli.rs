@@ -124,7 +124,6 @@ async fn help_and_version_go_to_stdout() {
         "--h2c",
         "--no-faults",
         "--do",
-        "--nats",
         "--log-format",
         "--verbose",
         "--quiet",

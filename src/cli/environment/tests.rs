@@ -46,13 +46,15 @@ impl Flag {
             (_, "upstream_ca") => ["one.pem", "other.pem"],
             ("ADDR", _) => ["127.0.0.1:1001", "127.0.0.1:1002"],
             ("PATH", _) => ["/one", "/other"],
-            ("DURATION", _) => ["1s", "2s"],
+            ("DURATION", _) => ["2s", "4s"],
             ("SIZE", _) => ["1KiB", "2KiB"],
             ("N", _) => ["1", "2"],
             ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR" | "TOKEN", _) => ["one", "other"],
             ("ORIGIN", _) => ["https://one.test", "https://other.test"],
             ("STEPS", _) => ["who", "echo:off"],
             ("HOW", _) => ["off", "takeover"],
+            ("PREFIX", _) => ["one", "other"],
+            ("URL", "nats") => ["nats://one.test", "nats://other.test"],
             ("URL", _) => ["https://one.test", "https://other.test"],
             ("FORMAT", _) => ["json", "pretty"],
             (value, _) => panic!("add two values of {value} here, for --{}", self.long),
@@ -87,6 +89,10 @@ impl Flag {
             "tls_self_signed_dir" => &["--tls-self-signed"],
             "upstream_ca" => &["--upstream=https://secure.test"],
             id if id.starts_with("api_") => &["--api"],
+            // A name that is not given is another each time.
+            "nats" => &["--api", "--node=n"],
+            "node" => &["--api", "--nats=nats://n"],
+            id if id.starts_with("nats_") => &["--api", "--node=n", "--nats=nats://n"],
             _ => &[],
         };
         let command: Vec<_> = self.command.into_iter().collect();
