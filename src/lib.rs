@@ -37,6 +37,7 @@
 //!   ([`ServerConfig::proxy_protocol`])
 //! - `http2`: HTTP/2, over TLS and without it ([`ServerConfig::h2c`])
 //! - `metrics`: `GET /metrics`
+//! - `nats`: many nodes as one, over NATS ([`ServerConfig::cluster`]), which takes a C compiler to build
 //! - `proxy`: the reverse proxy
 //! - `simd`: the longest vectors of the processor, for large messages
 //! - `tls`: TLS ([`ServerConfig::tls`]), which takes a C compiler to build
@@ -62,6 +63,7 @@
 //! | `proxy` | the reverse proxy |
 //! | `serve` | what both share: the accept loop, the drain, TLS and the version of HTTP |
 //! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
+//! | `cluster` | other nodes, which NATS reaches, and what they are asked |
 //! | `registry` | connections as the API shows them, and the pushes to them |
 //! | `handshake` | from a request to its acceptance or refusal, a pure function |
 //! | `http` | HTTP/1.1 and HTTP/2, for whoever answers the requests |
@@ -86,6 +88,8 @@
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg_attr(not(feature = "nats"), path = "cluster/no_nats.rs")]
+mod cluster;
 mod config;
 mod echo;
 #[cfg(fuzzing)]
@@ -110,8 +114,9 @@ mod tls;
 mod ws;
 
 pub use config::{
-    ApiConfig, ApiToken, CertificateSource, Compression, Origin, Peers, ProxyConfig, ServerConfig,
-    SettingError, UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
+    ApiConfig, ApiToken, CertificateSource, ClusterConfig, Compression, NatsUrl, NodeName, Origin,
+    Peers, ProxyConfig, ServerConfig, SettingError, SubjectPrefix, UpgradePath, Upstream,
+    UpstreamError, UpstreamHost, UpstreamHostError,
 };
 pub use echo::Server;
 pub use echo::testing;

@@ -67,8 +67,8 @@ fn main() -> ExitCode {
 
 fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
     match role {
-        Role::Server(config) => on_runtime(threads, async |s, h| serve(config, s, h).await),
-        Role::Proxy(config) => on_runtime(threads, async |s, h| proxy(config, s, h).await),
+        Role::Server(config) => on_runtime(threads, async |s, h| serve(*config, s, h).await),
+        Role::Proxy(config) => on_runtime(threads, async |s, h| proxy(*config, s, h).await),
         Role::Document(text) => Ok(io::stdout().write_all(&text)?),
     }
 }

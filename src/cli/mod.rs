@@ -1,6 +1,7 @@
 //! The command line: flags and environment variables, validated into a [`ServerConfig`] or a
 //! [`ProxyConfig`].
 
+mod cluster;
 mod document;
 mod environment;
 mod help;
@@ -72,9 +73,9 @@ enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// The echo server.
-    Server(ServerConfig),
+    Server(Box<ServerConfig>),
     /// The reverse proxy.
-    Proxy(ProxyConfig),
+    Proxy(Box<ProxyConfig>),
     /// A text for stdout, after which the program ends.
     Document(Vec<u8>),
 }
@@ -141,7 +142,10 @@ impl Cli {
     /// When flags contradict one another, or there is no such document.
     pub fn into_role(self) -> Result<Role, clap::Error> {
         match self.command {
-            Some(Command::Proxy(args)) => args.into_config(&self.sources).map(Role::Proxy),
+            Some(Command::Proxy(args)) => {
+                let config = args.into_config(&self.sources);
+                config.map(|config| Role::Proxy(Box::new(config)))
+            }
             Some(Command::Completions(args)) => Ok(Role::Document(args.script())),
             Some(Command::Man(args)) => args.page().map(Role::Document),
             None => {
@@ -149,7 +153,7 @@ impl Cli {
                 let config =
                     self.serve
                         .into_config(transport, balancers, &self.lifetime, &self.sources);
-                config.map(Role::Server)
+                config.map(|config| Role::Server(Box::new(config)))
             }
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::cluster::ClusterArgs;
 use super::environment::Sources;
 use super::shared::{BalancerArgs, LifetimeArgs, TransportArgs, addresses, api_addresses};
 use super::values::{
@@ -256,6 +257,9 @@ pub(super) struct ServeArgs {
     )]
     #[arg(value_parser = memory)]
     api_memory: usize,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 impl ServeArgs {
@@ -300,6 +304,7 @@ impl ServeArgs {
                 memory: self.api_memory,
                 ..ApiConfig::default()
             }),
+            cluster: self.cluster.into_config(),
         })
     }
 }

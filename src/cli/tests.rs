@@ -2,11 +2,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ApiConfig, CertificateSource, Compression};
+use crate::config::{ApiConfig, CertificateSource, ClusterConfig, Compression};
 
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
     match role(args)? {
-        Role::Server(config) => Ok(config),
+        Role::Server(config) => Ok(*config),
         other => panic!("{other:?}"),
     }
 }
@@ -55,6 +55,12 @@ fn every_flag_arrives() {
         "--api-keep-closed=1",
         "--api-keep-messages=2",
         "--api-memory=3MiB",
+        "--nats=tls://me:secret@nats:1",
+        "--nats-creds=me.creds",
+        "--nats-prefix=team.echobeat",
+        "--node=a",
+        "--nats-timeout=9s",
+        "--nats-required",
     ]);
     let expected = ServerConfig {
         listen: ["unix:a.sock", "localhost:1"]
@@ -94,6 +100,14 @@ fn every_flag_arrives() {
             memory: 3 << 20,
             ..ApiConfig::default()
         }),
+        cluster: Some(ClusterConfig {
+            servers: vec!["tls://me:secret@nats:1".parse().unwrap()],
+            credentials: Some("me.creds".into()),
+            prefix: "team.echobeat".parse().unwrap(),
+            node: "a".parse().unwrap(),
+            timeout: Duration::from_secs(9),
+            is_required: true,
+        }),
     };
     assert_eq!(config.unwrap(), expected);
 }
@@ -101,7 +115,7 @@ fn every_flag_arrives() {
 #[test]
 fn every_flag_of_the_proxy_arrives() {
     let bare = role(&["proxy"]).unwrap();
-    assert_eq!(bare, Role::Proxy(ProxyConfig::default()));
+    assert_eq!(bare, Role::Proxy(Box::default()));
     let all = role(&[
         "proxy",
         "--listen=localhost:1",
@@ -136,7 +150,7 @@ fn every_flag_of_the_proxy_arrives() {
         handshake_timeout: Duration::from_secs(4),
         drain: Duration::from_secs(5),
     };
-    assert_eq!(all.unwrap(), Role::Proxy(expected));
+    assert_eq!(all.unwrap(), Role::Proxy(Box::new(expected)));
 }
 
 #[test]

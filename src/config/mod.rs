@@ -13,11 +13,14 @@ use crate::scenario::Scenario;
 use crate::ws::subprotocol::Subprotocol;
 
 mod api;
+mod cluster;
 mod origin;
 #[cfg_attr(not(feature = "cli"), path = "no_peers.rs")]
 mod peers;
 mod proxy;
 pub use api::{ApiConfig, ApiToken};
+pub(crate) use cluster::Login;
+pub use cluster::{ClusterConfig, NatsUrl, NodeName, SubjectPrefix};
 pub use origin::Origin;
 pub(crate) use origin::{is_own, is_own_host};
 pub use peers::Peers;
@@ -99,6 +102,8 @@ pub struct ServerConfig {
     pub faults: bool,
     /// The HTTP API; `None`: there is none, and nothing is kept for it.
     pub api: Option<ApiConfig>,
+    /// The cluster of which this server is a node; `None`: it is alone. It takes an API too.
+    pub cluster: Option<ClusterConfig>,
 }
 
 impl Default for ServerConfig {
@@ -127,6 +132,7 @@ impl Default for ServerConfig {
             scenario: Scenario::default(),
             faults: true,
             api: None,
+            cluster: None,
         }
     }
 }
@@ -250,6 +256,15 @@ pub enum SettingError {
          of Unix sockets"
     )]
     Peers,
+    /// See [`NatsUrl`].
+    #[error("the URL of a NATS server is nats://host:port, or tls:// for TLS, without a path")]
+    NatsUrl,
+    /// See [`NodeName`].
+    #[error("a node has a name of 1 to 64 letters, digits, - and _")]
+    NodeName,
+    /// See [`SubjectPrefix`].
+    #[error("a prefix has up to 64 letters, digits, - and _, with dots between its parts")]
+    SubjectPrefix,
     /// An origin with the scheme of a WebSocket.
     #[error("an origin is that of a page: https:// or http://, not wss:// or ws://")]
     SocketOrigin,

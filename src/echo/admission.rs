@@ -8,6 +8,7 @@ use form_urlencoded::parse;
 use hyper::{Request, StatusCode, Uri};
 
 use super::request_info::header_lines;
+use crate::config::NodeName;
 use crate::handshake::Handshake;
 use crate::http::Refusal;
 use crate::net::connection_info::ConnectionInfo;
@@ -29,8 +30,8 @@ pub(super) struct Names {
 
 impl Names {
     /// The name of a connection, which the parameter `id` chooses, and its topics, one for each
-    /// parameter `topic`.
-    pub(super) fn of(uri: &Uri) -> Result<Self, Refusal> {
+    /// parameter `topic`. A name that is made here is unique, and has that of its `node` in a cluster.
+    pub(super) fn of(uri: &Uri, node: Option<&NodeName>) -> Result<Self, Refusal> {
         let mut id = None;
         let mut topics = BTreeSet::new();
         for (name, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
@@ -49,7 +50,11 @@ impl Names {
             let sentence = format!("A connection may have {MAX_TOPICS} topics, and not more.");
             return Err(bad_request(sentence));
         }
-        let id = id.unwrap_or_else(|| Registry::unique_id().into());
+        let unique = || match (Registry::unique_id(), node) {
+            (id, None) => id.into(),
+            (id, Some(node)) => format!("{id}@{}", node.as_str()).into(),
+        };
+        let id = id.unwrap_or_else(unique);
         Ok(Self { id, topics })
     }
 }
@@ -100,7 +105,7 @@ mod tests {
     use super::*;
 
     fn names(query: &str) -> Result<Names, Refusal> {
-        Names::of(&format!("/ws?{query}").parse().unwrap())
+        Names::of(&format!("/ws?{query}").parse().unwrap(), None)
     }
 
     #[test]
@@ -115,6 +120,13 @@ mod tests {
             let unnamed = names(query).ok().unwrap();
             assert_eq!((unnamed.id.len(), unnamed.topics.len()), (10, 0), "{query}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_made_here_has_that_of_its_node() {
+        let node = "node-1".parse().unwrap();
+        let names = Names::of(&"/".parse().unwrap(), Some(&node)).ok().unwrap();
+        assert!(names.id.len() == 17 && names.id.ends_with("@node-1"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::api::Api;
 use super::api::service::{answer_http1, answer_http2};
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
+use crate::cluster::Cluster;
 use crate::config::ServerConfig;
 use crate::handshake;
 use crate::http::HttpContext;
@@ -46,6 +47,8 @@ pub(crate) struct EchoService {
     occurrences: Arc<Occurrences>,
     /// The connections, if anybody is to see them.
     registry: Option<Registry>,
+    /// The cluster of which the server is a node.
+    cluster: Option<Cluster>,
     /// The API, if it is served on the addresses of WebSockets.
     api: Option<Arc<Api>>,
 }
@@ -57,6 +60,7 @@ impl EchoService {
         timers: Timers,
         mut metrics: Metrics,
         registry: Option<Registry>,
+        cluster: Option<Cluster>,
         api: Option<Arc<Api>>,
     ) -> Self {
         let negotiator = Negotiator::new(tls, config.h2c, config.handshake_timeout)
@@ -65,10 +69,14 @@ impl EchoService {
         if let Some(registry) = &registry {
             metrics.show_api(registry.metrics());
         }
+        if let Some(cluster) = &cluster {
+            metrics.show_cluster(cluster.metrics());
+        }
         Self {
             negotiator,
             limit: Limit::new(config.max_connections),
             registry,
+            cluster,
             api: api.filter(|api| api.is_everywhere()),
             config,
             metrics: Arc::new(metrics),
@@ -238,6 +246,7 @@ impl EchoService {
             connection.drain.clone(),
             Arc::clone(&self.occurrences),
             self.registry.clone(),
+            self.cluster.clone(),
         )
     }
 }

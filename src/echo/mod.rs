@@ -33,9 +33,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::cluster::Cluster;
 use crate::config::{ApiConfig, ServerConfig};
 use crate::net::address::Endpoint;
 use crate::registry::Registry;
+use crate::runtime::shutdown::Drain;
 use crate::runtime::timers::Timers;
 use crate::serve::accept::{Connections, DrainPlan, Listening, StartError};
 use crate::telemetry::metrics::Metrics;
@@ -83,6 +85,8 @@ pub struct Server {
     config: ServerConfig,
     /// The connections, if anybody is to see them.
     registry: Option<Registry>,
+    /// The cluster of which it is a node.
+    cluster: Option<Cluster>,
 }
 
 impl Server {
@@ -94,15 +98,21 @@ impl Server {
     pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
         StartError::unless_built("http2", cfg!(feature = "http2"), config.h2c)?;
         StartError::unless_built("api", cfg!(feature = "api"), config.api.is_some())?;
+        StartError::unless_built("nats", cfg!(feature = "nats"), config.cluster.is_some())?;
         let listening = Listening::on(&config.listen, config.tls.as_ref()).await?;
         let own = config.api.as_ref().map(|api| &api.listen);
         let api = match own.filter(|own| !own.is_empty()) {
             Some(own) => Some(listening.also_on(own).await?),
             None => None,
         };
+        let cluster = match &config.cluster {
+            Some(cluster) => Some(Cluster::connect(cluster).await.map_err(StartError::Nats)?),
+            None => None,
+        };
         Ok(Self {
             listening,
             api,
+            cluster,
             registry: config.api.clone().map(Registry::new),
             config,
         })
@@ -153,15 +163,22 @@ impl Server {
         let timers = Timers::default();
         let config = Arc::new(self.config);
         let registry = self.registry;
-        let api = registry.clone().and_then(|all| Api::new(all, &config));
+        let cluster = self.cluster;
+        let api = registry.clone();
+        let api = api.and_then(|all| Api::new(all, cluster.clone(), &config));
         let own = api.clone().zip(self.api);
-        let service = EchoService::new(config, tls, timers.clone(), metrics, registry, api);
+        // Aborted when it is dropped.
+        let mut background = JoinSet::new();
+        if let (Some(cluster), Some(api)) = (&cluster, &api) {
+            background.spawn(Arc::clone(api).join(cluster.clone()));
+        }
+        let shared = cluster.clone();
+        let service = EchoService::new(config, tls, timers.clone(), metrics, registry, shared, api);
         let connections = Connections::new(listeners, service);
         let drain = connections.drain();
+        background.spawn(say_when_leaving(cluster.clone(), drain.clone()));
         let plan = DrainPlan { limit, window };
-        // Aborted when it is dropped.
-        let mut clock = JoinSet::new();
-        clock.spawn(async move { timers.run(drain).await });
+        background.spawn(async move { match timers.run(drain).await {} });
         match own {
             None => connections.serve(shutdown, plan).await,
             Some((api, listening)) => {
@@ -177,7 +194,18 @@ impl Server {
                 tokio::join!(sessions, requests);
             }
         }
-        clock.shutdown().await;
+        if let Some(cluster) = &cluster {
+            cluster.leave().await;
+        }
+        background.shutdown().await;
+    }
+}
+
+/// Tells the other nodes, if there are any, as soon as the drain begins.
+async fn say_when_leaving(cluster: Option<Cluster>, drain: Drain) {
+    if let Some(cluster) = cluster {
+        drain.begun().await;
+        cluster.begin_to_leave().await;
     }
 }
 

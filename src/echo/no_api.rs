@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hyper::Request;
 
+use crate::cluster::Cluster;
 use crate::config::ServerConfig;
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::Registry;
@@ -17,8 +18,12 @@ use crate::runtime::shutdown::Drain;
 pub(super) enum Api {}
 
 impl Api {
-    pub(super) fn new(_: Registry, _: &Arc<ServerConfig>) -> Option<Arc<Self>> {
+    pub(super) fn new(_: Registry, _: Option<Cluster>, _: &Arc<ServerConfig>) -> Option<Arc<Self>> {
         None
+    }
+
+    pub(super) async fn join(self: Arc<Self>, _: Cluster) {
+        match *self {}
     }
 
     pub(super) fn is_everywhere(&self) -> bool {

@@ -5,7 +5,7 @@
 //! | an upgrade to WebSocket, on any path or those of `--path` | 101, and the connection becomes a session |
 //! | over HTTP/2, an extended CONNECT to `websocket` on such a path | 200, and the stream becomes a session |
 //! | `GET /`, unless `/` is a path of `--path` | 200, the page |
-//! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown |
+//! | `GET /healthz` | 200 `ok`; 503 `draining` during shutdown; with `cluster=required` 503 without NATS |
 //! | `GET /metrics` | 200, Prometheus text |
 //! | `GET` anywhere that accepts the verdict's media type, if there is a page | 200, the [`verdict`] on such an upgrade |
 //! | `GET` on a path of `--path`, without an upgrade | 426; 405 over HTTP/2 |
@@ -14,6 +14,7 @@
 
 use std::sync::Arc;
 
+use form_urlencoded::parse;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Method, Request, StatusCode, Version};
 use tracing::{debug, info};
@@ -21,7 +22,8 @@ use tracing::{debug, info};
 #[cfg(feature = "cli")]
 use super::page;
 use super::{admission, request_info, verdict};
-use crate::config::ServerConfig;
+use crate::cluster::Cluster;
+use crate::config::{NodeName, ServerConfig};
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
 use crate::http::body::AnswerBody;
@@ -79,6 +81,7 @@ pub(crate) struct Routes {
     drain: Drain,
     occurrences: Arc<Occurrences>,
     registry: Option<Registry>,
+    cluster: Option<Cluster>,
 }
 
 impl Routes {
@@ -89,6 +92,7 @@ impl Routes {
         drain: Drain,
         occurrences: Arc<Occurrences>,
         registry: Option<Registry>,
+        cluster: Option<Cluster>,
     ) -> Self {
         Self {
             config,
@@ -97,6 +101,7 @@ impl Routes {
             drain,
             occurrences,
             registry,
+            cluster,
         }
     }
 
@@ -158,7 +163,7 @@ impl Routes {
         let names = self
             .registry
             .as_ref()
-            .map(|_| admission::Names::of(request.uri()));
+            .map(|_| admission::Names::of(request.uri(), self.node()));
         let names = names.transpose()?;
         let mut upgrade = self.accept(handshake, request, info, Occurrences::draw)?;
         if let (Some(registry), Some(names)) = (&self.registry, names) {
@@ -229,7 +234,7 @@ impl Routes {
         match request.uri().path() {
             "/healthz" => {
                 check_method(request.method())?;
-                Ok(self.health())
+                Ok(self.health(request.uri().query().unwrap_or_default()))
             }
             "/metrics" if cfg!(feature = "metrics") => {
                 check_method(request.method())?;
@@ -252,6 +257,11 @@ impl Routes {
         }
     }
 
+    /// Name of this node, if it is one of a cluster.
+    fn node(&self) -> Option<&NodeName> {
+        self.config.cluster.as_ref().map(|cluster| &cluster.node)
+    }
+
     /// Whether `/` serves the page.
     fn has_page(&self) -> bool {
         let is_free =
@@ -259,9 +269,17 @@ impl Routes {
         cfg!(feature = "cli") && is_free()
     }
 
-    fn health(&self) -> Answer {
+    fn health(&self, query: &str) -> Answer {
+        let is_required =
+            || parse(query.as_bytes()).any(|it| it == ("cluster".into(), "required".into()));
+        let is_connected = || self.cluster.as_ref().is_some_and(Cluster::is_connected);
         if self.drain.has_begun() {
             text(StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else if is_required() && !is_connected() {
+            text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "disconnected from the cluster",
+            )
         } else {
             text(StatusCode::OK, "ok")
         }

@@ -43,6 +43,9 @@ pub enum StartError {
     /// There is no certificate to show, or none to trust.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The cluster cannot be joined.
+    #[error("NATS: {0}")]
+    Nats(String),
     /// A part of the server is asked for that this build is without: the feature of this name.
     #[error("this build of echobeat is without the feature {0}")]
     NotBuilt(&'static str),

@@ -22,6 +22,7 @@ use crate::net::connection_info::{ConnectionInfo, Http, TlsVersion};
 use crate::runtime::counter;
 use crate::telemetry::DROPPED_LINES;
 use crate::telemetry::api::ApiMetrics;
+use crate::telemetry::cluster::{ClusterMetrics, Level};
 use crate::telemetry::rejects::Rejects;
 use crate::ws::close::{End, WORDS};
 use crate::ws::deflate::PermessageDeflate;
@@ -187,6 +188,60 @@ impl Metrics {
         api.register(self.registry.sub_registry_with_prefix("echobeat"));
     }
 
+    /// Exposes what is counted of the cluster.
+    pub(crate) fn show_cluster(&mut self, cluster: &ClusterMetrics) {
+        let ours = self.registry.sub_registry_with_prefix("echobeat_cluster");
+        let help = "Whether NATS is connected";
+        ours.register("connected", help, cluster.connected.clone());
+        let help = "Nodes that are known, this one among them";
+        ours.register("nodes", help, cluster.nodes.clone());
+        for (name, help, counter) in [
+            (
+                "disconnections",
+                "Times that NATS was lost",
+                &cluster.disconnections,
+            ),
+            ("requests_sent", "Requests to other nodes", &cluster.sent),
+            (
+                "requests_received",
+                "Requests of other nodes that were carried out",
+                &cluster.received,
+            ),
+            (
+                "silences",
+                "Nodes that were asked and did not answer in time",
+                &cluster.silent,
+            ),
+            (
+                "late_answers",
+                "Answers that came when nobody waited for them any more",
+                &cluster.late_answers,
+            ),
+            (
+                "late_requests",
+                "Requests that came too late, and were not carried out",
+                &cluster.late_requests,
+            ),
+            (
+                "malformed_messages",
+                "Messages that were none of a node",
+                &cluster.malformed,
+            ),
+            (
+                "other_versions",
+                "Messages of a version that is not known",
+                &cluster.other_versions,
+            ),
+            (
+                "slow_reads",
+                "Messages that came faster than they were read, and were dropped",
+                &cluster.slow,
+            ),
+        ] {
+            ours.register(name, help, counter.clone());
+        }
+    }
+
     /// Creates the counters of all expected labels. If a counter appeared with its first event,
     /// Prometheus would not see that increase.
     fn begin_at_zero(&self) {
@@ -308,6 +363,16 @@ impl EncodeMetric for counter::Counter {
 
     fn metric_type(&self) -> MetricType {
         MetricType::Counter
+    }
+}
+
+impl EncodeMetric for Level {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        encoder.encode_gauge(&i64::try_from(self.get()).unwrap_or(i64::MAX))
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
     }
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg_attr(not(feature = "metrics"), path = "no_api_metrics.rs")]
 pub(crate) mod api;
+pub(crate) mod cluster;
 #[cfg(feature = "cli")]
 pub mod logging;
 #[cfg_attr(not(feature = "metrics"), path = "no_metrics.rs")]

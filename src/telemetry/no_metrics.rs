@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use crate::net::connection_info::ConnectionInfo;
 use crate::runtime::counter::Counter;
 use crate::telemetry::api::ApiMetrics;
+use crate::telemetry::cluster::ClusterMetrics;
 use crate::telemetry::rejects::Rejects;
 use crate::ws::close::End;
 use crate::ws::deflate::PermessageDeflate;
@@ -35,6 +36,8 @@ impl Metrics {
     pub(crate) fn show_rejects(&mut self, _: &Rejects) {}
 
     pub(crate) fn show_api(&mut self, _: &ApiMetrics) {}
+
+    pub(crate) fn show_cluster(&mut self, _: &ClusterMetrics) {}
 
     pub(crate) fn begin(
         &self,

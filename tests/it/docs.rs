@@ -168,7 +168,9 @@ fn readmes(directory: &Path) -> Vec<Document> {
 fn all() -> Vec<Document> {
     let directories = ["", "docs", "benches", ".github", ".github/ISSUE_TEMPLATE"];
     let mut all: Vec<_> = directories.into_iter().flat_map(documents).collect();
-    all.extend(readmes(&root().join("tests")));
+    for directory in ["contrib", "tests"] {
+        all.extend(readmes(&root().join(directory)));
+    }
     all
 }
 
@@ -344,10 +346,11 @@ async fn the_page_of_metrics_has_those_that_are_exposed() {
     let page = Document::read("docs/metrics.md");
     let own = page.tables_under("Of the server");
     let api = page.tables_under("Of the API");
+    let cluster = page.tables_under("Of a cluster");
     let process = page.tables_under("Of the process");
     // Only Linux tells of the process.
     let process = process.into_iter().filter(|_| cfg!(target_os = "linux"));
-    let rows = own.into_iter().chain(api).chain(process);
+    let rows = own.into_iter().chain(api).chain(cluster).chain(process);
     let listed: BTreeSet<_> = rows
         .map(|row| match &row[..2] {
             [name, kind] => (name.concat(), kind.concat()),

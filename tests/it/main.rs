@@ -9,6 +9,8 @@ mod balancers;
 mod browser;
 mod cli;
 mod close;
+#[cfg(unix)]
+mod cluster;
 mod compression;
 mod docs;
 mod documents;

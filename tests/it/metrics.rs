@@ -5,14 +5,14 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use echobeat::ServerConfig;
+use echobeat::{ApiConfig, ClusterConfig, ServerConfig};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::api::{self, ask};
+use crate::api::ask;
 use crate::support::{TestServer, config, soon, upgrade_request};
 
 /// All lines of an exposition that are no comments.
@@ -153,7 +153,14 @@ async fn the_exposition_is_text_with_help_and_zeros() {
 
 /// A server that exposes everything: some appears with the first session, or the first request.
 pub async fn with_everything() -> TestServer {
-    let server = api::serve().await;
+    // Nobody listens there: a node works alone without NATS.
+    let nats = vec!["nats://127.0.0.1:1".parse().unwrap()];
+    let server = TestServer::start_with(ServerConfig {
+        api: Some(ApiConfig::default()),
+        cluster: Some(ClusterConfig::new(nats)),
+        ..config()
+    })
+    .await;
     server.connect().await.echo("hello").await;
     assert_eq!(ask(server.address, "GET /connections").await.0, 200);
     server

@@ -46,7 +46,7 @@ impl Flag {
             (_, "upstream_ca") => ["one.pem", "other.pem"],
             ("ADDR", _) => ["127.0.0.1:1001", "127.0.0.1:1002"],
             ("PATH", _) => ["/one", "/other"],
-            ("DURATION", _) => ["1s", "2s"],
+            ("DURATION", _) => ["2s", "4s"],
             ("SIZE", _) => ["1KiB", "2KiB"],
             ("N", _) => ["1", "2"],
             ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR" | "TOKEN", _) => ["one", "other"],
@@ -54,6 +54,8 @@ impl Flag {
             ("FROM", _) => ["10.0.0.0/8", "unix"],
             ("STEPS", _) => ["who", "echo:off"],
             ("HOW", _) => ["off", "takeover"],
+            ("PREFIX", _) => ["one", "other"],
+            ("URL", "nats") => ["nats://one.test", "nats://other.test"],
             ("URL", _) => ["https://one.test", "https://other.test"],
             ("FORMAT", _) => ["json", "pretty"],
             (value, _) => panic!("add two values of {value} here, for --{}", self.long),
@@ -89,6 +91,10 @@ impl Flag {
             "tls_faults_root" => &["--tls-faults"],
             "upstream_ca" => &["--upstream=https://secure.test"],
             id if id.starts_with("api_") => &["--api"],
+            // A name that is not given is another each time.
+            "nats" => &["--api", "--node=n"],
+            "node" => &["--api", "--nats=nats://n"],
+            id if id.starts_with("nats_") => &["--api", "--node=n", "--nats=nats://n"],
             _ => &[],
         };
         let command: Vec<_> = self.command.into_iter().collect();

@@ -22,7 +22,7 @@ use crate::registry::state::{Found, Key, Receivers};
 const MAX_MESSAGE: usize = 128 << 10;
 
 /// Header by which the SDKs tell exceptions apart.
-const ERROR_TYPE: &str = "x-amzn-errortype";
+pub(super) const ERROR_TYPE: &str = "x-amzn-errortype";
 
 impl Api {
     /// Shows a connection that is open.
@@ -110,14 +110,16 @@ pub(super) fn refuse(refusal: &Refusal) -> Answer {
 }
 
 /// Name of the exception that the SDKs make of a status.
-fn exception(status: StatusCode) -> &'static str {
+pub(super) fn exception(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "ForbiddenException",
         StatusCode::REQUEST_TIMEOUT => "RequestTimeoutException",
         StatusCode::GONE => "GoneException",
         StatusCode::PAYLOAD_TOO_LARGE => "PayloadTooLargeException",
         StatusCode::TOO_MANY_REQUESTS => "LimitExceededException",
-        StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailableException",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            "ServiceUnavailableException"
+        }
         _ => "BadRequestException",
     }
 }

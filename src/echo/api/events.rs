@@ -12,6 +12,7 @@ use hyper::{Method, Response};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
+use super::across::Others;
 use super::query::Query;
 use super::routes::Route;
 use super::{Api, bad_request, guard, view};
@@ -61,15 +62,8 @@ impl Api {
     ) -> Result<Response<AnswerBody>, Refusal> {
         guard::check(head, &self.config)?;
         let query = head.uri.query().unwrap_or_default();
-        let query = Query::parse(query, &["topic", "connection", "messages"])?;
-        let filter = EventFilter {
-            connections: ConnectionFilter {
-                id: query.text("connection").map(str::to_owned),
-                topic: query.text("topic").map(str::to_owned),
-                ..ConnectionFilter::default()
-            },
-            without_messages: query.word("messages", &[("off", ())])?.is_some(),
-        };
+        let (query, others) = self.others(query)?;
+        let filter = filter(&query)?;
         let has = last_event_id(head)?;
         if drain.has_begun() {
             return Err(Refusal::unavailable("The server is shutting down."));
@@ -81,6 +75,7 @@ impl Api {
             .ok_or_else(|| Refusal::unavailable(full))?;
         let stream = EventStream {
             reader: self.registry.events(filter, has),
+            others,
             drain: drain.begun(),
             client,
             looks: 0,
@@ -92,6 +87,19 @@ impl Api {
             EventStream::next,
         ))))
     }
+}
+
+/// The events that a query chooses.
+pub(super) fn filter(query: &str) -> Result<EventFilter, Refusal> {
+    let query = Query::parse(query, &["topic", "connection", "messages"])?;
+    Ok(EventFilter {
+        connections: ConnectionFilter {
+            id: query.text("connection").map(str::to_owned),
+            topic: query.text("topic").map(str::to_owned),
+            ..ConnectionFilter::default()
+        },
+        without_messages: query.word("messages", &[("off", ())])?.is_some(),
+    })
 }
 
 /// The number of the last event that a reader has, if it had any.
@@ -124,6 +132,8 @@ fn answer(body: AnswerBody) -> Response<AnswerBody> {
 /// Events on their way to one reader.
 struct EventStream {
     reader: EventReader,
+    /// Events of the other nodes, if they are asked for.
+    others: Option<Others>,
     drain: Begun,
     /// The end of the reader's side, until it has come.
     client: Option<ClientEnd>,
@@ -143,7 +153,8 @@ impl EventStream {
         let piece = tokio::select! {
             biased;
             _ = &mut self.drain => return None,
-            events = self.reader.next() => text(&events),
+            events = self.reader.next() => text(&events, self.others.as_ref().map(Others::node)),
+            text = next_of(self.others.as_mut()) => text,
             () = ended(self.client.as_ref()) => {
                 (self.client, self.looks) = (None, LOOKS);
                 Bytes::from_static(COMMENT)
@@ -157,6 +168,14 @@ impl EventStream {
     }
 }
 
+/// Waits for events of other nodes, if they are asked for.
+async fn next_of(others: Option<&mut Others>) -> Bytes {
+    match others {
+        Some(others) => others.next().await,
+        None => pending().await,
+    }
+}
+
 /// Waits until the reader has ended its side, if that is to be waited for.
 async fn ended(client: Option<&ClientEnd>) {
     match client {
@@ -165,31 +184,35 @@ async fn ended(client: Option<&ClientEnd>) {
     }
 }
 
-fn text(events: &[Event]) -> Bytes {
+/// Events as text. Those of a `node` among others have its name, and no id: their reader could not go
+/// on from one.
+pub(super) fn text(events: &[Event], node: Option<&str>) -> Bytes {
     let mut text = String::new();
     for Event { number, content } in events {
-        match content {
-            EventContent::Opened(snapshot) => {
-                put(&mut text, *number, "opened", view::connection(snapshot));
-            }
-            EventContent::Message(description, record) => {
-                put(&mut text, *number, "message", message(description, record));
-            }
-            EventContent::Closed(snapshot) => {
-                put(&mut text, *number, "closed", view::connection(snapshot));
-            }
-            EventContent::Dropped(dropped) => {
-                put(&mut text, *number, "dropped", json!({ "dropped": dropped }));
-            }
+        let (event, mut data) = match content {
+            EventContent::Opened(snapshot) => ("opened", view::connection(snapshot)),
+            EventContent::Message(description, record) => ("message", message(description, record)),
+            EventContent::Closed(snapshot) => ("closed", view::connection(snapshot)),
+            EventContent::Dropped(dropped) => ("dropped", json!({ "dropped": dropped })),
+        };
+        match node {
+            Some(node) => data["node"] = node.into(),
+            None => put_id(&mut text, *number),
         }
+        put(&mut text, event, data);
     }
     text.into()
 }
 
-/// Adds an event. JSON on one line has no line break that would end `data`.
-fn put(text: &mut String, id: u64, event: &str, data: impl Display) {
+fn put_id(text: &mut String, id: u64) {
     // Writing to a String does not fail.
-    let _ = write!(text, "id: {id}\nevent: {event}\ndata: {data}\n\n");
+    let _ = writeln!(text, "id: {id}");
+}
+
+/// Adds an event. JSON on one line has no line break that would end `data`.
+pub(super) fn put(text: &mut String, event: &str, data: impl Display) {
+    // Writing to a String does not fail.
+    let _ = write!(text, "event: {event}\ndata: {data}\n\n");
 }
 
 fn message(description: &Description, record: &Record) -> Value {
@@ -213,6 +236,7 @@ mod tests {
     fn stream(registry: &Registry, drain: &Drain) -> EventStream {
         EventStream {
             reader: registry.events(ConnectionFilter::default(), None),
+            others: None,
             drain: drain.begun(),
             client: None,
             looks: 0,

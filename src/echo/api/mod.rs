@@ -12,7 +12,11 @@
 //! | `POST /topics/TOPIC` | pushes a message to all subscribers |
 //! | `GET /events` | what happens to connections, and their messages, as they come |
 //! | `GET`, `POST`, `DELETE /@connections/ID` | the same as AWS' management API has it |
+//! | `GET /cluster` | the nodes of the cluster, if there is one |
 //! | `GET /openapi.json` | the description of all of these |
+//!
+//! In a cluster, all but the last are about the connections of all nodes, unless `cluster=false` is in
+//! the query; of events it takes `cluster=true`.
 //!
 //! | room | purpose |
 //! |---|---|
@@ -24,9 +28,12 @@
 //! | [`write`](mod@write) | answers to POST and DELETE |
 //! | [`events`] | the answer to GET that does not end |
 //! | [`view`] | connections and messages in JSON |
+//! | [`across`] | answers about the connections of all nodes |
 //! | [`aws`] | answers as AWS' management API gives them |
 //! | [`openapi`] | the description of the API |
 
+#[cfg_attr(not(feature = "nats"), path = "no_across.rs")]
+mod across;
 mod aws;
 mod events;
 mod guard;
@@ -49,6 +56,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tracing::debug;
 
+use crate::cluster::Cluster;
 use crate::config::ServerConfig;
 use crate::handshake;
 use crate::http::Refusal;
@@ -65,6 +73,8 @@ use routes::{Route, Routes};
 #[derive(Debug)]
 pub(super) struct Api {
     registry: Registry,
+    /// The cluster, if this server is a node of one.
+    cluster: Option<Cluster>,
     config: Arc<ServerConfig>,
     routes: Routes,
     /// Limit of the readers of events.
@@ -73,10 +83,15 @@ pub(super) struct Api {
 
 impl Api {
     /// The API of a server that is to have one. It shows these connections.
-    pub(super) fn new(registry: Registry, config: &Arc<ServerConfig>) -> Option<Arc<Self>> {
+    pub(super) fn new(
+        registry: Registry,
+        cluster: Option<Cluster>,
+        config: &Arc<ServerConfig>,
+    ) -> Option<Arc<Self>> {
         config.api.as_ref()?;
         Some(Arc::new(Self {
             registry,
+            cluster,
             config: Arc::clone(config),
             routes: Routes::new(),
             readers: Limit::new(events::MAX_READERS),
@@ -144,6 +159,20 @@ impl Api {
         guard::check(head, &self.config)?;
         let query = head.uri.query().unwrap_or_default();
         let (route, name) = self.routes.find(head.uri.path())?;
+        let subject = Subject { route, name, query };
+        match &self.cluster {
+            None => self.here(head, subject, body).await,
+            Some(cluster) => self.across(cluster, head, subject, body).await,
+        }
+    }
+
+    /// Answers a request about the connections of this server alone.
+    async fn here<B>(&self, head: &Parts, about: Subject<'_>, body: B) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let Subject { route, name, query } = about;
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         match (&head.method, route) {
             (_, Route::Connections) if is_read => self.list(query).await,
@@ -151,6 +180,7 @@ impl Api {
             (_, Route::Messages) if is_read => self.messages(&name, query).await,
             (_, Route::Topics) if is_read => self.topics(query),
             (_, Route::Topic) if is_read => self.topic(&name, query),
+            (_, Route::Cluster) if is_read => Err(no_cluster()),
             (_, Route::OpenApi) if is_read => openapi::describe(query),
             (_, Route::AwsConnection) if is_read => self.show_to_aws(&name),
             (&Method::POST, Route::AwsConnection) => self.post_by_aws(&name, body).await,
@@ -175,6 +205,20 @@ impl Api {
         }
         answer
     }
+}
+
+/// What a request is about.
+#[derive(Debug, Clone)]
+struct Subject<'a> {
+    route: Route,
+    /// The name in the path, if there is one.
+    name: String,
+    query: &'a str,
+}
+
+fn no_cluster() -> Refusal {
+    let sentence = "This server is no node of a cluster: start it with --nats.";
+    Refusal::new(StatusCode::NOT_FOUND, sentence)
 }
 
 fn not_allowed(route: Route) -> Refusal {

@@ -13,6 +13,15 @@ use crate::registry::state::list::{Order, Page};
 use crate::registry::state::{Found, Key, TopicSnapshot};
 use crate::runtime::deadline::timeout;
 
+/// Parameters of the list of connections.
+pub(super) const LIST_PARAMETERS: [&str; 9] = [
+    "topic", "path", "state", "id", "count", "wait", "order", "after", "limit",
+];
+
+/// Parameters of the messages of a connection.
+pub(super) const MESSAGE_PARAMETERS: [&str; 6] =
+    ["after", "limit", "wait", "direction", "kind", "contains"];
+
 const PHASES: [(&str, Phase); 3] = [
     ("open", Phase::Open),
     ("closing", Phase::Closing),
@@ -37,10 +46,7 @@ const KINDS: [(&str, Kind); 5] = [
 impl Api {
     /// A page of the connections that match, once there are enough of them, if that is asked for.
     pub(super) async fn list(&self, query: &str) -> Result<Answer, Refusal> {
-        let known = [
-            "topic", "path", "state", "id", "count", "wait", "order", "after", "limit",
-        ];
-        let query = Query::parse(query, &known)?;
+        let query = Query::parse(query, &LIST_PARAMETERS)?;
         let text = |name: &str| query.text(name).map(str::to_owned);
         let filter = ConnectionFilter {
             id: text("id"),
@@ -76,8 +82,7 @@ impl Api {
 
     /// Messages of a connection, once there are any, if that is asked for.
     pub(super) async fn messages(&self, id: &str, query: &str) -> Result<Answer, Refusal> {
-        let known = ["after", "limit", "wait", "direction", "kind", "contains"];
-        let query = Query::parse(query, &known)?;
+        let query = Query::parse(query, &MESSAGE_PARAMETERS)?;
         let filter = MessageFilter {
             after: query.number("after")?.unwrap_or_default(),
             direction: query.word("direction", &DIRECTIONS)?,
@@ -138,7 +143,7 @@ fn forgotten(id: &str) -> Refusal {
     Refusal::new(StatusCode::GONE, sentence)
 }
 
-fn status(is_met: bool) -> StatusCode {
+pub(super) fn status(is_met: bool) -> StatusCode {
     match is_met {
         true => StatusCode::OK,
         false => StatusCode::REQUEST_TIMEOUT,

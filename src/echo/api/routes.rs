@@ -16,6 +16,7 @@ pub(super) enum Route {
     Topics,
     Topic,
     Events,
+    Cluster,
     AwsConnection,
     OpenApi,
 }
@@ -26,19 +27,22 @@ impl Route {
         match self {
             Self::Connections | Self::Topic => "GET, HEAD, POST",
             Self::Connection | Self::AwsConnection => "GET, HEAD, POST, DELETE",
-            Self::Topics | Self::Messages | Self::Events | Self::OpenApi => "GET, HEAD",
+            Self::Topics | Self::Messages | Self::Events | Self::Cluster | Self::OpenApi => {
+                "GET, HEAD"
+            }
         }
     }
 }
 
 /// Patterns of the paths. A name in braces is one segment, and may be any text, escaped.
-pub(super) const PATTERNS: [(&str, Route); 8] = [
+pub(super) const PATTERNS: [(&str, Route); 9] = [
     ("/connections", Route::Connections),
     ("/connections/{name}", Route::Connection),
     ("/connections/{name}/messages", Route::Messages),
     ("/topics", Route::Topics),
     ("/topics/{name}", Route::Topic),
     ("/events", Route::Events),
+    ("/cluster", Route::Cluster),
     ("/@connections/{name}", Route::AwsConnection),
     ("/openapi.json", Route::OpenApi),
 ];

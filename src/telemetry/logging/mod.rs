@@ -65,6 +65,9 @@ pub enum Format {
     Json,
 }
 
+/// Library whose connections are logged by the cluster itself.
+const NATS: &str = "async_nats";
+
 /// Whether an environment variable is set, and not empty.
 fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| !value.is_empty())
@@ -90,9 +93,12 @@ impl LogArgs {
             // Debug and trace lines are of echobeat alone: those of libraries need RUST_LOG.
             (Some(level), _) => Targets::new()
                 .with_default(level.min(Level::INFO))
-                .with_target(env!("CARGO_CRATE_NAME"), level),
+                .with_target(env!("CARGO_CRATE_NAME"), level)
+                .with_target(NATS, level.min(Level::WARN)),
             (None, Ok(directives)) if !directives.is_empty() => directives.parse()?,
-            (None, _) => Targets::new().with_default(Level::INFO),
+            (None, _) => Targets::new()
+                .with_default(Level::INFO)
+                .with_target(NATS, Level::WARN),
         };
         let colours = io::stderr().is_terminal() && !is_set("NO_COLOR");
         let lines = fmt::layer()

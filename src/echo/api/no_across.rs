@@ -1,0 +1,47 @@
+//! Answers about the connections of all nodes, in a build without the feature `nats`: there is no
+//! other node.
+
+use std::sync::Arc;
+
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
+
+use super::{Api, Subject};
+use crate::cluster::Cluster;
+use crate::http::Refusal;
+use crate::http::response::Answer;
+
+/// Events of other nodes.
+#[derive(Debug)]
+pub(super) enum Others {}
+
+impl Others {
+    pub(super) fn node(&self) -> &str {
+        match *self {}
+    }
+
+    pub(super) async fn next(&mut self) -> Bytes {
+        match *self {}
+    }
+}
+
+impl Api {
+    pub(in crate::echo) async fn join(self: Arc<Self>, cluster: Cluster) {
+        match cluster {}
+    }
+
+    pub(super) async fn across<B>(
+        &self,
+        cluster: &Cluster,
+        _: &Parts,
+        _: Subject<'_>,
+        _body: B,
+    ) -> Result<Answer, Refusal> {
+        match *cluster {}
+    }
+
+    /// The query of a request for events, and those of other nodes, which are none.
+    pub(super) fn others(&self, query: &str) -> Result<(String, Option<Others>), Refusal> {
+        Ok((query.to_owned(), None))
+    }
+}
