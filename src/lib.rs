@@ -36,6 +36,7 @@
 //!   origins that are not ASCII
 //! - `http2`: HTTP/2, over TLS and without it ([`ServerConfig::h2c`])
 //! - `metrics`: `GET /metrics`
+//! - `probe`: the client that examines a WebSocket, for the program
 //! - `proxy`: the reverse proxy
 //! - `simd`: the longest vectors of the processor, for large messages
 //! - `tls`: TLS ([`ServerConfig::tls`]), which takes a C compiler to build
@@ -59,6 +60,7 @@
 //! | `fuzzing` | the parts that the fuzz targets reach, under `--cfg fuzzing` |
 //! | `echo` | the echo server: its connections, routes and page |
 //! | `proxy` | the reverse proxy |
+//! | `probe` | a client that examines a WebSocket, and what lies between |
 //! | `serve` | what both share: the accept loop, the drain, TLS and the version of HTTP |
 //! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
 //! | `registry` | connections as the API shows them, and the pushes to them |
@@ -95,6 +97,10 @@ mod http;
 mod net;
 #[doc(hidden)]
 pub mod platform;
+#[cfg(any(feature = "cli", feature = "probe"))]
+#[cfg_attr(not(feature = "probe"), path = "probe/no_probe.rs")]
+#[doc(hidden)]
+pub mod probe;
 #[cfg(any(feature = "cli", feature = "proxy"))]
 #[cfg_attr(not(feature = "proxy"), path = "proxy/no_proxy.rs")]
 mod proxy;
@@ -111,6 +117,12 @@ mod ws;
 pub use config::{
     ApiConfig, ApiToken, CertificateSource, Compression, Origin, ProxyConfig, ServerConfig,
     SettingError, UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
+};
+#[cfg(any(feature = "cli", feature = "probe"))]
+#[doc(hidden)]
+pub use config::{
+    Check, Expectation, ExpectationError, HeaderLine, HeaderLineError, HealthConfig, ProbeConfig,
+    ProbeUrl, ProbeUrlError, Quantity, Trust,
 };
 pub use echo::Server;
 pub use echo::testing;

@@ -1,8 +1,9 @@
-//! The command line: flags and environment variables, validated into a [`ServerConfig`] or a
-//! [`ProxyConfig`].
+//! The command line: flags and environment variables, validated into a [`ServerConfig`], a
+//! [`ProxyConfig`] or a [`ProbeConfig`].
 
 mod environment;
 mod help;
+mod probe;
 mod proxy;
 mod serve;
 mod shared;
@@ -14,11 +15,13 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    ProxyConfig, SPARE_FILES, ServerConfig, default_max_connections, default_max_tunnels,
+    HealthConfig, ProbeConfig, ProxyConfig, SPARE_FILES, ServerConfig, default_max_connections,
+    default_max_tunnels,
 };
 use crate::platform;
 use crate::telemetry::logging::LogArgs;
 use environment::Sources;
+pub use probe::Output;
 use serve::ServeArgs;
 use shared::{LifetimeArgs, TransportArgs};
 
@@ -52,6 +55,9 @@ pub struct Cli {
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
+    /// Examine a WebSocket, and what lies between here and there
+    #[command(after_help = help::MORE_OF_THE_PROBE, after_long_help = help::of_the_probe())]
+    Probe(Box<probe::ProbeArgs>),
     /// Stand in front of a WebSocket server, as a reverse proxy
     #[command(after_help = help::MORE_OF_THE_PROXY, after_long_help = help::of_the_proxy())]
     Proxy(Box<proxy::ProxyArgs>),
@@ -64,6 +70,10 @@ pub enum Role {
     Server(ServerConfig),
     /// The reverse proxy.
     Proxy(ProxyConfig),
+    /// A probe, and the form of its report.
+    Probe(ProbeConfig, Output),
+    /// A health check.
+    Health(HealthConfig),
 }
 
 impl Cli {
@@ -90,6 +100,7 @@ impl Cli {
     pub fn threads(&self) -> Option<usize> {
         match &self.command {
             Some(Command::Proxy(args)) => args.lifetime.threads,
+            Some(Command::Probe(_)) => Some(1),
             None => self.lifetime.threads,
         }
     }
@@ -99,7 +110,8 @@ impl Cli {
     pub fn log(&self) -> &LogArgs {
         match &self.command {
             Some(Command::Proxy(args)) => &args.log,
-            None => &self.log,
+            // A probe logs nothing: it reports.
+            Some(Command::Probe(_)) | None => &self.log,
         }
     }
 
@@ -108,6 +120,7 @@ impl Cli {
     pub fn shortage(&self) -> Option<String> {
         let (wanted, files, most) = match &self.command {
             Some(Command::Proxy(args)) => (args.max_connections?, 2, default_max_tunnels()),
+            Some(Command::Probe(_)) => return None,
             None => (self.serve.max_connections?, 1, default_max_connections()),
         };
         let name = self.sources.name("max_connections", "--max-connections");
@@ -122,13 +135,14 @@ impl Cli {
         })
     }
 
-    /// The server or the proxy that the command line describes.
+    /// The server, the proxy or the probe that the command line describes.
     ///
     /// # Errors
     /// When flags contradict one another.
     pub fn into_role(self) -> Result<Role, clap::Error> {
         match self.command {
             Some(Command::Proxy(args)) => args.into_config(&self.sources).map(Role::Proxy),
+            Some(Command::Probe(args)) => args.into_role(),
             None => {
                 let config = self
                     .serve

@@ -1,4 +1,4 @@
-//! Settings of the server and of the proxy, validated, with their defaults.
+//! Settings of the server, the proxy and a probe, validated, with their defaults.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,11 +13,17 @@ use crate::scenario::Scenario;
 use crate::ws::subprotocol::Subprotocol;
 
 mod api;
+mod expectation;
 mod origin;
+mod probe;
 mod proxy;
 pub use api::{ApiConfig, ApiToken};
+pub use expectation::{Check, Expectation, ExpectationError, Quantity};
 pub use origin::Origin;
 pub(crate) use origin::{is_own, is_own_host};
+pub use probe::{
+    HeaderLine, HeaderLineError, HealthConfig, ProbeConfig, ProbeUrl, ProbeUrlError, Trust,
+};
 pub(crate) use proxy::default_max_tunnels;
 pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
 

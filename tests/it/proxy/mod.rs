@@ -33,7 +33,7 @@ impl TestProxy {
         Self::start(to(&format!("http://{upstream}"))).await
     }
 
-    async fn start(config: ProxyConfig) -> Self {
+    pub async fn start(config: ProxyConfig) -> Self {
         let proxy = Proxy::bind(config).await.expect("a free port");
         let address = proxy.endpoints()[0].socket_addr().expect("TCP");
         let (stop, stopped) = oneshot::channel();
@@ -67,7 +67,7 @@ impl TestProxy {
 }
 
 /// The defaults, on a free port, in front of `upstream`.
-fn to(upstream: &str) -> ProxyConfig {
+pub fn to(upstream: &str) -> ProxyConfig {
     ProxyConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         upstream: upstream.parse().unwrap(),
