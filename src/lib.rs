@@ -68,7 +68,7 @@
 //! | `http` | HTTP/1.1 and HTTP/2, for whoever answers the requests |
 //! | `tls` | certificates, and connections with or without TLS |
 //! | `telemetry` | log lines and metrics |
-//! | `config` | settings of a server or a proxy, validated |
+//! | `config` | settings of a server, a proxy or a probe, validated |
 //! | `scenario` | faults on demand, as plain data |
 //! | `ws` | frames, subprotocols, and every end of a session |
 //! | `net` | addresses, listening sockets, and streams |

@@ -70,10 +70,9 @@ fn run(role: Role, threads: Option<usize>) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = runtime(threads)?;
     let done = runtime.block_on(async {
         let signals = Signals::new()?;
-        let hangups = Hangups::new()?;
         match role {
-            Role::Server(config) => serve(config, signals, hangups).await?,
-            Role::Proxy(config) => proxy(config, signals, hangups).await?,
+            Role::Server(config) => serve(config, signals, Hangups::new()?).await?,
+            Role::Proxy(config) => proxy(config, signals, Hangups::new()?).await?,
             Role::Probe(config, output) => return probe(config, output, signals).await,
             Role::Health(config) => {
                 check_health(config).await?;

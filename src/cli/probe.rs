@@ -25,8 +25,8 @@ pub(super) struct ProbeArgs {
 
     /// Longest silence to try, or off
     ///
-    /// Several connections are silent at once. The probe takes as long as this, and up to 1.6
-    /// times as long as the idle timeout that it finds.
+    /// Several connections are silent at once. The probe takes about as long as this, or 2.6 times
+    /// the idle timeout that it finds; and longer where connections are lost without a sign.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = interval)]
     max_idle: Interval,
 

@@ -1,6 +1,7 @@
 //! The report of a probe: what each check found, as a table and in JSON.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -131,7 +132,8 @@ impl Report {
     /// Says on stderr what is being done, if somebody reads it.
     pub(super) fn progress(&self, step: &str) {
         if self.shows_progress {
-            eprintln!("probe: {step}");
+            // Nothing is lost if it cannot be written.
+            let _ = writeln!(io::stderr(), "probe: {step}");
         }
     }
 

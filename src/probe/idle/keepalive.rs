@@ -71,8 +71,11 @@ impl Probe {
 
     async fn keep_open(&self, beat: Beat, interval: Duration, liveness: Liveness) -> Finding {
         let check = beat.check();
-        let Some((mut session, begun)) = self.begin_silence(liveness).await else {
-            return Finding::fail(check, "there was no connection for it");
+        let (mut session, begun) = match self.begin_silence(liveness).await {
+            Ok(begun) => begun,
+            Err(reason) => {
+                return Finding::fail(check, format!("there was no connection for it: {reason}"));
+            }
         };
         let cut = self.send_beats(&mut session, begun, beat, interval).await;
         let cut = match cut {

@@ -75,25 +75,38 @@ impl Probe {
 impl Limit {
     /// The finding of the check `idle`.
     fn finding(&self, liveness: Liveness, most: Duration) -> Finding {
-        let check = Check::Idle;
-        let (passes, fails) = (self.passes, self.fails);
-        let finding = match (self.cut_after, fails) {
+        let finding = match (self.cut_after, self.fails) {
             (Some(after), _) => {
-                let how = self.how();
-                let detail = format!("cut after {} of silence: {how}", shown(after));
-                let limited = Finding::new(check, Verdict::Limited, detail);
-                limited.measuring(Quantity::Time(after))
+                let detail = format!("cut after {} of silence: {}", shown(after), self.how());
+                limited(detail, after)
             }
             (None, Some(fails)) => {
-                let (lasts, lost) = (shown(passes), shown(fails));
-                let how = self.how();
+                let (lasts, lost) = (shown(self.passes), shown(fails));
                 let detail = format!(
-                    "lost between {lasts} and {lost} of silence, with nothing to tell of it: then {how}"
+                    "lost between {lasts} and {lost} of silence, and nothing tells of it: {}",
+                    self.how()
                 );
-                let limited = Finding::new(check, Verdict::Limited, detail);
-                limited.measuring(Quantity::Time(passes))
+                limited(detail, self.passes)
             }
-            (None, None) if self.was_open && liveness == Liveness::None => {
+            (None, None) => self.finding_without_cut(liveness, most),
+        };
+        finding.with(self.json())
+    }
+
+    /// The finding where no connection was cut or lost.
+    fn finding_without_cut(&self, liveness: Liveness, most: Duration) -> Finding {
+        let check = Check::Idle;
+        match &self.refused {
+            Some(reason) if self.passes.is_zero() => {
+                Finding::fail(check, format!("there was no connection for it: {reason}"))
+            }
+            Some(reason) if self.passes < most => {
+                let passes = shown(self.passes);
+                let detail =
+                    format!("open after {passes}; there were no more connections: {reason}");
+                limited(detail, self.passes)
+            }
+            _ if liveness == Liveness::None => {
                 let most = shown(most);
                 let detail = format!(
                     "not cut within {most}, and whether it still carries anything cannot be known: \
@@ -101,13 +114,11 @@ impl Limit {
                 );
                 Finding::skipped(check, detail)
             }
-            (None, None) if self.was_open => {
+            _ => {
                 let detail = format!("open after {}{}", shown(most), self.not_silent());
                 Finding::pass(check, detail).measuring(Quantity::Time(most))
             }
-            (None, None) => Finding::fail(check, "there was no connection for it"),
-        };
-        finding.with(self.json())
+        }
     }
 
     /// What came from there in the silence, and so may have kept the connection open.
@@ -160,6 +171,11 @@ impl Limit {
         };
         finding.with(json!({ "interval_s": seconds(interval), "count": self.pings.count }))
     }
+}
+
+/// A finding of the check `idle`, with the longest silence that passes.
+fn limited(detail: String, passes: Duration) -> Finding {
+    Finding::new(Check::Idle, Verdict::Limited, detail).measuring(Quantity::Time(passes))
 }
 
 /// The finding about a connection that left Pings unanswered.

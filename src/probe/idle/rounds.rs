@@ -39,8 +39,8 @@ pub(super) struct Limit {
     pub(super) cut: Option<Cut>,
     /// Name of the connection that was cut first.
     id: Option<String>,
-    /// Whether there was a connection at all.
-    pub(super) was_open: bool,
+    /// Reason for which there was no connection for some silence.
+    pub(super) refused: Option<String>,
     /// Begin of the longest silence, with what came in it.
     pub(super) begun: Instant,
     pub(super) pings: Arrivals,
@@ -56,7 +56,7 @@ impl Limit {
             fails: None,
             cut: None,
             id: None,
-            was_open: false,
+            refused: None,
             begun: Instant::now(),
             pings: Arrivals::default(),
             messages: Arrivals::default(),
@@ -70,7 +70,6 @@ impl Limit {
 
     fn add(&mut self, silence: Silence) {
         let planned = silence.planned;
-        self.was_open |= !matches!(silence.outcome, Outcome::None);
         match &silence.outcome {
             Outcome::Open => self.passes = self.passes.max(planned),
             Outcome::Cut(after, cut) if self.cut_after.is_none_or(|other| *after < other) => {
@@ -81,7 +80,8 @@ impl Limit {
                 self.fails = Some(planned);
                 (self.cut, self.id) = (Some(cut.clone()), silence.id.clone());
             }
-            Outcome::Cut(..) | Outcome::Lost(_) | Outcome::None => {}
+            Outcome::None(reason) => self.refused = Some(reason.clone()),
+            Outcome::Cut(..) | Outcome::Lost(_) => {}
         }
         let known = self.pings.count + self.messages.count;
         if silence.pings.count + silence.messages.count > known {
@@ -170,7 +170,7 @@ impl Probe {
                     end.get_or_insert(together);
                 }
                 Outcome::Lost(_) => end = Some(Instant::now()),
-                Outcome::Open | Outcome::None => {}
+                Outcome::Open | Outcome::None(_) => {}
             }
             done.push(silence);
         }

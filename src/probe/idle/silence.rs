@@ -21,8 +21,8 @@ pub(super) enum Outcome {
     Cut(Duration, Cut),
     /// It was not cut, and carries nothing any more.
     Lost(Cut),
-    /// There was no connection.
-    None,
+    /// There was no connection, for this reason.
+    None(String),
 }
 
 /// A connection that was silent.
@@ -45,7 +45,7 @@ impl Silence {
             Outcome::Open => ("open", None),
             Outcome::Cut(after, _) => ("cut", Some(*after)),
             Outcome::Lost(_) => ("lost", None),
-            Outcome::None => ("none", None),
+            Outcome::None(_) => ("none", None),
         };
         json!({
             "silence_s": seconds(self.planned),
@@ -53,6 +53,18 @@ impl Silence {
             "cut_after_s": after.map(seconds),
             "id": self.id,
         })
+    }
+
+    /// One for which there was no connection.
+    fn none(planned: Duration, reason: String) -> Self {
+        Self {
+            planned,
+            outcome: Outcome::None(reason),
+            begun: Instant::now(),
+            pings: Arrivals::default(),
+            messages: Arrivals::default(),
+            id: None,
+        }
     }
 
     fn of(session: &Session, planned: Duration, begun: Instant, outcome: Outcome) -> Self {
@@ -94,28 +106,29 @@ pub(super) async fn watch(
 impl Probe {
     /// Opens a connection and asks it once, so that its timers begin anew. Returns the moment of
     /// that.
-    pub(super) async fn begin_silence(&self, liveness: Liveness) -> Option<(Session, Instant)> {
-        let (mut session, _) = self.open(false).await.ok()?;
+    ///
+    /// # Errors
+    /// When there is no connection, in words.
+    pub(super) async fn begin_silence(
+        &self,
+        liveness: Liveness,
+    ) -> Result<(Session, Instant), String> {
+        let opened = self.open(false).await;
+        let (mut session, _) = opened.map_err(|error| error.to_string())?;
         // From before the question on, so that no timeout seems shorter than it is.
         let begun = Instant::now();
         let text = self.text("before the silence");
         let asked = ask(&mut session, liveness, &text, self.config.timeout).await;
-        asked.ok()?;
+        asked.map_err(|lost| format!("the first message was sent, and {lost}"))?;
         (session.pings, session.messages) = Default::default();
-        Some((session, begun))
+        Ok((session, begun))
     }
 
     /// Is silent for a time, and asks the connection then.
     pub(super) async fn stay_silent(&self, liveness: Liveness, planned: Duration) -> Silence {
-        let Some((mut session, begun)) = self.begin_silence(liveness).await else {
-            return Silence {
-                planned,
-                outcome: Outcome::None,
-                begun: Instant::now(),
-                pings: Arrivals::default(),
-                messages: Arrivals::default(),
-                id: None,
-            };
+        let (mut session, begun) = match self.begin_silence(liveness).await {
+            Ok(begun) => begun,
+            Err(reason) => return Silence::none(planned, reason),
         };
         let cut = watch(&mut session, begun, begun + planned).await;
         let (pings, messages) = (session.pings, session.messages);
@@ -145,7 +158,7 @@ impl Probe {
     /// Leaves Pings unanswered until the connection is cut, or for `most`; or until `silent` says
     /// that nothing more is to come, if no Ping has come.
     pub(super) async fn leave_pings(&self, most: Duration, silent: &Notify) -> Option<Silence> {
-        let (mut session, begun) = self.begin_silence(Liveness::None).await?;
+        let (mut session, begun) = self.begin_silence(Liveness::None).await.ok()?;
         session.answers_pings = false;
         let end = begun + most;
         let stopped = {

@@ -3,7 +3,7 @@
 use echobeat::{ApiConfig, ProxyConfig, ServerConfig};
 
 use super::stub::{Habits, SILENCE, Stub};
-use super::{QUICK, probe};
+use super::{Found, QUICK, probe};
 use crate::proxy::{TestProxy, to};
 use crate::support::{TestServer, config};
 
@@ -19,8 +19,8 @@ async fn with_api() -> TestServer {
     .await
 }
 
-#[tokio::test]
-async fn a_connection_that_was_cut_in_between_is_told_of_by_both_ends() {
+/// What is found through a proxy that cuts silent connections, with the far end's word.
+pub(super) async fn cut_in_between() -> Found {
     let server = with_api().await;
     let proxy = TestProxy::start(ProxyConfig {
         idle_timeout: Some(SILENCE),
@@ -28,13 +28,21 @@ async fn a_connection_that_was_cut_in_between_is_told_of_by_both_ends() {
     })
     .await;
     let api = format!("--api-url=http://{}", server.address);
+    let url = format!("ws://{}/", proxy.address);
     let flags = [
         "--max-idle=2s",
         "--max-message=1KiB",
+        "--subprotocol=a",
+        "--expect=ping",
         "--api-token=secret",
         &api,
     ];
-    let found = probe(&format!("ws://{}/", proxy.address), &flags).await;
+    probe(&url, &flags).await
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_in_between_is_told_of_by_both_ends() {
+    let found = cut_in_between().await;
     found.expect(&[("far-end", "pass")]);
     assert_eq!(found.field("far-end", "/fragments/received"), 3);
     assert_eq!(found.field("far-end", "/close/received"), 4322);

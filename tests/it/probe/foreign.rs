@@ -132,8 +132,7 @@ async fn haproxy(upstream: SocketAddr) -> Program {
                 timeout tunnel 4s
             listen proxy
                 bind 127.0.0.1:{port}
-                server upstream {upstream}
-            "
+                server upstream {upstream}\n"
         )
     };
     let args = ["-db", "-f", "haproxy.cfg"];

@@ -78,3 +78,8 @@ async fn run(args: &[&str]) -> Output {
         .await
         .expect("the program runs")
 }
+
+/// The report of a probe that makes as many checks as it can.
+pub async fn with_everything() -> Value {
+    far_end::cut_in_between().await.report
+}
