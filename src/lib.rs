@@ -118,7 +118,6 @@ pub use config::{
     ApiConfig, ApiToken, CertificateSource, Compression, Origin, ProxyConfig, ServerConfig,
     SettingError, UpgradePath, Upstream, UpstreamError, UpstreamHost, UpstreamHostError,
 };
-#[cfg(any(feature = "cli", feature = "probe"))]
 #[doc(hidden)]
 pub use config::{
     Check, Expectation, ExpectationError, HeaderLine, HeaderLineError, HealthConfig, ProbeConfig,

@@ -166,7 +166,8 @@ fn unknown_command(first: Option<OsString>) -> Option<clap::Error> {
     let lower = word.to_lowercase();
     let similar = match commands.try_get_matches_from(["echobeat", &lower]) {
         Err(error) => match error.get(ContextKind::SuggestedSubcommand)? {
-            ContextValue::Strings(similar) => similar.first()?.clone(),
+            // The most similar one comes last.
+            ContextValue::Strings(similar) => similar.last()?.clone(),
             _ => return None,
         },
         Ok(_) => lower,

@@ -266,6 +266,7 @@ fn what_is_nearly_a_command_is_no_address() {
         ("porxy", "proxy"),
         ("proxxy", "proxy"),
         ("Proxy", "proxy"),
+        ("prob", "probe"),
         ("hepl", "help"),
     ] {
         for rest in [&[][..], &["--upstream=9000"]] {

@@ -108,10 +108,7 @@ impl ProbeUrl {
 
     /// Path and query.
     pub(crate) fn target(&self) -> &str {
-        match self.target.as_str() {
-            "" => "/",
-            target => target,
-        }
+        self.target.as_str()
     }
 
     /// The URL of `path`, which begins with a slash, below this one.
@@ -143,11 +140,13 @@ impl FromStr for ProbeUrl {
             return Err(ProbeUrlError::Extra);
         }
         check_authority(&authority)?;
-        let target = url.path_and_query().cloned();
+        // With a slash before a query that has no path.
+        let query = url.query().map(|query| format!("?{query}"));
+        let target = format!("{}{}", url.path(), query.unwrap_or_default());
         Ok(Self {
             tls,
             authority,
-            target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
+            target: target.parse().map_err(|_| ProbeUrlError::NoUrl)?,
         })
     }
 }

@@ -1,18 +1,21 @@
 //! Opening handshakes over HTTP/2 (RFC 8441).
 
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use h2::client::{self, SendRequest};
 use h2::ext::Protocol;
-use h2::{Ping, client};
+use h2::{Ping, RecvStream, SendStream};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::handshake::{Answer, Offer, OpenError, check, optional, session, shorten};
+use super::handshake::answer::{Answer, check, shorten};
+use super::handshake::{Offer, OpenError, optional, session};
 use super::session::Session;
 use crate::config::ProbeConfig;
 use crate::http::stream::Http2Stream;
@@ -36,11 +39,9 @@ pub(super) async fn ask(
     }
     let (requests, connection) = connect(stream).await?;
     let begun = Instant::now();
-    let mut requests = requests.ready().await.map_err(OpenError::broken)?;
-    let request = request(config, offer).map_err(OpenError::broken)?;
-    let asked = requests.send_request(request, false);
-    let (response, send) = asked.map_err(OpenError::broken)?;
-    let response = response.await.map_err(OpenError::broken)?;
+    let (response, send) = send(requests, config, offer)
+        .await
+        .map_err(OpenError::broken)?;
     let mut answer = Answer {
         http: "2",
         status: response.status().as_u16(),
@@ -66,8 +67,19 @@ pub(super) async fn ask(
     }
 }
 
+/// Asks for a session, and waits for the head of the answer.
+async fn send(
+    requests: SendRequest<Bytes>,
+    config: &ProbeConfig,
+    offer: Offer,
+) -> Result<(Response<RecvStream>, SendStream<Bytes>), Box<dyn Error + Send + Sync>> {
+    let mut requests = requests.ready().await?;
+    let (response, send) = requests.send_request(request(config, offer)?, false)?;
+    Ok((response.await?, send))
+}
+
 /// Begins HTTP/2, and waits until the server has said whether it takes extended CONNECT.
-async fn connect(stream: MaybeTls) -> Result<(client::SendRequest<Bytes>, Driven), OpenError> {
+async fn connect(stream: MaybeTls) -> Result<(SendRequest<Bytes>, Driven), OpenError> {
     let begun = client::Builder::new()
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -118,7 +130,7 @@ fn headers<B>(response: &Response<B>) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn body(receive: &mut h2::RecvStream) -> String {
+async fn body(receive: &mut RecvStream) -> String {
     let mut body = Vec::new();
     while body.len() < MAX_BODY
         && let Some(Ok(data)) = receive.data().await

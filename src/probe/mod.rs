@@ -6,17 +6,17 @@
 //!
 //! | room | purpose |
 //! |---|---|
-//! | [`report`] | findings, as a table and in JSON |
-//! | [`checks`] | handshakes, and messages of all kinds |
-//! | [`size`] | the largest message that passes |
-//! | [`idle`] | silence: what cuts a connection, and what keeps it open |
-//! | [`far_end`] | the word of an echobeat at the far end |
-//! | [`exchange`] | a message and its echo, a Ping and its Pong |
-//! | [`handshake`], [`http2`] | opening handshakes over HTTP/1.1 and HTTP/2 |
-//! | [`session`] | a WebSocket from the client's side |
-//! | [`frames`], [`deflate`] | frames and compressed messages |
-//! | [`cut`] | ends of connections |
-//! | [`dial`] | connections, and plain requests over them |
+//! | `report` | findings, as a table and in JSON |
+//! | `checks` | handshakes, and messages of all kinds |
+//! | `size` | the largest message that passes |
+//! | `idle` | silence: what cuts a connection, and what keeps it open |
+//! | `far_end` | the word of an echobeat at the far end |
+//! | `exchange` | a message and its echo, a Ping and its Pong |
+//! | `handshake`, `http2` | opening handshakes over HTTP/1.1 and HTTP/2 |
+//! | `session` | a WebSocket from the client's side |
+//! | `frames`, `deflate` | frames and compressed messages |
+//! | `cut` | ends of connections |
+//! | `dial` | connections, and plain requests over them |
 
 mod checks;
 mod cut;
@@ -40,7 +40,8 @@ use crate::tls::TlsError;
 use dial::Dialer;
 use exchange::Liveness;
 use far_end::FarEnd;
-use handshake::{Answer, Offer, OpenError};
+use handshake::answer::Answer;
+use handshake::{Offer, OpenError};
 use report::Finding;
 pub use report::Report;
 use session::Session;

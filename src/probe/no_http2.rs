@@ -1,6 +1,7 @@
 //! Opening handshakes over HTTP/2 in a build without the feature `http2`: there are none.
 
-use super::handshake::{Answer, Offer, OpenError};
+use super::handshake::answer::Answer;
+use super::handshake::{Offer, OpenError};
 use super::session::Session;
 use crate::config::ProbeConfig;
 use crate::tls::MaybeTls;

@@ -256,6 +256,11 @@ pub(super) fn shown(time: Duration) -> String {
     }
 }
 
+/// A time in milliseconds, with microseconds.
+pub(super) fn milliseconds(time: Duration) -> Value {
+    ((time.as_secs_f64() * 1e6).round() / 1e3).into()
+}
+
 /// A time in seconds, with milliseconds.
 pub(super) fn seconds(time: Duration) -> Value {
     ((time.as_secs_f64() * 1e3).round() / 1e3).into()

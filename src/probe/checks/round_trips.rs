@@ -9,7 +9,7 @@ use super::no_session;
 use crate::config::{Check, Quantity};
 use crate::probe::Probe;
 use crate::probe::exchange::{Liveness, Lost, ask, echo_text, ping};
-use crate::probe::report::{Finding, shown};
+use crate::probe::report::{Finding, milliseconds, shown};
 
 /// Round trips that are measured.
 const ROUND_TRIPS: usize = 20;
@@ -43,7 +43,7 @@ impl Probe {
         match answered {
             Ok(time) => {
                 let detail = format!("answered in {}", shown(time));
-                let data = json!({ "ms": time.as_secs_f64() * 1e3 });
+                let data = json!({ "ms": milliseconds(time) });
                 (Finding::pass(Check::Ping, detail).with(data), true)
             }
             Err(Lost::Cut(cut)) => {
@@ -102,7 +102,6 @@ fn describe(what: &str, times: &mut [Duration]) -> Finding {
         "median {median_shown} (from {least_shown} to {most_shown}) of {} {what}",
         times.len()
     );
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     Finding::pass(Check::RoundTrip, detail)
         .measuring(Quantity::Time(median))
         .with(json!({

@@ -164,6 +164,7 @@ async fn the_idle_timeouts_of_nginx_and_haproxy_are_found() {
         ]);
         expect_time(&found, "idle", "/cut_after_s", timeout);
         assert_eq!(found.field("idle", "/cut/close"), &serde_json::Value::Null);
+        assert_eq!(found.field("idle", "/cut/tcp"), "fin");
     }
 }
 

@@ -1,22 +1,16 @@
-//! Opening handshakes as a client: over HTTP/1.1 (RFC 6455, section 4.1), byte by byte, so that the
-//! answer is seen as it came.
+//! Answers to handshakes: reading them, and whether they are valid acceptances.
 
 use std::time::Duration;
 
 use bytes::BytesMut;
-use data_encoding::BASE64;
-use hyper::header::HOST;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::deflate::{self, parse_answer};
-use super::dial::{AGENT, DialError, Dialer};
-use super::http2;
-use super::session::Session;
+use super::{Offer, OpenError};
 use crate::config::ProbeConfig;
-use crate::net::connection_info::TlsVersion;
+use crate::probe::deflate::parse_answer;
+use crate::probe::report::milliseconds;
 use crate::tls::MaybeTls;
 use crate::ws::deflate::PermessageDeflate;
 
@@ -32,36 +26,24 @@ const MAX_INTERIM: usize = 8;
 /// Most characters of a refusal's body that are shown.
 const MAX_BODY: usize = 300;
 
-/// Header by which an echobeat with an API names a connection.
-const CONNECTION_ID: &str = "echobeat-connection";
-
-/// Variations of a handshake.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Offer {
-    /// Whether permessage-deflate is offered.
-    pub(super) deflate: bool,
-    /// Whether it is made over HTTP/2.
-    pub(super) http2: bool,
-}
-
 /// An answer to a handshake.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answer {
-    pub(super) http: &'static str,
-    pub(super) tls: Option<&'static str>,
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
+pub(in crate::probe) struct Answer {
+    pub(in crate::probe) http: &'static str,
+    pub(in crate::probe) tls: Option<&'static str>,
+    pub(in crate::probe) status: u16,
+    pub(in crate::probe) headers: Vec<(String, String)>,
     /// The start of the body of a refusal.
-    pub(super) body: String,
+    pub(in crate::probe) body: String,
     /// Time to connect, over TLS too.
-    pub(super) connected: Duration,
+    pub(in crate::probe) connected: Duration,
     /// Time from the request to the answer.
-    pub(super) answered: Duration,
+    pub(in crate::probe) answered: Duration,
 }
 
 impl Answer {
     /// The values of a header, as one list.
-    pub(super) fn header(&self, name: &str) -> Option<String> {
+    pub(in crate::probe) fn header(&self, name: &str) -> Option<String> {
         let lines = self.headers.iter();
         let values = lines.filter(|(other, _)| other.eq_ignore_ascii_case(name));
         let values: Vec<_> = values.map(|(_, value)| &value[..]).collect();
@@ -74,16 +56,15 @@ impl Answer {
             .any(|item| item.trim().eq_ignore_ascii_case(token))
     }
 
-    pub(super) fn extensions(&self) -> Option<String> {
+    pub(in crate::probe) fn extensions(&self) -> Option<String> {
         self.header("sec-websocket-extensions")
     }
 
-    pub(super) fn subprotocol(&self) -> Option<String> {
+    pub(in crate::probe) fn subprotocol(&self) -> Option<String> {
         self.header("sec-websocket-protocol")
     }
 
-    pub(super) fn json(&self) -> Value {
-        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    pub(in crate::probe) fn json(&self) -> Value {
         json!({
             "http": self.http,
             "tls": self.tls,
@@ -98,160 +79,8 @@ impl Answer {
     }
 }
 
-/// Reasons for which there is no session.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("{0}")]
-    Dial(#[from] DialError),
-    /// The server, or what lies between, has answered with another status.
-    #[error("refused with {}{}", .0.status, sentence(&.0.body))]
-    Refused(Box<Answer>),
-    /// The answer accepts, and is not a valid one.
-    #[error("{1}")]
-    Invalid(Box<Answer>, String),
-    /// There is no way to ask over HTTP/2.
-    #[error("{0}")]
-    NoHttp2(&'static str),
-}
-
-fn sentence(body: &str) -> String {
-    match body {
-        "" => String::new(),
-        body => format!(": {body}"),
-    }
-}
-
-impl OpenError {
-    /// The answer, if one came.
-    pub(super) fn answer(&self) -> Option<&Answer> {
-        match self {
-            Self::Refused(answer) | Self::Invalid(answer, _) => Some(answer),
-            Self::Dial(_) | Self::NoHttp2(_) => None,
-        }
-    }
-
-    /// The error of an answer that cannot be read.
-    pub(super) fn broken(error: impl ToString) -> Self {
-        Self::Dial(DialError::Answer(error.to_string()))
-    }
-}
-
-/// Opens a session.
-///
-/// # Errors
-/// When there is no connection, or no valid acceptance.
-pub(super) async fn open(
-    dialer: &Dialer,
-    config: &ProbeConfig,
-    offer: Offer,
-) -> Result<(Session, Answer), OpenError> {
-    let begun = Instant::now();
-    let stream = dialer.connect(offer.http2).await?;
-    let answer = Answer {
-        http: "1.1",
-        tls: stream.version().map(TlsVersion::number),
-        connected: begun.elapsed(),
-        ..Answer::default()
-    };
-    let late = DialError::Late("the answer to the handshake", dialer.timeout);
-    let asked = tokio::time::timeout(dialer.timeout, async {
-        match offer.http2 {
-            true => http2::ask(stream, config, offer, answer).await,
-            false => ask(stream, config, offer, answer).await,
-        }
-    });
-    asked.await.unwrap_or(Err(late.into()))
-}
-
-async fn ask(
-    mut stream: MaybeTls,
-    config: &ProbeConfig,
-    offer: Offer,
-    answer: Answer,
-) -> Result<(Session, Answer), OpenError> {
-    let key = BASE64.encode(&rand::random::<[u8; 16]>());
-    let begun = Instant::now();
-    let request = request(config, offer, &key);
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .map_err(OpenError::broken)?;
-    stream.flush().await.map_err(OpenError::broken)?;
-    let mut input = BytesMut::new();
-    let mut answer = read_answer(&mut stream, &mut input, answer).await?;
-    answer.answered = begun.elapsed();
-    if answer.status != 101 {
-        answer.body = read_body(&mut stream, input, &answer).await;
-        return Err(OpenError::Refused(Box::new(answer)));
-    }
-    let checked = check_switch(&answer, &key).and_then(|()| check(&answer, config, offer));
-    match checked {
-        Ok(deflate) => Ok((
-            session(Box::new(stream), input, deflate, config, &answer),
-            answer,
-        )),
-        Err(fault) => Err(OpenError::Invalid(Box::new(answer), fault)),
-    }
-}
-
-/// The session of an answer.
-pub(super) fn session(
-    io: Box<dyn super::session::Io>,
-    early: BytesMut,
-    deflate: Option<PermessageDeflate>,
-    config: &ProbeConfig,
-    answer: &Answer,
-) -> Session {
-    // Messages of the far end's own may be larger than those of a small limit.
-    let limit = config.max_message.max(1 << 20);
-    let mut session = Session::new(io, early, deflate, limit);
-    session.id = answer.header(CONNECTION_ID);
-    session
-}
-
-fn request(config: &ProbeConfig, offer: Offer, key: &str) -> String {
-    let url = &config.url;
-    let mut request = format!("GET {} HTTP/1.1\r\n", url.target());
-    let mut line = |name: &str, value: &str| {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    };
-    if !config.headers.contains_key(HOST) {
-        line("Host", url.authority());
-    }
-    line("Upgrade", "websocket");
-    line("Connection", "Upgrade");
-    line("Sec-WebSocket-Version", "13");
-    line("Sec-WebSocket-Key", key);
-    for (name, value) in optional(config, offer) {
-        line(&name, &value);
-    }
-    request.push_str("\r\n");
-    request
-}
-
-/// The header lines that handshakes over both versions of HTTP have where they are asked for.
-pub(super) fn optional(config: &ProbeConfig, offer: Offer) -> Vec<(String, String)> {
-    let mut lines = Vec::new();
-    let mut line = |name: &str, value: &str| lines.push((name.to_owned(), value.to_owned()));
-    if offer.deflate {
-        line("Sec-WebSocket-Extensions", deflate::OFFER);
-    }
-    if !config.subprotocols.is_empty() {
-        let names = config.subprotocols.iter().map(|name| name.as_str());
-        let names: Vec<_> = names.collect();
-        line("Sec-WebSocket-Protocol", &names.join(", "));
-    }
-    if !config.headers.contains_key("user-agent") {
-        line("User-Agent", AGENT);
-    }
-    for (name, value) in &config.headers {
-        line(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
-    }
-    lines
-}
-
 /// Reads the head of the final answer. What follows it stays in `input`.
-async fn read_answer(
+pub(super) async fn read_answer(
     stream: &mut MaybeTls,
     input: &mut BytesMut,
     answer: Answer,
@@ -304,7 +133,11 @@ fn parse(input: &[u8]) -> Result<Option<Head>, OpenError> {
 }
 
 /// The start of the body of a refusal, in one line.
-async fn read_body(stream: &mut MaybeTls, mut input: BytesMut, answer: &Answer) -> String {
+pub(super) async fn read_body(
+    stream: &mut MaybeTls,
+    mut input: BytesMut,
+    answer: &Answer,
+) -> String {
     let length = answer.header("content-length");
     let length = length.and_then(|length| length.parse().ok());
     let wanted = length.unwrap_or(0).min(4 * MAX_BODY);
@@ -314,7 +147,7 @@ async fn read_body(stream: &mut MaybeTls, mut input: BytesMut, answer: &Answer) 
 }
 
 /// The first words of a text, in one line without control characters.
-pub(super) fn shorten(text: &str) -> String {
+pub(in crate::probe) fn shorten(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let line = words.join(" ");
     let shown = line.chars().filter(|c| !c.is_control());
@@ -322,7 +155,7 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 /// Checks what an answer over HTTP/1.1 must have (RFC 6455, section 4.1).
-fn check_switch(answer: &Answer, key: &str) -> Result<(), String> {
+pub(super) fn check_switch(answer: &Answer, key: &str) -> Result<(), String> {
     let accept = derive_accept_key(key.as_bytes());
     match answer.header("sec-websocket-accept") {
         _ if !answer.has_token("upgrade", "websocket") => {
@@ -340,7 +173,7 @@ fn check_switch(answer: &Answer, key: &str) -> Result<(), String> {
 }
 
 /// Checks the extensions and the subprotocol of an answer, and returns what was agreed.
-pub(super) fn check(
+pub(in crate::probe) fn check(
     answer: &Answer,
     config: &ProbeConfig,
     offer: Offer,
