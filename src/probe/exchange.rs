@@ -39,6 +39,8 @@ pub(super) enum Lost {
     /// It came, and differs from what was sent.
     Changed(&'static str),
     Cut(Cut),
+    /// There was no connection, for this reason.
+    NoConnection(String),
 }
 
 impl Lost {
@@ -46,7 +48,7 @@ impl Lost {
     pub(super) fn into_cut(self) -> Cut {
         match self {
             Self::Cut(cut) => cut,
-            Self::Missing(_) | Self::Changed(_) => Cut::SILENCE,
+            Self::Missing(_) | Self::Changed(_) | Self::NoConnection(_) => Cut::SILENCE,
         }
     }
 }
@@ -58,6 +60,7 @@ impl fmt::Display for Lost {
             Self::Missing(others) => write!(f, "it did not come back ({others} others came)"),
             Self::Changed(how) => write!(f, "it came back {how}"),
             Self::Cut(cut) => write!(f, "the connection ended: {cut}"),
+            Self::NoConnection(reason) => write!(f, "there was no connection: {reason}"),
         }
     }
 }
@@ -97,7 +100,7 @@ pub(super) async fn await_echo(
     }
 }
 
-/// What is lost when time is over: a Close may have come, and TCP not have ended.
+/// The loss when time is over: a Close may have come, and TCP not have ended.
 fn given_up(session: &Session, others: u32) -> Lost {
     match session.close() {
         Some(close) => Lost::Cut(Cut {

@@ -73,7 +73,8 @@ impl FarEnd {
 }
 
 impl Probe {
-    /// What the far end saw of a message in fragments, of a Close, and of a connection that was cut.
+    /// Compares what the far end saw of a message in fragments, of a Close, and of a connection that was
+    /// cut.
     pub(super) async fn check_far_end(
         &self,
         far_end: &FarEnd,

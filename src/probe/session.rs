@@ -25,7 +25,7 @@ pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
-/// What comes from the far end.
+/// A message, a control frame, or the end, as it comes from the far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     Message(Incoming),

@@ -30,7 +30,7 @@ struct Search {
     passes: usize,
     /// A size that does not.
     fails: usize,
-    /// What became of the latter.
+    /// The way in which the latter was lost.
     lost: Lost,
 }
 
@@ -91,7 +91,7 @@ impl Probe {
             Some(open) => open,
             None => match self.open(false).await {
                 Ok((open, _)) => open,
-                Err(_) => return Err(Lost::Missing(0)),
+                Err(error) => return Err(Lost::NoConnection(error.to_string())),
             },
         };
         let mut payload = self.text("").into_bytes();
@@ -120,7 +120,7 @@ impl Search {
         };
         let cut = match lost {
             Lost::Cut(cut) => Some(cut.json()),
-            Lost::Missing(_) | Lost::Changed(_) => None,
+            Lost::Missing(_) | Lost::Changed(_) | Lost::NoConnection(_) => None,
         };
         Finding::new(Check::Size, super::report::Verdict::Limited, detail)
             .measuring(Quantity::Bytes(passes as u64))

@@ -7,9 +7,14 @@ seconds. Prints its port.
 """
 
 import asyncio
+import logging
 import sys
 
 from websockets.asyncio.server import serve
+
+
+# Clients that leave without a Close, or are given up, are what is tried here.
+logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
 
 async def echo(websocket):

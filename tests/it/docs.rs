@@ -324,7 +324,7 @@ async fn the_page_of_flags_has_those_of_help() {
     check_flags(&["probe"], &["Flags of the probe"]).await;
 }
 
-/// The names of all fields of a JSON value, but for those of `end` and `headers`, which others define.
+/// The names of all fields of a JSON value, but for those of `end`, which the API defines.
 fn fields(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {

@@ -155,6 +155,6 @@ fn failed(check: Check, lost: &Lost) -> Finding {
     let finding = Finding::fail(check, format!("a message was sent, and {lost}"));
     match lost {
         Lost::Cut(cut) => finding.with(json!({ "cut": cut.json() })),
-        Lost::Missing(_) | Lost::Changed(_) => finding,
+        Lost::Missing(_) | Lost::Changed(_) | Lost::NoConnection(_) => finding,
     }
 }

@@ -121,7 +121,7 @@ impl Limit {
         }
     }
 
-    /// What came from there in the silence, and so may have kept the connection open.
+    /// Pings and messages that came in the silence, and so may have kept the connection open.
     fn not_silent(&self) -> String {
         match (self.pings.count, self.messages.count) {
             (0, 0) => String::new(),

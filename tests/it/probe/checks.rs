@@ -175,7 +175,7 @@ async fn a_server_that_does_not_echo_is_examined_as_far_as_can_be() {
         ..Habits::default()
     })
     .await;
-    let found = probe(&stub.url(), &[&QUICK[..], &["--timeout=300ms"]].concat()).await;
+    let found = probe(&stub.url(), &[&QUICK[..], &["--timeout=1s"]].concat()).await;
     found.expect(&[
         ("handshake", "pass"),
         ("echo", "fail"),
@@ -200,10 +200,10 @@ async fn a_server_that_answers_no_ping_is_told_of() {
         ..Habits::default()
     })
     .await;
-    let flags = ["--timeout=300ms", "--expect=ping"];
+    let flags = ["--timeout=1s", "--expect=ping"];
     let found = probe(&stub.url(), &[&QUICK[..], &flags].concat()).await;
     found.expect(&[("ping", "fail"), ("echo", "pass"), ("fragments", "pass")]);
-    assert_eq!(found.detail("ping"), "no Pong within 300ms");
+    assert_eq!(found.detail("ping"), "no Pong within 1s");
     assert_eq!(found.exit_code, Some(1));
 }
 
@@ -214,7 +214,7 @@ async fn messages_that_come_back_changed_do_not_pass() {
         ..Habits::default()
     })
     .await;
-    let found = probe(&stub.url(), &[&QUICK[..], &["--timeout=300ms"]].concat()).await;
+    let found = probe(&stub.url(), &[&QUICK[..], &["--timeout=1s"]].concat()).await;
     found.expect(&[("echo", "fail")]);
     assert_eq!(
         found.detail("echo"),

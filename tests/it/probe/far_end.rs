@@ -19,7 +19,7 @@ async fn with_api() -> TestServer {
     .await
 }
 
-/// What is found through a proxy that cuts silent connections, with the far end's word.
+/// Probes through a proxy that cuts silent connections, and asks the far end.
 pub(super) async fn cut_in_between() -> Found {
     let server = with_api().await;
     let proxy = TestProxy::start(ProxyConfig {

@@ -17,7 +17,7 @@ use crate::support::soon;
 /// Flags of a probe that is not silent for long, and tries no large messages.
 const QUICK: [&str; 2] = ["--max-idle=off", "--max-message=1KiB"];
 
-/// What a probe has found.
+/// The exit code and the report of a probe.
 struct Found {
     exit_code: Option<i32>,
     report: Value,

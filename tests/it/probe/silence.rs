@@ -9,14 +9,14 @@ use super::{Found, probe};
 use crate::proxy::{TestProxy, to};
 use crate::support::{TestServer, config};
 
-/// What is found of a server that cuts silent connections.
+/// Probes a server that cuts silent connections.
 async fn found(cut: Cut) -> Found {
     let stub = Stub::start(Habits {
         cut,
         ..Habits::default()
     })
     .await;
-    let flags = ["--max-message=1KiB", "--max-idle=2s", "--timeout=400ms"];
+    let flags = ["--max-message=1KiB", "--max-idle=2s", "--timeout=1s"];
     probe(&stub.url(), &flags).await
 }
 
@@ -79,11 +79,11 @@ async fn a_connection_that_is_never_cut_outlasts_the_longest_silence() {
 async fn pings_from_there_are_seen_and_unanswered_ones_have_their_end() {
     let server = TestServer::start_with(ServerConfig {
         ping_interval: Some(Duration::from_millis(300)),
-        ping_timeout: Duration::from_millis(200),
+        ping_timeout: Duration::from_secs(1),
         ..config()
     })
     .await;
-    let flags = ["--max-idle=2s", "--max-message=1KiB"];
+    let flags = ["--max-idle=3s", "--max-message=1KiB"];
     let found = probe(&format!("ws://{}/", server.address), &flags).await;
     found.expect(&[
         ("idle", "pass"),

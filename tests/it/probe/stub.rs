@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 /// The silence that the server does not bear.
 pub(super) const SILENCE: Duration = Duration::from_millis(700);
 
-/// What the server does after a silence.
+/// Answer of the server to a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     Never,
