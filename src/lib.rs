@@ -38,6 +38,7 @@
 //! - `http2`: HTTP/2, over TLS and without it ([`ServerConfig::h2c`])
 //! - `metrics`: `GET /metrics`
 //! - `nats`: many nodes as one, over NATS ([`ServerConfig::cluster`]), which takes a C compiler to build
+//! - `probe`: the client that examines a WebSocket, for the program
 //! - `proxy`: the reverse proxy
 //! - `simd`: the longest vectors of the processor, for large messages
 //! - `tls`: TLS ([`ServerConfig::tls`]), which takes a C compiler to build
@@ -61,6 +62,7 @@
 //! | `fuzzing` | the parts that the fuzz targets reach, under `--cfg fuzzing` |
 //! | `echo` | the echo server: its connections, routes and page |
 //! | `proxy` | the reverse proxy |
+//! | `probe` | a client that examines a WebSocket, and what lies between |
 //! | `serve` | what both share: the accept loop, the drain, TLS and the version of HTTP |
 //! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
 //! | `cluster` | other nodes, which NATS reaches, and what they are asked |
@@ -69,7 +71,7 @@
 //! | `http` | HTTP/1.1 and HTTP/2, for whoever answers the requests |
 //! | `tls` | certificates, and connections with or without TLS |
 //! | `telemetry` | log lines and metrics |
-//! | `config` | settings of a server or a proxy, validated |
+//! | `config` | settings of a server, a proxy or a probe, validated |
 //! | `scenario` | faults on demand, as plain data |
 //! | `ws` | frames, subprotocols, and every end of a session |
 //! | `net` | addresses, listening sockets, and streams |
@@ -100,6 +102,10 @@ mod http;
 mod net;
 #[doc(hidden)]
 pub mod platform;
+#[cfg(any(feature = "cli", feature = "probe"))]
+#[cfg_attr(not(feature = "probe"), path = "probe/no_probe.rs")]
+#[doc(hidden)]
+pub mod probe;
 #[cfg(any(feature = "cli", feature = "proxy"))]
 #[cfg_attr(not(feature = "proxy"), path = "proxy/no_proxy.rs")]
 mod proxy;
@@ -117,6 +123,11 @@ pub use config::{
     ApiConfig, ApiToken, CertificateSource, ClusterConfig, Compression, NatsUrl, NodeName, Origin,
     Peers, ProxyConfig, ServerConfig, SettingError, SubjectPrefix, UpgradePath, Upstream,
     UpstreamError, UpstreamHost, UpstreamHostError,
+};
+#[doc(hidden)]
+pub use config::{
+    Check, Expectation, ExpectationError, HeaderLine, HeaderLineError, HealthConfig, ProbeConfig,
+    ProbeUrl, ProbeUrlError, Quantity, Trust,
 };
 pub use echo::Server;
 pub use echo::testing;

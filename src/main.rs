@@ -1,10 +1,10 @@
 //! The `echobeat` program: reads the command line, starts logging, and serves or proxies until a
-//! signal stops it.
+//! signal stops it, or probes.
 
 use std::env;
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind as Usage;
-use echobeat::cli::{Cli, Role};
+use echobeat::cli::{Cli, Output, Role};
 use echobeat::platform::{self, Hangups, Signals};
+use echobeat::probe::{Probe, Report, check_health};
 use echobeat::{
-    Acceptor, Endpoint, Proxy, ProxyConfig, Server, ServerConfig, StartError, UpgradePath, logging,
+    Acceptor, Endpoint, ProbeConfig, Proxy, ProxyConfig, Server, ServerConfig, StartError,
+    UpgradePath, logging,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout_at};
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
         .into_role()
         .unwrap_or_else(|contradiction| contradiction.exit());
     match run(role, threads) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit_code) => exit_code,
         Err(failure) => {
             error!("{failure}");
             ExitCode::FAILURE
@@ -65,27 +67,31 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(role: Role, threads: Option<usize>) -> Result<(), Box<dyn Error>> {
-    match role {
-        Role::Server(config) => on_runtime(threads, async |s, h| serve(*config, s, h).await),
-        Role::Proxy(config) => on_runtime(threads, async |s, h| proxy(*config, s, h).await),
-        Role::Document(text) => Ok(io::stdout().write_all(&text)?),
-    }
-}
-
-fn on_runtime(
-    threads: Option<usize>,
-    work: impl AsyncFnOnce(Signals, Hangups) -> Result<(), Box<dyn Error>>,
-) -> Result<(), Box<dyn Error>> {
+fn run(role: Role, threads: Option<usize>) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = runtime(threads)?;
-    let done = runtime.block_on(async {
-        work(Signals::new()?, Hangups::new()?).await?;
-        info!("stopped");
-        Ok(())
-    });
+    let done = runtime.block_on(take_role(role));
     // Threads that are still blocked, for example by a name server or a file, are not waited for.
     runtime.shutdown_background();
     done
+}
+
+async fn take_role(role: Role) -> Result<ExitCode, Box<dyn Error>> {
+    let signals = Signals::new()?;
+    match role {
+        Role::Server(config) => serve(*config, signals, Hangups::new()?).await?,
+        Role::Proxy(config) => proxy(*config, signals, Hangups::new()?).await?,
+        Role::Probe(config, output) => return probe(config, output, signals).await,
+        Role::Health(config) => {
+            check_health(config).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Role::Document(text) => {
+            io::stdout().write_all(&text)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(
@@ -128,6 +134,30 @@ async fn proxy(
         log_endpoint(endpoint, "/", Some(&upstream));
     }
     Ok(tokio::spawn(proxy.serve(shutdown(signals))).await?)
+}
+
+/// Probes, and prints the report: what is known so far, if a signal stops it.
+async fn probe(
+    config: ProbeConfig,
+    output: Output,
+    mut signals: Signals,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let report = Report::new(&config, io::stderr().is_terminal());
+    let probe = Probe::new(config)?;
+    let stopped = tokio::select! {
+        () = probe.run(&report) => None,
+        signal = signals.recv() => Some(signal),
+    };
+    let text = match output.json {
+        true => report.json(),
+        false => report.table(),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(match stopped {
+        Some(signal) => signal.exit_code.into(),
+        None if report.is_good() => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    })
 }
 
 /// Waits until a server or a proxy listens, unless a signal stops it before.

@@ -1,5 +1,6 @@
 //! Text that help shows after the flags.
 
+use crate::config::Check;
 use crate::scenario::Scenario;
 
 /// The end of the server's short help.
@@ -11,6 +12,10 @@ Each flag is a variable too: --drain is ECHOBEAT_DRAIN.";
 pub(super) const MORE_OF_THE_PROXY: &str = "\
 echobeat proxy --help has all flags, and examples.
 Each flag is a variable too: --drain is ECHOBEAT_DRAIN.";
+
+/// The end of the probe's short help.
+pub(super) const MORE_OF_THE_PROBE: &str = "\
+echobeat probe --help explains all flags, and has examples.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +34,14 @@ Examples:
   echobeat proxy 9000 --upstream 9001       ports of this machine
   echobeat proxy --upstream https://a.example --idle-timeout 1m
   echobeat proxy 'unix:proxy.sock?mode=0666' --upstream unix:echo.sock";
+
+const EXAMPLES_OF_THE_PROBE: &str = "\
+Examples:
+  echobeat probe wss://app.example/ws       all checks, up to 5 minutes of silence
+  echobeat probe 8082 --max-idle off        port 8082 of this machine, no silence
+  echobeat probe wss://app.example/ws --expect 'idle>=60s,ping,deflate,h2'
+  echobeat probe ws://app.example/ --api-url http://app.example/
+  echobeat probe --health http://127.0.0.1:8002/healthz";
 
 const VALUES: &str = "\
 Values:
@@ -54,4 +67,30 @@ pub(super) fn of_the_server() -> String {
 /// The end of the proxy's long help.
 pub(super) fn of_the_proxy() -> String {
     format!("{EXAMPLES_OF_THE_PROXY}\n\n{VALUES}")
+}
+
+/// The end of the probe's long help.
+pub(super) fn of_the_probe() -> String {
+    let names = Check::ALL.map(Check::name).join(", ");
+    let checks = format!("Checks:\n  {names}");
+    format!("{EXAMPLES_OF_THE_PROBE}\n\n{}", wrapped(&checks))
+}
+
+/// A text in lines of a terminal's width.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut columns = 0;
+    for word in text.split_inclusive([' ', '\n']) {
+        if columns + word.len() > 80 {
+            lines.push_str("\n  ");
+            columns = 2;
+        }
+        lines.push_str(word);
+        columns = if word.ends_with('\n') {
+            0
+        } else {
+            columns + word.len()
+        };
+    }
+    lines
 }

@@ -1,10 +1,11 @@
-//! The command line: flags and environment variables, validated into a [`ServerConfig`] or a
-//! [`ProxyConfig`].
+//! The command line: flags and environment variables, validated into a [`ServerConfig`], a
+//! [`ProxyConfig`] or a [`ProbeConfig`].
 
 mod cluster;
 mod document;
 mod environment;
 mod help;
+mod probe;
 mod proxy;
 mod serve;
 mod shared;
@@ -17,11 +18,13 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    ProxyConfig, SPARE_FILES, ServerConfig, default_max_connections, default_max_tunnels,
+    HealthConfig, ProbeConfig, ProxyConfig, SPARE_FILES, ServerConfig, default_max_connections,
+    default_max_tunnels,
 };
 use crate::platform;
 use crate::telemetry::logging::LogArgs;
 use environment::Sources;
+pub use probe::Output;
 use serve::ServeArgs;
 use shared::{BalancerArgs, LifetimeArgs, TransportArgs};
 
@@ -58,6 +61,9 @@ pub struct Cli {
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
+    /// Examine a WebSocket, and what lies between here and there
+    #[command(after_help = help::MORE_OF_THE_PROBE, after_long_help = help::of_the_probe())]
+    Probe(Box<probe::ProbeArgs>),
     /// Stand in front of a WebSocket server, as a reverse proxy
     #[command(after_help = help::MORE_OF_THE_PROXY, after_long_help = help::of_the_proxy())]
     Proxy(Box<proxy::ProxyArgs>),
@@ -76,6 +82,10 @@ pub enum Role {
     Server(Box<ServerConfig>),
     /// The reverse proxy.
     Proxy(Box<ProxyConfig>),
+    /// A probe, and the form of its report.
+    Probe(ProbeConfig, Output),
+    /// A health check.
+    Health(HealthConfig),
     /// A text for stdout, after which the program ends.
     Document(Vec<u8>),
 }
@@ -104,7 +114,8 @@ impl Cli {
     pub fn threads(&self) -> Option<usize> {
         match &self.command {
             Some(Command::Proxy(args)) => args.lifetime.threads,
-            _ => self.lifetime.threads,
+            Some(Command::Probe(_) | Command::Completions(_) | Command::Man(_)) => Some(1),
+            None => self.lifetime.threads,
         }
     }
 
@@ -113,7 +124,8 @@ impl Cli {
     pub fn log(&self) -> &LogArgs {
         match &self.command {
             Some(Command::Proxy(args)) => &args.log,
-            _ => &self.log,
+            // A probe logs nothing: it reports.
+            Some(Command::Probe(_) | Command::Completions(_) | Command::Man(_)) | None => &self.log,
         }
     }
 
@@ -122,7 +134,8 @@ impl Cli {
     pub fn shortage(&self) -> Option<String> {
         let (wanted, files, most) = match &self.command {
             Some(Command::Proxy(args)) => (args.max_connections?, 2, default_max_tunnels()),
-            _ => (self.serve.max_connections?, 1, default_max_connections()),
+            Some(Command::Probe(_) | Command::Completions(_) | Command::Man(_)) => return None,
+            None => (self.serve.max_connections?, 1, default_max_connections()),
         };
         let name = self.sources.name("max_connections", "--max-connections");
         let limit = platform::open_file_limit();
@@ -136,7 +149,7 @@ impl Cli {
         })
     }
 
-    /// The server, the proxy or the document that the command line describes.
+    /// The server, the proxy, the probe or the document that the command line describes.
     ///
     /// # Errors
     /// When flags contradict one another, or there is no such document.
@@ -146,6 +159,7 @@ impl Cli {
                 let config = args.into_config(&self.sources);
                 config.map(|config| Role::Proxy(Box::new(config)))
             }
+            Some(Command::Probe(args)) => args.into_role(),
             Some(Command::Completions(args)) => Ok(Role::Document(args.script())),
             Some(Command::Man(args)) => args.page().map(Role::Document),
             None => {
@@ -172,7 +186,8 @@ fn unknown_command(first: Option<OsString>) -> Option<clap::Error> {
     let lower = word.to_lowercase();
     let similar = match commands.try_get_matches_from(["echobeat", &lower]) {
         Err(error) => match error.get(ContextKind::SuggestedSubcommand)? {
-            ContextValue::Strings(similar) => similar.first()?.clone(),
+            // The most similar one comes last.
+            ContextValue::Strings(similar) => similar.last()?.clone(),
             _ => return None,
         },
         Ok(_) => lower,

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ApiConfig, CertificateSource, ClusterConfig, Compression};
+use crate::config::{ApiConfig, CertificateSource, ClusterConfig, Compression, Trust};
 
 fn parse(args: &[&str]) -> Result<ServerConfig, clap::Error> {
     match role(args)? {
@@ -300,6 +300,7 @@ fn what_is_nearly_a_command_is_no_address() {
         ("porxy", "proxy"),
         ("proxxy", "proxy"),
         ("Proxy", "proxy"),
+        ("prob", "probe"),
         ("hepl", "help"),
     ] {
         for rest in [&[][..], &["--upstream=9000"]] {
@@ -317,7 +318,7 @@ fn what_is_nearly_a_command_is_no_address() {
 
 #[test]
 fn the_short_help_has_a_line_for_a_flag_and_the_long_one_has_all() {
-    for command in [&[][..], &["proxy"]] {
+    for command in [&[][..], &["proxy"], &["probe"]] {
         let help = |flag| read(&[command, &[flag]].concat()).unwrap_err().to_string();
         let (short, long) = (help("-h"), help("--help"));
         assert!(short.lines().count() <= 48, "{short}");
@@ -327,7 +328,9 @@ fn the_short_help_has_a_line_for_a_flag_and_the_long_one_has_all() {
             assert!(!is_continued, "{line}");
         }
         assert!(!short.contains("[env: "), "{short}");
-        assert!(long.contains("[env: ECHOBEAT_HANDSHAKE_TIMEOUT="), "{long}");
+        // A probe is told all on its command line.
+        let has_variables = long.contains("[env: ECHOBEAT_HANDSHAKE_TIMEOUT=");
+        assert_eq!(has_variables, command != ["probe"], "{long}");
     }
     let help = read(&["--help"]).unwrap_err().to_string();
     assert!(help.contains("close:CODE:REASON"), "{help}");
@@ -383,4 +386,91 @@ fn the_api_is_off_or_everywhere_or_on_addresses_of_its_own() {
     ] {
         assert!(parse(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn every_flag_of_a_probe_arrives() {
+    let all = role(&[
+        "probe",
+        "wss://a.example/ws?x",
+        "--max-idle=1m",
+        "--max-message=64KiB",
+        "--timeout=2s",
+        "--expect=idle>=60s,ping",
+        "--expect=h2",
+        "--json",
+        "--api-url=http://a.example",
+        "--api-token=secret",
+        "--subprotocol=a,b",
+        "--header=Cookie: a=b",
+        "--header=X-A: 1",
+        "--http2",
+        "--cacert=ca.pem",
+        "--connect-to=127.0.0.1:9000",
+    ]);
+    let Ok(Role::Probe(config, Output { json: true })) = all else {
+        panic!("{all:?}");
+    };
+    let headers = [("cookie", "a=b"), ("x-a", "1")];
+    let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let expected = ProbeConfig {
+        url: "wss://a.example/ws?x".parse().unwrap(),
+        connect_to: Some("127.0.0.1:9000".parse().unwrap()),
+        trust: Trust::File("ca.pem".into()),
+        headers: headers.into_iter().collect(),
+        subprotocols: ["a", "b"].map(|name| name.parse().unwrap()).into(),
+        http2: true,
+        timeout: Duration::from_secs(2),
+        max_message: 65_536,
+        max_idle: Some(Duration::from_secs(60)),
+        api: Some("http://a.example".parse().unwrap()),
+        api_token: Some("secret".parse().unwrap()),
+        expectations: ["idle>=60s", "ping", "h2"]
+            .map(|text| text.parse().unwrap())
+            .into(),
+    };
+    assert_eq!(config, expected);
+    let health = role(&["probe", "--health", "8002/healthz"]);
+    assert!(health.is_err(), "a port alone has no path");
+    let health = role(&[
+        "probe",
+        "--health",
+        "https://a.example/healthz",
+        "--insecure",
+    ]);
+    assert!(
+        matches!(&health, Ok(Role::Health(config)) if config.trust == Trust::Anyone),
+        "{health:?}"
+    );
+}
+
+#[test]
+fn a_wrong_flag_of_a_probe_is_named() {
+    for (args, told) in [
+        (
+            &["--expect=pong"][..],
+            "'--expect <CHECK>': write one of handshake",
+        ),
+        (
+            &["--expect=idle>=x"],
+            "'--expect <CHECK>': write a bound of time",
+        ),
+        (
+            &["--header=Upgrade: x"],
+            "'--header <HEADER>': the probe sets this header itself",
+        ),
+        (&["--cacert=ca.pem"], "--cacert is for a wss URL"),
+        (&["--max-idle=never"], "'--max-idle <DURATION>'"),
+        (
+            &["--health", "--json"],
+            "'--health' cannot be used with '--json'",
+        ),
+        (&["--api-token=a"], "--api-url"),
+    ] {
+        let error = role(&[&["probe", "ws://a.example/"], args].concat()).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{args:?}");
+        assert!(error.to_string().contains(told), "{args:?}: {error}");
+    }
+    let error = role(&["probe", "ftp://a.example"]).unwrap_err();
+    assert!(error.to_string().contains("write a URL such as"), "{error}");
 }

@@ -46,6 +46,10 @@ impl Default for ApiConfig {
 pub struct ApiToken(String);
 
 impl ApiToken {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `given` is this token. The time that this takes says nothing about the token.
     pub(crate) fn is(&self, given: &[u8]) -> bool {
         // Hashes with a random key: how far they agree says nothing about the token.

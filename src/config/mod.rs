@@ -1,4 +1,4 @@
-//! Settings of the server and of the proxy, validated, with their defaults.
+//! Settings of the server, the proxy and a probe, validated, with their defaults.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,16 +14,22 @@ use crate::ws::subprotocol::Subprotocol;
 
 mod api;
 mod cluster;
+mod expectation;
 mod origin;
 #[cfg_attr(not(feature = "cli"), path = "no_peers.rs")]
 mod peers;
+mod probe;
 mod proxy;
 pub use api::{ApiConfig, ApiToken};
 pub(crate) use cluster::Login;
 pub use cluster::{ClusterConfig, NatsUrl, NodeName, SubjectPrefix};
+pub use expectation::{Check, Expectation, ExpectationError, Quantity};
 pub use origin::Origin;
 pub(crate) use origin::{is_own, is_own_host};
 pub use peers::Peers;
+pub use probe::{
+    HeaderLine, HeaderLineError, HealthConfig, ProbeConfig, ProbeUrl, ProbeUrlError, Trust,
+};
 pub(crate) use proxy::default_max_tunnels;
 pub use proxy::{ProxyConfig, Upstream, UpstreamError, UpstreamHost, UpstreamHostError};
 

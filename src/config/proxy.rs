@@ -155,7 +155,7 @@ impl FromStr for Upstream {
 }
 
 /// The URL of `host:port`, with or without a path behind it, or of a port of this machine.
-fn http_url(address: &str) -> Result<String, UpstreamError> {
+pub(super) fn http_url(address: &str) -> Result<String, UpstreamError> {
     let is_port = !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_digit());
     let host = address.split('/').next().unwrap_or(address);
     let has_port = host.contains(':') && !host.ends_with(']');
@@ -175,7 +175,7 @@ fn socket(path: &str) -> Result<Upstream, UpstreamError> {
     }
 }
 
-fn is_secure(scheme: &str) -> Result<bool, UpstreamError> {
+pub(super) fn is_secure(scheme: &str) -> Result<bool, UpstreamError> {
     match &scheme.to_ascii_lowercase()[..] {
         "http" | "ws" => Ok(false),
         "https" | "wss" => Ok(true),
@@ -185,7 +185,7 @@ fn is_secure(scheme: &str) -> Result<bool, UpstreamError> {
 
 /// Refuses an authority that nobody could connect to. hyper accepts any digits as a port, and uses
 /// the default port if they are out of range.
-fn check_authority(authority: &Authority) -> Result<(), UpstreamError> {
+pub(super) fn check_authority(authority: &Authority) -> Result<(), UpstreamError> {
     let host = authority.host();
     let port = authority.as_str().strip_prefix(host).unwrap_or_default();
     match port.strip_prefix(':') {

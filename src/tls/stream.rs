@@ -9,6 +9,7 @@ use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 
+use super::HTTP2;
 use super::server::ServerStream;
 use crate::net::connection_info::TlsVersion;
 use crate::net::stream::{Stream, delegate_read, delegate_write};
@@ -49,8 +50,9 @@ impl MaybeTls {
     /// Whether ALPN selected HTTP/2 (RFC 7301).
     pub(crate) fn is_http2(&self) -> bool {
         match self {
+            Self::Plain(_) => false,
             Self::Server(stream) => stream.is_http2(),
-            Self::Plain(_) | Self::Client(_) => false,
+            Self::Client(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
         }
     }
 }

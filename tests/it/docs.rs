@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use echobeat::Check;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use serde_json::Value;
 
 use crate::support::{TestServer, soon, upgrade_request};
-use crate::{cli, metrics};
+use crate::{cli, metrics, probe};
 
 /// Most lines of the README.
 const LINES: usize = 120;
@@ -111,6 +113,24 @@ impl Document {
         }
         assert!(!rows.is_empty(), "no table under {heading:?}");
         rows
+    }
+
+    /// All code spans below a heading, up to the next one.
+    fn code_under(&self, heading: &str) -> BTreeSet<String> {
+        let (mut title, mut is_title) = (String::new(), false);
+        let mut spans = BTreeSet::new();
+        for event in self.events() {
+            match event {
+                Event::Start(Tag::Heading { .. }) => (title, is_title) = (String::new(), true),
+                Event::End(TagEnd::Heading(_)) => is_title = false,
+                Event::Text(text) if is_title => title.push_str(&text),
+                Event::Code(code) if title == heading => {
+                    spans.insert(code.into_string());
+                }
+                _ => {}
+            }
+        }
+        spans
     }
 
     /// The code spans of the first column of the tables under these headings.
@@ -311,6 +331,37 @@ async fn check_flags(command: &[&str], headings: &[&str]) {
 async fn the_page_of_flags_has_those_of_help() {
     check_flags(&[], &["Flags of the server", "Flags of both"]).await;
     check_flags(&["proxy"], &["Flags of the proxy", "Flags of both"]).await;
+    check_flags(&["probe"], &["Flags of the probe"]).await;
+}
+
+/// The names of all fields of a JSON value, but for those of `end`, which the API defines.
+fn fields(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                found.insert(name.clone());
+                if name != "end" {
+                    fields(value, found);
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| fields(value, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_the_probe_has_its_checks_and_the_fields_of_its_report() {
+    let page = Document::read("docs/probe.md");
+    let listed = page.listed_under(&["Checks"]);
+    let names = Check::ALL.map(|check| check.name().to_owned());
+    assert_eq!(BTreeSet::from_iter(listed), BTreeSet::from(names));
+    let report = probe::with_everything().await;
+    let mut found = BTreeSet::new();
+    fields(&report, &mut found);
+    let explained: BTreeSet<String> = page.code_under("The report in JSON");
+    let missing: Vec<_> = found.difference(&explained).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// The name of a step as it is written: it ends before the value or the time.

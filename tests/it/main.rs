@@ -21,6 +21,7 @@ mod http2;
 mod metrics;
 mod modules;
 mod page;
+mod probe;
 mod proxy;
 mod scenario;
 mod shutdown;

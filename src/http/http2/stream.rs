@@ -23,6 +23,12 @@ pub(crate) struct Http2Stream {
 }
 
 impl Http2Stream {
+    /// A stream that a client has opened, which is the same on its own side.
+    #[cfg(feature = "probe")]
+    pub(crate) fn of_client(send: SendStream<Bytes>, receive: RecvStream) -> Self {
+        Self::new(send, receive.into())
+    }
+
     pub(super) fn new(send: SendStream<Bytes>, receive: Receiver) -> Self {
         Self {
             send,
