@@ -118,7 +118,7 @@ pub use echo::testing::TestServer;
 pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};
 #[cfg(any(feature = "cli", feature = "proxy"))]
 pub use proxy::Proxy;
-pub use scenario::{Scenario, ScenarioError};
+pub use scenario::{Scenario, ScenarioError, TunnelScenario};
 pub use serve::accept::StartError;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

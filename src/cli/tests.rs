@@ -110,6 +110,9 @@ fn every_flag_of_the_proxy_arrives() {
         "--max-connections=7",
         "--handshake-timeout=4s",
         "--drain=5s",
+        "--do=up.drop:10%",
+        "--faults-by-url",
+        "--fault-timeout=8s",
     ]);
     let expected = ProxyConfig {
         listen: vec!["localhost:1".parse().unwrap()],
@@ -125,6 +128,9 @@ fn every_flag_of_the_proxy_arrives() {
         max_connections: 7,
         handshake_timeout: Duration::from_secs(4),
         drain: Duration::from_secs(5),
+        scenario: "up.drop:10%".parse().unwrap(),
+        faults_by_url: true,
+        fault_timeout: Duration::from_secs(8),
     };
     assert_eq!(all.unwrap(), Role::Proxy(expected));
 }
@@ -138,6 +144,8 @@ fn a_server_and_a_proxy_have_flags_of_their_own() {
         (&["proxy", "--upstream=localhost"], "--upstream"),
         (&["proxy", "--upstream-host=a b"], "--upstream-host"),
         (&["proxy", "--upstream-ca=a"], "--upstream-ca"),
+        (&["proxy", "--do=who"], "--do"),
+        (&["--faults-by-url"], "--faults-by-url"),
         (&["proxy", "--h2c", "--tls-self-signed"], "--h2c"),
     ] {
         let error = role(args).unwrap_err();

@@ -10,14 +10,16 @@ use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
 use super::interim;
-use super::tunnel::{self, Report, TunnelEnd};
+use super::tunnel::{self, End, Report, Side, TunnelEnd, framed};
 use super::upstream::{BoxError, UpstreamFailure};
 use crate::config::ProxyConfig;
 use crate::http::Refusal;
 use crate::http::response::{close_after, refuse};
 use crate::net::connection_info::ConnectionInfo;
+use crate::net::linger::linger;
 use crate::net::transport::Transport;
 use crate::runtime::shutdown::Drain;
+use crate::ws::close::Teardown;
 
 /// The context of a client's connection, or of one of its streams.
 #[derive(Clone)]
@@ -97,10 +99,12 @@ impl ClientContext {
             mut upstream,
             early: early_of_upstream,
             permit,
+            scenario,
         } = switch;
         let config = self.config();
-        info!(parent: &self.info.span(), path, upstream = %config.upstream, "open");
-        let report = tunnel::run(
+        let steps = scenario.as_ref().map(ToString::to_string);
+        info!(parent: &self.info.span(), path, upstream = %config.upstream, steps, "open");
+        let ends = (
             TunnelEnd {
                 stream: &mut client,
                 early,
@@ -109,18 +113,30 @@ impl ClientContext {
                 stream: &mut upstream,
                 early: early_of_upstream,
             },
-            config,
-            self.drain.clone(),
-        )
-        .await;
+        );
+        let drain = self.drain.clone();
+        let report = match scenario {
+            None => tunnel::run(ends.0, ends.1, config, drain).await,
+            // Boxed, because a tunnel of bytes would have room for it too.
+            Some(scenario) => {
+                let run = framed::run(ends.0, ends.1, &scenario, config, drain);
+                Box::pin(run).await
+            }
+        };
         drop(permit);
         self.log_end(&report);
-        if report.end.is_abort() {
-            client.reset();
-            upstream.reset();
-        } else {
-            client.linger_at_most(config.send_timeout);
-            upstream.linger_at_most(config.send_timeout);
+        match report.end {
+            End::Asked { to, teardown, .. } => {
+                cut(client, upstream, to, teardown).await;
+            }
+            end if end.is_abort() => {
+                client.reset();
+                upstream.reset();
+            }
+            _ => {
+                client.linger_at_most(config.send_timeout);
+                upstream.linger_at_most(config.send_timeout);
+            }
         }
     }
 
@@ -134,6 +150,28 @@ impl ClientContext {
             seconds = report.lasted.as_millis() as f64 / 1e3,
             "end",
         );
+    }
+}
+
+/// Ends both connections as a step for the way `to` a side asks for: that side as the step says, and
+/// the other in order.
+async fn cut<C, U>(client: C, upstream: U, to: Side, teardown: Teardown)
+where
+    C: Transport,
+    U: Transport,
+{
+    match (teardown, to) {
+        (Teardown::Reset, Side::Client) => {
+            client.reset();
+            linger(upstream).await;
+        }
+        (Teardown::Reset, Side::Upstream) => {
+            upstream.reset();
+            linger(client).await;
+        }
+        _ => {
+            tokio::join!(linger(client), linger(upstream));
+        }
     }
 }
 

@@ -12,16 +12,20 @@
 //! | [`client_context`] | their answers, in place of the upstream if need be, and the tunnels |
 //! | [`write_timeout`] | a stream whose peer must take what it is sent |
 //! | [`forward`] | one request to the upstream, and its answer |
+//! | [`upgrade`] | an upgrade to the upstream, and its answer |
+//! | [`faults`], [`extensions`] | faults of a tunnel, and compression under them |
 //! | [`headers`], [`hop`] | what requests and responses become when they are forwarded |
 //! | [`framing`], [`upload`] | the length of bodies, and the progress of a request's body |
 //! | [`interim`] | the interim responses of the upstream |
 //! | [`client`] | plain requests, over connections that are used again |
 //! | [`upstream`] | connecting, asking for an upgrade, and what may fail on it |
 //! | [`websocket_names`] | names of headers as RFC 6455 writes them |
-//! | [`tunnel`] | bytes both ways between two streams |
+//! | [`tunnel`] | bytes both ways between two streams, or frames if it is to misbehave |
 
 mod client;
 mod client_context;
+mod extensions;
+mod faults;
 mod forward;
 mod framing;
 mod headers;
@@ -30,6 +34,7 @@ mod interim;
 mod requests;
 mod service;
 mod tunnel;
+mod upgrade;
 mod upload;
 mod upstream;
 mod websocket_names;

@@ -73,6 +73,7 @@ use flood::ControlBudget;
 use protocol::Received;
 pub(crate) use report::Report;
 use schedule::{Activity, Due, Schedule, Slots};
+pub(crate) use single_frame::unmask;
 use stats::SessionStats;
 use writer::Writer;
 

@@ -51,7 +51,7 @@ impl Flag {
             ("N", _) => ["1", "2"],
             ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR" | "TOKEN", _) => ["one", "other"],
             ("ORIGIN", _) => ["https://one.test", "https://other.test"],
-            ("STEPS", _) => ["who", "echo:off"],
+            ("STEPS", _) => ["fin", "delay:1s"],
             ("HOW", _) => ["off", "takeover"],
             ("URL", _) => ["https://one.test", "https://other.test"],
             ("FORMAT", _) => ["json", "pretty"],

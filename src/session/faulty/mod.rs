@@ -35,14 +35,15 @@ use crate::net::transport::{HALF_CLOSED, Hangup, LOOK, Transport};
 use crate::registry::mailbox::Mail;
 use crate::runtime::budget::{self, Budget};
 use crate::runtime::shutdown::Begun;
-use crate::scenario::{Reply, Scenario, Step, When};
+use crate::scenario::{Fates, Reply, Scenario, Step, When};
 use crate::ws::close::{End, Teardown};
 use finish::Finish;
-use pace::Paced;
+pub(crate) use frames::{bad as bad_frame, close as close_frame};
+pub(crate) use pace::Paced;
 use receive::Suspicion;
 use send::Blocked;
 use send_queue::SendQueue;
-use triggers::{Action, Triggers};
+pub(crate) use triggers::{Action, Triggers};
 
 /// Longest time between two looks at the clock.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
@@ -164,6 +165,7 @@ where
             timer: Box::pin(sleep_until(start)),
             budget: Budget::new(),
         };
+        play.send_queue.fates(Fates::of(scenario));
         for step in scenario.steps() {
             match step {
                 Step::EchoOff => play.echoes = false,

@@ -1,5 +1,6 @@
 //! The reverse proxy: in front of an echobeat, and of upstreams that are worse than any.
 
+mod faults;
 mod forwarding;
 mod half_close;
 mod http2;
