@@ -59,7 +59,7 @@
 //! | `fuzzing` | the parts that the fuzz targets reach, under `--cfg fuzzing` |
 //! | `echo` | the echo server: its connections, routes and page |
 //! | `proxy` | the reverse proxy |
-//! | `serve` | what both share: the accept loop, the drain, TLS and the version of HTTP |
+//! | `serve` | what both share: the accept loop, the drain, TLS, the version of HTTP, and the API |
 //! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
 //! | `registry` | connections as the API shows them, and the pushes to them |
 //! | `handshake` | from a request to its acceptance or refusal, a pure function |

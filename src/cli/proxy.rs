@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory};
 
 use super::Cli;
 use super::environment::Sources;
-use super::shared::{LifetimeArgs, TransportArgs, addresses};
+use super::shared::{ApiArgs, LifetimeArgs, TransportArgs, addresses};
 use super::values::{Interval, connections, duration, interval, tunnel_scenario};
 use crate::config::{self, ProxyConfig, Upstream, UpstreamHost};
 use crate::net::address::Address;
@@ -141,6 +141,9 @@ pub(super) struct ProxyArgs {
     fault_timeout: Duration,
 
     #[command(flatten)]
+    api: ApiArgs,
+
+    #[command(flatten)]
     pub(super) lifetime: LifetimeArgs,
 
     #[command(flatten)]
@@ -170,6 +173,7 @@ impl ProxyArgs {
             send_timeout: self.send_timeout,
             handshake_timeout: self.lifetime.handshake_timeout,
             drain: self.lifetime.drain,
+            api: self.api.into_config(sources)?,
             scenario: self.scenario.unwrap_or_default(),
             faults_by_url: self.faults_by_url,
             fault_timeout: self.fault_timeout,

@@ -110,6 +110,7 @@ fn every_flag_of_the_proxy_arrives() {
         "--max-connections=7",
         "--handshake-timeout=4s",
         "--drain=5s",
+        "--api=localhost:9",
         "--do=up.drop:10%",
         "--faults-by-url",
         "--fault-timeout=8s",
@@ -128,6 +129,10 @@ fn every_flag_of_the_proxy_arrives() {
         max_connections: 7,
         handshake_timeout: Duration::from_secs(4),
         drain: Duration::from_secs(5),
+        api: Some(ApiConfig {
+            listen: vec!["localhost:9".parse().unwrap()],
+            ..ApiConfig::default()
+        }),
         scenario: "up.drop:10%".parse().unwrap(),
         faults_by_url: true,
         fault_timeout: Duration::from_secs(8),

@@ -15,6 +15,7 @@ use crate::ws::subprotocol::Subprotocol;
 mod api;
 mod origin;
 mod proxy;
+pub(crate) use api::ApiSettings;
 pub use api::{ApiConfig, ApiToken};
 pub use origin::Origin;
 pub(crate) use origin::{is_own, is_own_host};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::http::uri::Authority;
 
-use super::CertificateSource;
+use super::{ApiConfig, CertificateSource};
 use crate::net::address::{self, Address, AddressError};
 use crate::scenario::TunnelScenario;
 
@@ -42,6 +42,9 @@ pub struct ProxyConfig {
     pub handshake_timeout: Duration,
     /// Time that tunnels and requests have to end on shutdown.
     pub drain: Duration,
+    /// Settings of the HTTP API, if there is to be one: it shows tunnels and their messages, and puts
+    /// messages in.
+    pub api: Option<ApiConfig>,
     /// Faults of every WebSocket.
     pub scenario: TunnelScenario,
     /// Whether a request may ask for faults of its WebSocket, in the parameter `echobeat-do` or the
@@ -67,6 +70,7 @@ impl Default for ProxyConfig {
             send_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
+            api: None,
             scenario: TunnelScenario::default(),
             faults_by_url: false,
             fault_timeout: Duration::from_secs(600),

@@ -99,10 +99,10 @@ impl ClientContext {
             mut upstream,
             early: early_of_upstream,
             permit,
-            scenario,
+            framed,
         } = switch;
         let config = self.config();
-        let steps = scenario.as_ref().map(ToString::to_string);
+        let steps = framed.as_ref().and_then(|framed| framed.steps());
         info!(parent: &self.info.span(), path, upstream = %config.upstream, steps, "open");
         let ends = (
             TunnelEnd {
@@ -115,19 +115,23 @@ impl ClientContext {
             },
         );
         let drain = self.drain.clone();
-        let report = match scenario {
-            None => tunnel::run(ends.0, ends.1, config, drain).await,
+        let (report, connection) = match framed {
+            None => (tunnel::run(ends.0, ends.1, config, drain).await, None),
             // Boxed, because a tunnel of bytes would have room for it too.
-            Some(scenario) => {
-                let run = framed::run(ends.0, ends.1, &scenario, config, drain);
-                Box::pin(run).await
-            }
+            Some(framed) => Box::pin(framed::run(ends.0, ends.1, *framed, config, drain)).await,
         };
         drop(permit);
         self.log_end(&report);
         match report.end {
             End::Asked { to, teardown, .. } => {
-                cut(client, upstream, to, teardown).await;
+                Box::pin(cut(client, upstream, to, teardown)).await;
+            }
+            End::ByApi(Teardown::Reset) => {
+                client.reset();
+                upstream.reset();
+            }
+            End::ByApi(_) => {
+                Box::pin(cut(client, upstream, Side::Client, Teardown::Linger)).await;
             }
             end if end.is_abort() => {
                 client.reset();
@@ -138,6 +142,8 @@ impl ClientContext {
                 upstream.linger_at_most(config.send_timeout);
             }
         }
+        // For the API, the tunnel is closed once its connections are.
+        drop(connection);
     }
 
     fn log_end(&self, report: &Report) {

@@ -93,10 +93,8 @@ fn take_steps<B>(request: &mut Request<B>) -> Option<String> {
     let query = request.uri().query().unwrap_or_default();
     let parameters = parse(query.as_bytes()).filter(|(name, _)| name == PARAMETER);
     let mut steps: Vec<_> = parameters.map(|(_, steps)| steps.into_owned()).collect();
-    if !steps.is_empty()
-        && let Some(uri) = without_parameter(request.uri())
-    {
-        *request.uri_mut() = uri;
+    if !steps.is_empty() {
+        take_parameter(request, PARAMETER);
     }
     let lines = request.headers().get_all(&HEADER).iter();
     steps.extend(lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()));
@@ -104,9 +102,16 @@ fn take_steps<B>(request: &mut Request<B>) -> Option<String> {
     (!steps.is_empty()).then(|| steps.join(","))
 }
 
+/// Takes a parameter out of the query of a request.
+pub(super) fn take_parameter<B>(request: &mut Request<B>, name: &str) {
+    if let Some(uri) = without_parameter(request.uri(), name) {
+        *request.uri_mut() = uri;
+    }
+}
+
 /// A target without the parameter; all others stay as they were written.
-fn without_parameter(uri: &Uri) -> Option<Uri> {
-    let is_other = |pair: &&str| parse(pair.as_bytes()).all(|(name, _)| name != PARAMETER);
+fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
+    let is_other = |pair: &&str| parse(pair.as_bytes()).all(|(found, _)| found != name);
     let query = uri.query().unwrap_or_default();
     let others: Vec<_> = query.split('&').filter(is_other).collect();
     let mark = if others.is_empty() { "" } else { "?" };

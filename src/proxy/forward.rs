@@ -16,7 +16,9 @@ use super::faults::Faults;
 use super::framing;
 use super::headers::{self, Asked};
 use super::hop::Hop;
+use super::inspect::Inspector;
 use super::interim;
+use super::tunnel::framed::Framing;
 use super::upload::{self, Upload};
 use super::upstream::{self, BoxError, Dialer, UpstreamFailure};
 use crate::config::ProxyConfig;
@@ -24,9 +26,9 @@ use crate::handshake;
 use crate::http::Refusal;
 use crate::http::response::close_after;
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::Registry;
 use crate::runtime::limit::{Limit, Permit};
 use crate::runtime::shutdown::Drain;
-use crate::scenario::TunnelScenario;
 use crate::tls::{MaybeTls, TlsError};
 
 /// Reasons for which a request is not answered by the upstream.
@@ -73,8 +75,8 @@ pub(super) struct Switch {
     pub(super) upstream: MaybeTls,
     pub(super) early: Vec<u8>,
     pub(super) permit: Permit,
-    /// The faults of the tunnel, if it is to have any.
-    pub(super) scenario: Option<Box<TunnelScenario>>,
+    /// What is done with the frames of the tunnel, if it is to pass frames.
+    pub(super) framed: Option<Box<Framing>>,
 }
 
 /// Forwards requests to one upstream.
@@ -85,6 +87,8 @@ pub(super) struct Forwarder {
     pub(super) dialer: Dialer,
     requester: Requester,
     pub(super) faults: Faults,
+    /// Shows the tunnels, if anybody is to see them.
+    pub(super) inspector: Option<Inspector>,
     /// Limit of requests and tunnels.
     limit: Limit,
 }
@@ -101,6 +105,7 @@ impl Forwarder {
             )),
             requester: Requester::new(dialer.clone()),
             faults: Faults::new(&config),
+            inspector: config.api.clone().map(Inspector::new),
             dialer,
             limit: Limit::new(config.max_connections),
             config,
@@ -109,6 +114,12 @@ impl Forwarder {
 
     pub(super) fn config(&self) -> &ProxyConfig {
         &self.config
+    }
+
+    /// The registry of the tunnels, if anybody is to see them.
+    pub(super) fn registry(&self) -> Option<Registry> {
+        let inspector = self.inspector.as_ref()?;
+        Some(inspector.registry.clone())
     }
 
     /// Number of requests and tunnels that are under way.
@@ -135,10 +146,14 @@ impl Forwarder {
         let permit = self.permit(drain)?;
         interims.attach(&mut request, &self.hop);
         let asked = self.faults.take(&mut request);
+        let id = match &self.inspector {
+            Some(inspector) => inspector.take_id(&mut request)?,
+            None => None,
+        };
         let answered = async {
             // Boxed: each layer around these futures moves them, with a connection of hyper inside.
             if handshake::is_asked_for(&request) {
-                return Box::pin(self.upgrade(request, asked, info, permit)).await;
+                return Box::pin(self.upgrade(request, (asked, id), info, permit)).await;
             }
             if request.method() == Method::CONNECT {
                 let sentence = "This proxy opens no tunnels by CONNECT.";

@@ -15,11 +15,14 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use super::extensions;
 use super::faults::{Asked, distort};
 use super::forward::{Answer, Fault, Forwarder, Switch, held, never};
+use super::inspect::Inspector;
+use super::tunnel::framed::Framing;
 use super::upstream::{self, Answered, UpstreamFailure};
 use crate::handshake;
 use crate::http::Refusal;
 use crate::http::response::close_after;
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::connection::Description;
 use crate::runtime::limit::Permit;
 use crate::scenario::{Step, TunnelScenario};
 
@@ -28,7 +31,7 @@ impl Forwarder {
     pub(super) async fn upgrade<B>(
         &self,
         request: Request<B>,
-        asked: Option<Asked>,
+        (asked, id): (Option<Asked>, Option<String>),
         info: ConnectionInfo,
         permit: Permit,
     ) -> Result<(Answer, Option<Switch>), Fault> {
@@ -38,9 +41,14 @@ impl Forwarder {
             false => handshake::check_upgrade(&request).map(|()| request)?,
         };
         let accept = handshake::accept_key(request.headers())?;
-        let plan = match asked {
-            Some(asked) => Plan::new(self.faults.choose(&asked, is_http2)?),
-            None => Plan::default(),
+        let scenario = match asked {
+            Some(asked) => self.faults.choose(&asked, is_http2)?,
+            None => TunnelScenario::default(),
+        };
+        let inspected = self.inspector.as_ref();
+        let plan = Plan {
+            scenario,
+            inspected: inspected.map(|it| (it, it.describe(&request, id, info))),
         };
         let path = request.uri().path().to_owned();
         let mut request = as_upgrade(self.rewrite(request, info)?);
@@ -64,7 +72,7 @@ impl Forwarder {
             }
             Answered::Switched(mut answer, upstream, early) => {
                 self.rewrite_response(&mut answer)?;
-                plan.complete(&mut answer, has_offers)?;
+                let framed = plan.complete(&mut answer, has_offers)?;
                 if is_http2 {
                     answer.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
                     *answer.status_mut() = StatusCode::OK;
@@ -74,7 +82,7 @@ impl Forwarder {
                     upstream,
                     early,
                     permit,
-                    scenario: plan.into_framed(),
+                    framed,
                 };
                 let answer = answer.map(|()| Empty::new().map_err(never).boxed_unsync());
                 Ok((answer, Some(switch)))
@@ -84,18 +92,22 @@ impl Forwarder {
 }
 
 /// What is to be done with an upgrade, and with its tunnel.
-#[derive(Debug, Default)]
-struct Plan(TunnelScenario);
+struct Plan<'a> {
+    scenario: TunnelScenario,
+    /// Who shows the tunnel to the API, and as what.
+    inspected: Option<(&'a Inspector, Description)>,
+}
 
-impl Plan {
-    fn new(scenario: TunnelScenario) -> Self {
-        Self(scenario)
+impl Plan<'_> {
+    /// Whether the tunnel is to pass frames.
+    fn is_framed(&self) -> bool {
+        self.inspected.is_some() || self.scenario.is_framed()
     }
 
     /// Prepares the headers of the request to the upstream, and returns whether the client has
     /// offered an extension.
     fn prepare(&self, headers: &mut HeaderMap) -> bool {
-        match self.0.is_framed() {
+        match self.is_framed() {
             true => extensions::rewrite_offers(headers),
             false => headers.contains_key(SEC_WEBSOCKET_EXTENSIONS),
         }
@@ -103,25 +115,31 @@ impl Plan {
 
     /// Time by which the answer is to be late.
     fn wait(&self) -> Duration {
-        let times = self.0.down.steps().filter_map(|step| match step {
+        let times = self.scenario.down.steps().filter_map(|step| match step {
             Step::Wait(time) => Some(*time),
             _ => None,
         });
         times.sum()
     }
 
-    /// Completes the answer to a client whose upgrade is accepted.
-    fn complete(&self, answer: &mut Response<()>, has_offers: bool) -> Result<(), UpstreamFailure> {
-        if self.0.is_framed() {
+    /// Completes the answer to a client whose upgrade is accepted, and returns what is to be done
+    /// with its frames.
+    fn complete(
+        self,
+        answer: &mut Response<()>,
+        has_offers: bool,
+    ) -> Result<Option<Box<Framing>>, UpstreamFailure> {
+        let is_framed = self.is_framed();
+        if is_framed {
             extensions::rewrite_choice(answer.headers_mut())?;
         }
-        distort(answer, &self.0.down, has_offers);
-        Ok(())
-    }
-
-    /// The scenario of the tunnel, if it is to pass frames.
-    fn into_framed(self) -> Option<Box<TunnelScenario>> {
-        self.0.is_framed().then(|| Box::new(self.0))
+        distort(answer, &self.scenario.down, has_offers);
+        let inspected = self.inspected;
+        let framing = is_framed.then(|| Framing {
+            scenario: self.scenario,
+            inspected: inspected.map(|(inspector, it)| inspector.open(it, answer)),
+        });
+        Ok(framing.map(Box::new))
     }
 }
 

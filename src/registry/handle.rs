@@ -169,6 +169,11 @@ impl ConnectionHandle {
         );
     }
 
+    /// Records a message that was received.
+    pub(crate) fn received_message(&mut self, message: Message) {
+        self.record(Direction::In, message);
+    }
+
     /// Records a message that is sent.
     pub(crate) fn sent_message(&mut self, message: Message) {
         self.record(Direction::Out, message);
@@ -229,8 +234,16 @@ impl ConnectionHandle {
             reason: end.to_string(),
             code: end.code(),
             is_clean,
+            by: None,
             at: SystemTime::now(),
         };
+        self.registry.end_session(self.key, &self.link, end);
+    }
+
+    /// Notes the end of a tunnel.
+    pub(crate) fn tunnel_ended(&mut self, end: SessionEnd) {
+        self.phase = Phase::SessionOver;
+        self.record_turn();
         self.registry.end_session(self.key, &self.link, end);
     }
 

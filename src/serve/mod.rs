@@ -6,7 +6,10 @@
 //! | [`accept`] | listening, the accept loop, and the drain |
 //! | [`service`] | the way of a connection to the service that answers it |
 //! | [`negotiate`] | TLS, and the version of HTTP |
+//! | [`api`] | the HTTP API |
 
 pub(crate) mod accept;
+#[cfg_attr(not(feature = "api"), path = "no_api.rs")]
+pub(crate) mod api;
 pub(crate) mod negotiate;
 pub(crate) mod service;

@@ -187,7 +187,8 @@ fn content(frame: Option<&CloseFrame>) -> CloseContent {
 impl From<Ending> for End {
     fn from(ending: Ending) -> Self {
         match ending {
-            Ending::Close(CloseContent { code, reason }) => Self::ApiClose(CloseFrame {
+            Ending::Close(CloseContent { code, reason })
+            | Ending::CloseUpstream(CloseContent { code, reason }) => Self::ApiClose(CloseFrame {
                 code: code.unwrap_or(1000).into(),
                 reason: reason.into(),
             }),

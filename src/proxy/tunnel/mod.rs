@@ -94,6 +94,9 @@ pub(super) enum End {
         to: Side,
         teardown: Teardown,
     },
+    /// A request of the API ended it.
+    #[error("ended through the API")]
+    ByApi(Teardown),
 }
 
 /// Beginning of a step for the way to this side.
@@ -114,6 +117,16 @@ impl End {
             Self::Idle | Self::HalfClosed(_) => "idle",
             Self::Drained => "drained",
             Self::Asked { .. } => "fault",
+            Self::ByApi(_) => "api",
+        }
+    }
+
+    /// The one that ended the tunnel.
+    pub(super) fn by(&self) -> &'static str {
+        match self {
+            Self::Closed(Side::Client) | Self::Lost(Side::Client, _) => "client",
+            Self::Closed(Side::Upstream) | Self::Lost(Side::Upstream, _) => "upstream",
+            _ => "proxy",
         }
     }
 

@@ -26,6 +26,16 @@ pub(crate) struct Push {
     frame: Bytes,
     /// Bytes of the frame's header.
     header: usize,
+    /// Side of a tunnel that gets it.
+    pub(crate) to: Toward,
+}
+
+/// Side of a tunnel that a message is for. The peer of a session is its client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Toward {
+    #[default]
+    Client,
+    Upstream,
 }
 
 impl Push {
@@ -39,7 +49,13 @@ impl Push {
             opcode,
             frame: frame.into(),
             header,
+            to: Toward::Client,
         }
+    }
+
+    /// The same message, for this side of a tunnel.
+    pub(crate) fn to(self, to: Toward) -> Self {
+        Self { to, ..self }
     }
 
     /// The whole frame.
@@ -63,6 +79,8 @@ impl Push {
 pub(crate) enum Ending {
     /// With a Close, after what was posted before.
     Close(CloseContent),
+    /// The same, for the upstream of a tunnel.
+    CloseUpstream(CloseContent),
     /// At once, without a Close.
     Cut(Teardown),
 }

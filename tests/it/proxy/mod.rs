@@ -4,6 +4,7 @@ mod faults;
 mod forwarding;
 mod half_close;
 mod http2;
+mod inspector;
 mod interim;
 mod messages;
 mod programs;
@@ -25,6 +26,8 @@ use crate::support::{Control, Raw, Response, soon};
 /// A proxy on a free port of this machine, stopped with the test.
 pub struct TestProxy {
     pub address: SocketAddr,
+    /// Address of the API's own, if it has one.
+    api: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -37,10 +40,13 @@ impl TestProxy {
     async fn start(config: ProxyConfig) -> Self {
         let proxy = Proxy::bind(config).await.expect("a free port");
         let address = proxy.endpoints()[0].socket_addr().expect("TCP");
+        let api = proxy.api_endpoints().first();
+        let api = api.map(|endpoint| endpoint.socket_addr().expect("TCP"));
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(proxy.serve(async { drop(stopped.await) }));
         Self {
             address,
+            api,
             stop,
             running,
         }

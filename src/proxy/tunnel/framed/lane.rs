@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::message::KeptMessage;
 use super::outgoing::{Masks, Outgoing, put_masked};
 use super::queue::Queue;
+use super::tap::Tap;
 use crate::proxy::tunnel::Side;
+use crate::registry::record::{Kind, Message};
 use crate::scenario::{Closing, Fate, Fates, REORDERED_WITHIN, Scenario, Step};
 use crate::session::faulty::{Action, Triggers, bad_frame, close_frame};
 use crate::session::unmask;
-use crate::ws::frames::{BINARY, CONTINUATION, FIN, Header, TEXT};
+use crate::ws::frames::{BINARY, CONTINUATION, FIN, Header, Opcode, TEXT};
 
 /// Opcode of a Close.
 const CLOSE: u8 = 0x8;
@@ -41,6 +44,8 @@ pub(super) struct Lane {
     messages: u64,
     /// Frames that are to be put in as soon as they can be.
     inserts: VecDeque<Insert>,
+    /// The messages that are recorded, if the API shows the tunnel.
+    tap: Option<Tap>,
     outgoing: Outgoing,
     pub(super) queue: Queue,
     /// The end that the last insert or action is to bring, after which nothing more is parsed.
@@ -71,6 +76,8 @@ enum Insert {
     Close(Closing),
     /// A broken frame, between messages.
     Bad(Vec<u8>),
+    /// A message, between others.
+    Message(Opcode, Bytes),
 }
 
 impl Frame {
@@ -88,8 +95,14 @@ impl Frame {
 }
 
 impl Lane {
-    /// The direction to this side, with these steps, from `start` on.
-    pub(super) fn new(to: Side, scenario: &Scenario, start: Instant) -> Self {
+    /// The direction to this side, with these steps, from `start` on. If messages are recorded, those
+    /// of up to `keep_bytes` are kept.
+    pub(super) fn new(
+        to: Side,
+        scenario: &Scenario,
+        keep_bytes: Option<usize>,
+        start: Instant,
+    ) -> Self {
         let mut lane = Self {
             to,
             delay: (Duration::ZERO, Duration::ZERO),
@@ -103,6 +116,7 @@ impl Lane {
             held: None,
             messages: 0,
             inserts: VecDeque::new(),
+            tap: keep_bytes.map(Tap::new),
             outgoing: Outgoing::new(u64::MAX),
             queue: Queue::default(),
             is_ending: false,
@@ -121,6 +135,11 @@ impl Lane {
         lane
     }
 
+    /// The side that the frames go to.
+    pub(super) fn to(&self) -> Side {
+        self.to
+    }
+
     /// Whether more is to be read.
     pub(super) fn reads(&self) -> bool {
         !self.is_ending && self.queue.has_room()
@@ -131,11 +150,12 @@ impl Lane {
         self.closing_since
     }
 
-    /// Moment of the next thing that is to be done.
-    pub(super) fn next(&self) -> Option<Instant> {
+    /// Moment of the next thing that is to be done, while the sink takes bytes or `is_blocked`.
+    pub(super) fn next(&self, is_blocked: bool) -> Option<Instant> {
         let held = self.held.as_ref().and_then(|held| held.due);
         let held = held.filter(|_| self.message.is_none());
-        let times = [self.queue.next(), self.triggers.next(), held];
+        let queue = self.queue.next().filter(|_| !is_blocked);
+        let times = [queue, self.triggers.next(), held];
         times.into_iter().flatten().min()
     }
 
@@ -251,6 +271,9 @@ impl Lane {
             }
         }
         self.has_close |= frame.opcode() == CLOSE;
+        if let Some(tap) = &mut self.tap {
+            tap.begin(frame.first);
+        }
         if self.passes(frame) {
             let outgoing = &mut self.outgoing;
             self.queue.append(now + self.late, |bytes| {
@@ -272,6 +295,9 @@ impl Lane {
         if let Some(mask) = &mut frame.mask {
             unmask(&mut piece, *mask);
             mask.rotate_left(piece.len() % 4);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.payload(&piece);
         }
         if self.passes(frame) {
             self.put(&piece, frame.masks, now);
@@ -316,6 +342,9 @@ impl Lane {
         let Some(frame) = self.frame.take() else {
             return;
         };
+        if let Some(tap) = &mut self.tap {
+            tap.end(frame.first);
+        }
         if frame.is_final() && !frame.is_control() && self.message.is_some() {
             self.end_message(now);
         }
@@ -382,12 +411,50 @@ impl Lane {
             match self.inserts.pop_front() {
                 Some(Insert::Bad(frame)) => self.put_frame(&frame, now),
                 Some(Insert::Close(closing)) => {
-                    self.put_frame(&close_frame(&closing), now);
+                    let frame = close_frame(&closing);
+                    self.put_frame(&frame, now);
                     self.is_closed = true;
+                    self.record(Kind::Close, &frame[2..]);
+                }
+                Some(Insert::Message(opcode, payload)) => {
+                    self.record(opcode.into(), &payload);
+                    let (first, masks) = (opcode as u8, self.own_masks());
+                    let outgoing = &mut self.outgoing;
+                    self.queue.append(now + self.late, |bytes| {
+                        outgoing.put_whole(first, &payload, masks, bytes);
+                    });
                 }
                 None => {}
             }
         }
+    }
+
+    fn record(&mut self, kind: Kind, payload: &[u8]) {
+        if let Some(tap) = &mut self.tap {
+            tap.insert(kind, payload);
+        }
+    }
+
+    /// Takes the messages that were recorded.
+    pub(super) fn take_recorded(&mut self) -> impl Iterator<Item = Message> {
+        self.tap.iter_mut().flat_map(Tap::take)
+    }
+
+    /// Whether a frame waits that is to be put in.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.inserts.is_empty()
+    }
+
+    /// Puts a message in, as soon as one can be.
+    pub(super) fn push(&mut self, opcode: Opcode, payload: Bytes, now: Instant) {
+        self.inserts.push_back(Insert::Message(opcode, payload));
+        self.put_inserts(now);
+    }
+
+    /// Puts a Close in, as soon as one can be.
+    pub(super) fn close(&mut self, closing: Closing, now: Instant) {
+        self.insert(Action::Close(closing), now);
+        self.put_inserts(now);
     }
 
     fn put_frame(&mut self, frame: &[u8], now: Instant) {

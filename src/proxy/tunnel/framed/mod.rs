@@ -7,12 +7,15 @@
 //! | [`lane`] | its frames |
 //! | [`outgoing`] | frames made anew, with masks and fragments |
 //! | [`message`] | messages that are kept for a moment |
+//! | [`tap`], [`recorder`] | what the API sees of the tunnel, and does to it |
 //! | [`queue`] | bytes that wait until they are due |
 
 mod lane;
 mod message;
 mod outgoing;
 mod queue;
+mod recorder;
+mod tap;
 mod transfer;
 
 use std::future;
@@ -27,11 +30,16 @@ use super::standstill::Standstill;
 use super::{End, Report, Side, TunnelEnd, drained, with_shared};
 use crate::config::ProxyConfig;
 use crate::net::transport::Transport;
+use crate::proxy::inspect::Inspected;
+use crate::registry::ConnectionHandle;
+use crate::registry::mailbox::{Ending, Mail, Toward};
+use crate::registry::record::CloseContent;
 use crate::runtime::shutdown::Drain;
-use crate::scenario::{Scenario, Step, TunnelScenario};
+use crate::scenario::{Closing, Scenario, Step, TunnelScenario};
 use crate::session::faulty::Paced;
 use crate::ws::close::Teardown;
 use lane::Lane;
+use recorder::Recorder;
 use transfer::{Stop, Transfer};
 
 /// Time that a side has to answer a Close that was put in.
@@ -43,27 +51,49 @@ const PACED_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest time between two looks at the clock.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 
+/// What is done with the frames of a tunnel.
+#[derive(Debug)]
+pub(in crate::proxy) struct Framing {
+    pub(in crate::proxy) scenario: TunnelScenario,
+    /// The tunnel as the API shows it, if there is one.
+    pub(in crate::proxy) inspected: Option<Inspected>,
+}
+
+impl Framing {
+    /// The steps as text, if there are any.
+    pub(in crate::proxy) fn steps(&self) -> Option<String> {
+        (!self.scenario.is_default()).then(|| self.scenario.to_string())
+    }
+}
+
 /// Passes frames until a step ends the tunnel, or one of the reasons for which a tunnel of bytes
-/// ends.
+/// ends. Returns the tunnel's connection in the registry too, if it has one.
 pub(in crate::proxy) async fn run<C, U>(
     client: TunnelEnd<'_, C>,
     upstream: TunnelEnd<'_, U>,
-    scenario: &TunnelScenario,
+    framing: Framing,
     config: &ProxyConfig,
     drain: Drain,
-) -> Report
+) -> (Report, Option<Box<ConnectionHandle>>)
 where
     C: Transport,
     U: Transport,
 {
     let begun = Instant::now();
+    let Framing {
+        scenario,
+        inspected,
+    } = framing;
+    let keep = inspected.as_ref().map(|it| it.keep_bytes);
     let mut tunnel = Tunnel {
         client: paced(client.stream, &scenario.down),
         upstream: paced(upstream.stream, &scenario.up),
         both: Both::new(
-            Transfer::new(Lane::new(Side::Upstream, &scenario.up, begun)),
-            Transfer::new(Lane::new(Side::Client, &scenario.down, begun)),
+            Transfer::new(Lane::new(Side::Upstream, &scenario.up, keep, begun)),
+            Transfer::new(Lane::new(Side::Client, &scenario.down, keep, begun)),
         ),
+        recorder: inspected.map(Recorder::new),
+        is_closed_by_api: false,
         first: None,
         silence: config.idle_timeout.map(Silence::new),
         standstill: Standstill::default(),
@@ -78,12 +108,14 @@ where
         () = drained(&drain) => End::Drained,
         end = future::poll_fn(|cx| tunnel.poll(cx)) => end,
     };
-    Report {
+    let connection = tunnel.recorder.map(|recorder| recorder.end(&end));
+    let report = Report {
         end,
         bytes_in: tunnel.both.inward.bytes,
         bytes_out: tunnel.both.outward.bytes,
         lasted: begun.elapsed(),
-    }
+    };
+    (report, connection)
 }
 
 /// A stream that is written at the rate of a scenario, if it has one.
@@ -101,6 +133,9 @@ struct Tunnel<'a, C, U> {
     client: Paced<&'a mut C>,
     upstream: Paced<&'a mut U>,
     both: Both<Transfer>,
+    recorder: Option<Recorder>,
+    /// Whether the API has closed a side.
+    is_closed_by_api: bool,
     /// The side that began to close.
     first: Option<Side>,
     silence: Option<Silence>,
@@ -129,13 +164,23 @@ where
 
     fn poll_step(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<End> {
         let before = self.both.bytes();
-        if let Err(end) = self.transfer(now, cx) {
-            return Poll::Ready(end);
+        loop {
+            if let Some(teardown) = self.take_mail(now, cx) {
+                return Poll::Ready(End::ByApi(teardown));
+            }
+            let was_busy = self.is_busy();
+            if let Err(end) = self.transfer(now, cx) {
+                return Poll::Ready(end);
+            }
+            // There may be mail that has waited for this.
+            if !was_busy || self.is_busy() {
+                break;
+            }
         }
         self.first = self.both.first_to_close(self.first);
         if self.both.is_over() {
             let closed = End::Closed(self.first.unwrap_or(Side::Client));
-            return Poll::Ready(self.closed_by_step().unwrap_or(closed));
+            return Poll::Ready(self.closed_by_proxy().unwrap_or(closed));
         }
         if let Some(end) = self.late(now) {
             return Poll::Ready(end);
@@ -158,19 +203,57 @@ where
             client,
             upstream,
             both,
+            recorder,
             ..
         } = self;
         with_shared(|buffer| {
             for is_outward in both.turn() {
                 match is_outward {
-                    false => (both.inward.poll(client, upstream, buffer, now, cx))
-                        .map_err(|stop| ended(stop, Side::Client, Side::Upstream)),
-                    true => (both.outward.poll(upstream, client, buffer, now, cx))
-                        .map_err(|stop| ended(stop, Side::Upstream, Side::Client)),
+                    false => (both
+                        .inward
+                        .poll(client, upstream, buffer, now, recorder, cx))
+                    .map_err(|stop| ended(stop, Side::Client, Side::Upstream)),
+                    true => (both
+                        .outward
+                        .poll(upstream, client, buffer, now, recorder, cx))
+                    .map_err(|stop| ended(stop, Side::Upstream, Side::Client)),
                 }?;
             }
             Ok(())
         })
+    }
+
+    /// Whether a frame waits that is to be put in.
+    fn is_busy(&self) -> bool {
+        self.both.inward.lane.is_busy() || self.both.outward.lane.is_busy()
+    }
+
+    /// Puts in what the API has posted, and returns the way in which it cuts the tunnel, if it does.
+    fn take_mail(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Teardown> {
+        loop {
+            let is_busy = self.is_busy();
+            let Both {
+                inward, outward, ..
+            } = &mut self.both;
+            match self.recorder.as_mut()?.next_mail(cx, is_busy)? {
+                Mail::Push(push) => {
+                    let lane = match push.to {
+                        Toward::Client => &mut outward.lane,
+                        Toward::Upstream => &mut inward.lane,
+                    };
+                    lane.push(push.opcode, push.payload(), now);
+                }
+                Mail::End(Ending::Close(close)) => {
+                    outward.lane.close(closing(close), now);
+                    self.is_closed_by_api = true;
+                }
+                Mail::End(Ending::CloseUpstream(close)) => {
+                    inward.lane.close(closing(close), now);
+                    self.is_closed_by_api = true;
+                }
+                Mail::End(Ending::Cut(teardown)) => return Some(teardown),
+            }
+        }
     }
 
     fn directions(&self) -> [(Side, &Transfer); 2] {
@@ -180,8 +263,11 @@ where
         ]
     }
 
-    /// The end of a tunnel in which a step has put a Close.
-    fn closed_by_step(&self) -> Option<End> {
+    /// The end of a tunnel in which a step or the API has put a Close.
+    fn closed_by_proxy(&self) -> Option<End> {
+        if self.is_closed_by_api {
+            return Some(End::ByApi(Teardown::Linger));
+        }
         let closed = |(to, transfer): (Side, &Transfer)| {
             transfer.lane.closing_since()?;
             Some(End::Asked {
@@ -201,7 +287,7 @@ where
                 return Some(End::Asked { step, to, teardown });
             }
             if close_end(transfer).is_some_and(|end| end <= now) {
-                return self.closed_by_step();
+                return self.closed_by_proxy();
             }
         }
         None
@@ -221,6 +307,13 @@ where
             ]
         });
         times.flatten().min().unwrap_or(now + LONGEST_REST)
+    }
+}
+
+fn closing(close: CloseContent) -> Closing {
+    match close.code {
+        Some(code) => Closing::Code(code, close.reason),
+        None => Closing::Bare,
     }
 }
 

@@ -91,8 +91,10 @@ impl Queue {
 
     /// Takes an end out that is the first thing.
     pub(super) fn take_end(&mut self) {
-        let is_end = |item: &mut Item| matches!(item.content, Content::End(_));
-        self.items.pop_front_if(is_end);
+        let is_end = |item: &Item| matches!(item.content, Content::End(_));
+        if self.items.front().is_some_and(is_end) {
+            self.items.pop_front();
+        }
     }
 
     /// Notes that so many of the first bytes are written.

@@ -31,7 +31,13 @@ impl Ends {
                 stream,
                 early: Vec::new(),
             });
-            run(client, upstream, &scenario, &ProxyConfig::default(), drain).await
+            let framing = Framing {
+                scenario,
+                inspected: None,
+            };
+            run(client, upstream, framing, &ProxyConfig::default(), drain)
+                .await
+                .0
         });
         Self {
             client,
@@ -181,6 +187,31 @@ async fn a_close_that_is_not_answered_is_not_waited_for_long() {
     ends.upstream.read_exact(&mut up).await.unwrap();
     let (end, at) = ends.end().await;
     assert_eq!((&end[..], at / 100), ("asked for by the step up.close", 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timed_cut_waits_for_nobody() {
+    let ends = Ends::of("rst@5s");
+    let Ends {
+        mut upstream,
+        report,
+        client: _client,
+        _shutdown,
+        begun,
+    } = ends;
+    // The client does not read.
+    let writing =
+        tokio::spawn(async move { while upstream.write_all(&[0x82, 1, 1]).await.is_ok() {} });
+    let end = report.await.unwrap().end;
+    assert_eq!(end.to_string(), "asked for by the step rst");
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    writing.abort();
+    // The client has ended its side, and nothing more is to be sent.
+    let mut ends = Ends::of("fin@5s");
+    ends.client.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    ends.upstream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(ends.end().await.1 / 100, 50);
 }
 
 #[tokio::test(start_paused = true)]

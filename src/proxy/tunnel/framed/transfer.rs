@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::lane::Lane;
 use super::queue::Due;
+use super::recorder::Recorder;
 use crate::proxy::tunnel::both::Direction;
 use crate::proxy::tunnel::flow::{Fault, poll_read};
 use crate::runtime::moment::Moment;
@@ -54,8 +55,9 @@ impl Transfer {
 
     /// Moment of the next thing that is to be done, whatever the streams do.
     pub(super) fn next(&self) -> Option<Instant> {
-        let is_waiting = self.stalled_since.is_none() && self.blocked_since.is_none();
-        is_waiting.then(|| self.lane.next())?
+        let is_stopped = self.is_over || self.stalled_since.is_some();
+        let next = || self.lane.next(self.blocked_since.is_some());
+        (!is_stopped).then(next)?
     }
 
     /// Passes on as much as the source has, the sink takes, and is due.
@@ -65,6 +67,7 @@ impl Transfer {
         sink: &mut W,
         buffer: &mut [u8],
         now: Instant,
+        recorder: &mut Option<Recorder>,
         cx: &mut Context<'_>,
     ) -> Result<(), Stop>
     where
@@ -72,7 +75,7 @@ impl Transfer {
         W: AsyncWrite + Unpin,
     {
         let before = self.bytes;
-        let is_blocked = self.pass(source, sink, buffer, now, cx)?;
+        let is_blocked = self.pass(source, sink, buffer, now, recorder, cx)?;
         if !is_blocked {
             self.blocked_since = None;
         } else if self.bytes > before || self.blocked_since.is_none() {
@@ -88,6 +91,7 @@ impl Transfer {
         sink: &mut W,
         buffer: &mut [u8],
         now: Instant,
+        recorder: &mut Option<Recorder>,
         cx: &mut Context<'_>,
     ) -> Result<bool, Stop>
     where
@@ -98,6 +102,10 @@ impl Transfer {
             if let Some(action) = self.lane.keep_time(now) {
                 self.act(&action, now)?;
                 continue;
+            }
+            // Before anybody may have seen them.
+            if let Some(recorder) = recorder {
+                recorder.record(&mut self.lane);
             }
             match self.poll_write(sink, now, cx).map_err(write_failed)? {
                 Poll::Pending => return Ok(true),

@@ -15,7 +15,7 @@ use super::routes::Route;
 use super::{Api, answer, bad_request, empty, view};
 use crate::http::Refusal;
 use crate::http::response::Answer;
-use crate::registry::mailbox::{Ending, Push};
+use crate::registry::mailbox::{Ending, Push, Toward};
 use crate::registry::record::CloseContent;
 use crate::registry::state::{Delivery, Receivers};
 use crate::runtime::deadline::timeout;
@@ -73,7 +73,8 @@ impl Api {
         query: &str,
         push: &Push,
     ) -> Result<Answer, Refusal> {
-        let query = Query::parse(query, &["wait"])?;
+        let query = Query::parse(query, &["wait", "to"])?;
+        let push = &push.clone().to(self.toward(&query)?);
         let receivers = match route {
             Route::Connection => Receivers::Id(name.to_owned()),
             Route::Topic => Receivers::Topic(name.to_owned()),
@@ -98,9 +99,20 @@ impl Api {
         Ok(answer(status, &view::delivery(delivery)))
     }
 
+    /// The side that a message or a Close is for: the client, unless a query names another.
+    fn toward(&self, query: &Query) -> Result<Toward, Refusal> {
+        let words = [("client", Toward::Client), ("upstream", Toward::Upstream)];
+        let toward = query.word("to", &words)?.unwrap_or_default();
+        match toward == Toward::Upstream && !self.config.has_upstream {
+            true => Err(bad_request("There is no upstream here: this is no proxy.")),
+            false => Ok(toward),
+        }
+    }
+
     /// Closes a connection.
     pub(super) fn close(&self, id: &str, query: &str) -> Result<Answer, Refusal> {
-        let query = Query::parse(query, &["code", "reason", "how"])?;
+        let query = Query::parse(query, &["code", "reason", "how", "to"])?;
+        let toward = self.toward(&query)?;
         let ways = [("fin", Teardown::Linger), ("rst", Teardown::Reset)];
         let ending = match query.word("how", &ways)? {
             Some(_) if query.text("code").or(query.text("reason")).is_some() => {
@@ -108,6 +120,7 @@ impl Api {
                 return Err(bad_request(sentence));
             }
             Some(teardown) => Ending::Cut(teardown),
+            None if toward == Toward::Upstream => Ending::CloseUpstream(close_content(&query)?),
             None => Ending::Close(close_content(&query)?),
         };
         let key = self.key(id)?;

@@ -34,7 +34,7 @@ mod openapi;
 mod query;
 mod read;
 mod routes;
-pub(super) mod service;
+pub(crate) mod service;
 mod view;
 mod write;
 
@@ -49,7 +49,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tracing::debug;
 
-use crate::config::ServerConfig;
+use crate::config::ApiSettings;
 use crate::handshake;
 use crate::http::Refusal;
 use crate::http::body::AnswerBody;
@@ -63,34 +63,32 @@ use routes::{Route, Routes};
 
 /// The API of a server.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(crate) struct Api {
     registry: Registry,
-    config: Arc<ServerConfig>,
+    config: ApiSettings,
     routes: Routes,
     /// Limit of the readers of events.
     readers: Limit,
 }
 
 impl Api {
-    /// The API of a server that is to have one. It shows these connections.
-    pub(super) fn new(registry: Registry, config: &Arc<ServerConfig>) -> Option<Arc<Self>> {
-        config.api.as_ref()?;
-        Some(Arc::new(Self {
+    /// The API that shows these connections.
+    pub(crate) fn new(registry: Registry, config: ApiSettings) -> Arc<Self> {
+        Arc::new(Self {
             registry,
-            config: Arc::clone(config),
+            config,
             routes: Routes::new(),
             readers: Limit::new(events::MAX_READERS),
-        }))
+        })
     }
 
     /// Whether it is served on every address, and not on addresses of its own.
-    pub(super) fn is_everywhere(&self) -> bool {
-        let own = self.config.api.as_ref().map(|api| &api.listen);
-        own.is_none_or(Vec::is_empty)
+    pub(crate) fn is_everywhere(&self) -> bool {
+        self.config.api.listen.is_empty()
     }
 
     /// Whether a request is for the API, and not an upgrade.
-    pub(super) fn is_asked<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn is_asked<B>(&self, request: &Request<B>) -> bool {
         self.routes.route(request.uri().path()).is_some() && !handshake::is_asked_for(request)
     }
 
