@@ -257,6 +257,27 @@ impl Scenario {
         self.steps().any(|step| *step == Step::Who)
     }
 
+    /// Checks that it can be done in a session that has begun.
+    ///
+    /// # Errors
+    /// When a step is about the handshake, or depends on other connections.
+    pub(crate) fn check_for_session(&self) -> Result<(), ScenarioError> {
+        for Planned { step, share, .. } in &self.steps {
+            match step {
+                Step::Refuse(_)
+                | Step::Wait(_)
+                | Step::Accept(_)
+                | Step::Subprotocol(_)
+                | Step::Deflate(_)
+                | Step::Greet(_)
+                | Step::Who => return Err(ScenarioError::Late(step.name())),
+                _ if *share != Share::All => return Err(ScenarioError::Shared(step.name())),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it has no steps, so that the server behaves as usual.
     pub(crate) fn is_default(&self) -> bool {
         self.steps.is_empty()
@@ -430,6 +451,12 @@ pub enum ScenarioError {
     /// A step that the proxy has only on the way to the client.
     #[error("The step {0} is for the client alone: write it without up.")]
     NotUp(&'static str),
+    /// A step about the handshake, for a session that has begun.
+    #[error("The step {0} is about the handshake, and the session has begun.")]
+    Late(&'static str),
+    /// A share of connections, for one of them.
+    #[error("The step {0} has a share, and this is one connection.")]
+    Shared(&'static str),
     /// A time at a step that has none.
     #[error(
         "The step {0} takes no time: it holds from the start. In a text, write \\@ for an at sign."

@@ -43,7 +43,6 @@ mod utf8;
 mod write_buffer;
 mod writer;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::mem;
 use std::sync::Arc;
@@ -63,6 +62,7 @@ use crate::runtime::deadline::GRACE;
 use crate::runtime::moment::Moment;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::timers::{Alert, Timer, Timers};
+use crate::scenario::Scenario;
 use crate::session::tracked_io::TrackedIo;
 use crate::telemetry::metrics::Metrics;
 use crate::ws::close::End;
@@ -120,8 +120,13 @@ where
     let mut session = Session::new(stream, early, context, slots, Moment::now());
     // No async fn: its future would hold each argument twice.
     async move {
-        let Err(end) = session.converse().await;
+        let converse = session.converse().await;
         session.timer.cancel();
+        let end = match converse {
+            Err(end) => end,
+            // Boxed, because it is rare.
+            Ok((steps, drain)) => return Box::pin(faulty::go_on(session, &steps, drain)).await,
+        };
         // Boxed, so that a session does not hold memory all the time for its end.
         let report = Box::pin(session.leave(end)).await;
         (report, session.io.into_inner())
@@ -150,7 +155,7 @@ impl<S> Session<S> {
             info,
             deflate,
             connection,
-            ..
+            drain,
         } = context;
         let schedule = Schedule::new(&config, slots, start, rand::random());
         Self {
@@ -160,8 +165,24 @@ impl<S> Session<S> {
             timer: timers.timer(schedule.next()),
             schedule,
             controls: ControlBudget::new(start),
-            stats: SessionStats::new(metrics, info, start, connection),
+            stats: SessionStats::new(metrics, info, start, connection, drain),
             config,
+        }
+    }
+}
+
+impl<S> Session<S> {
+    /// The same session, over the stream that `change` makes of its own.
+    fn map_stream<T>(self, change: impl FnOnce(S) -> T) -> Session<T> {
+        Session {
+            io: self.io.map(change),
+            codec: self.codec,
+            writer: self.writer,
+            schedule: self.schedule,
+            timer: self.timer,
+            controls: self.controls,
+            stats: self.stats,
+            config: self.config,
         }
     }
 }
@@ -170,18 +191,32 @@ impl<S> Session<S>
 where
     S: Transport,
 {
-    /// Echoes, and does what is due by the clock, until something ends the session.
+    /// Echoes, and does what is due by the clock, until something ends the session, or the API has it
+    /// misbehave.
     #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
-    fn converse(&mut self) -> impl Future<Output = Result<Infallible, End>> {
+    fn converse(&mut self) -> impl Future<Output = Result<(Arc<Scenario>, Drain), End>> {
         async move {
             loop {
                 let pause = poll_fn(|cx| self.poll_turn(cx));
-                let pause = pause.await?;
+                let pause = match pause.await? {
+                    Pause::Steps(steps, drain) => {
+                        // Boxed, because it is rare.
+                        Box::pin(self.finish()).await?;
+                        return Ok((steps, drain));
+                    }
+                    pause => pause,
+                };
                 // Boxed, because it is rare.
                 Box::pin(self.rest(pause)).await?;
                 self.timer.set(self.schedule.next());
             }
         }
+    }
+
+    /// Sends all that was begun.
+    async fn finish(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        self.finish_echo().await
     }
 
     /// Does what is due, pushes and echoes, until the session must wait for anything but a message,
@@ -313,7 +348,7 @@ where
                 self.schedule.skip_beats(Moment::now(), &self.config);
                 Ok(())
             }
-            Pause::Others => {
+            Pause::Others | Pause::Steps(..) => {
                 self.flush().await?;
                 yield_now().await;
                 Ok(())
@@ -403,6 +438,8 @@ enum Pause {
     BlockedBeat,
     /// Other sessions have their turn.
     Others,
+    /// The API has it misbehave.
+    Steps(Arc<Scenario>, Drain),
 }
 
 #[cfg(test)]

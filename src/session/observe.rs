@@ -32,6 +32,10 @@ where
         {
             let push = match mail {
                 Mail::Push(push) => push,
+                Mail::Steps(steps) => {
+                    let drain = self.stats.drain();
+                    return Ok(drain.map(|drain| Pause::Steps(steps, drain)));
+                }
                 Mail::End(ending) => return Err(ending.into()),
             };
             budget.frame(push.len());

@@ -6,6 +6,7 @@
 //! | `POST /connections` | pushes a message to all |
 //! | `GET /connections/ID` | one of them, with its verdict once it is closed |
 //! | `POST /connections/ID` | pushes a message to it |
+//! | `PATCH /connections/ID` | changes the steps by which it misbehaves |
 //! | `DELETE /connections/ID` | closes it |
 //! | `GET /connections/ID/messages` | its messages, or the next that matches |
 //! | `GET /topics`, `GET /topics/TOPIC` | topics with subscribers |
@@ -157,6 +158,7 @@ impl Api {
                 let push = self.read_push(head, body).await?;
                 self.post(route, &name, query, &push).await
             }
+            (&Method::PATCH, Route::Connection) => self.change(&name, query, body).await,
             (&Method::DELETE, Route::Connection) => self.close(&name, query),
             _ => Err(not_allowed(route)),
         }

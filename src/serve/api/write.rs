@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::str;
+use std::sync::Arc;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
+use serde_json::{Map, Value, json};
 
 use super::query::Query;
 use super::read::forgotten;
@@ -19,8 +21,12 @@ use crate::registry::mailbox::{Ending, Push, Toward};
 use crate::registry::record::CloseContent;
 use crate::registry::state::{Delivery, Receivers};
 use crate::runtime::deadline::timeout;
+use crate::scenario::Scenario;
 use crate::ws::close::{MAX_REASON, Teardown, may_be_sent};
 use crate::ws::frames::Opcode;
+
+/// Bytes of a body with steps: more than all steps take, whatever the escapes.
+const MAX_STEPS: usize = 64 << 10;
 
 impl Api {
     /// Reads the message that a request pushes.
@@ -109,6 +115,26 @@ impl Api {
         }
     }
 
+    /// Changes the steps by which a connection misbehaves.
+    pub(super) async fn change<B>(&self, id: &str, query: &str, body: B) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Query::parse(query, &[])?;
+        if self.config.has_upstream {
+            let sentence = "The faults of a tunnel are those that it began with.";
+            return Err(bad_request(sentence));
+        }
+        let body = self.read_body(body, MAX_STEPS).await?;
+        let steps = steps(&body)?;
+        let shown = json!({ "do": steps.to_string() });
+        let key = self.key(id)?;
+        let changed = self.registry.change_steps(key, Arc::new(steps));
+        changed.map_err(|_gone| forgotten(id))?;
+        Ok(answer(StatusCode::OK, &shown))
+    }
+
     /// Closes a connection.
     pub(super) fn close(&self, id: &str, query: &str) -> Result<Answer, Refusal> {
         let query = Query::parse(query, &["code", "reason", "how", "to"])?;
@@ -136,6 +162,21 @@ pub(super) fn text(payload: &[u8], sentence: &'static str) -> Result<Push, Refus
         Ok(_) => Ok(Push::new(Opcode::Text, payload)),
         Err(_) => Err(bad_request(sentence)),
     }
+}
+
+/// The steps in a body such as `{"do":"delay:200ms"}`.
+fn steps(body: &[u8]) -> Result<Scenario, Refusal> {
+    let sentence =
+        "The body is the steps as JSON: {\"do\":\"delay:200ms\"}, or {\"do\":\"\"} for none.";
+    let wrong = || bad_request(sentence);
+    let body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| wrong())?;
+    let text = body.get("do").and_then(Value::as_str).ok_or_else(wrong)?;
+    if body.len() > 1 {
+        return Err(wrong());
+    }
+    let steps: Result<Scenario, _> = text.parse();
+    let steps = steps.and_then(|steps| steps.check_for_session().map(|()| steps));
+    steps.map_err(|error| bad_request(error.to_string()))
 }
 
 /// The Close that a query asks for.

@@ -44,6 +44,11 @@ impl<S> Paced<S> {
         });
     }
 
+    /// Leaves the rate open.
+    pub(super) fn unpace(&mut self) {
+        self.pace = None;
+    }
+
     /// The stream itself.
     pub(crate) fn get_mut(&mut self) -> &mut S {
         &mut self.io

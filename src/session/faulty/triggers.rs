@@ -24,6 +24,8 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) struct Triggers {
     start: Instant,
+    /// Messages that were received and answered before.
+    before: u64,
     actions: Vec<(When, Action)>,
 }
 
@@ -45,7 +47,19 @@ impl Triggers {
             })
         });
         let actions = actions.collect();
-        Self { start, actions }
+        Self {
+            start,
+            before: 0,
+            actions,
+        }
+    }
+
+    /// The triggers of a session that changes at `now`, after so many messages.
+    pub(super) fn from_now_on(scenario: &Scenario, now: Instant, messages: u64) -> Self {
+        Self {
+            before: messages,
+            ..Self::new(scenario, now)
+        }
     }
 
     /// Takes the next action whose time has come by `now`.
@@ -62,7 +76,7 @@ impl Triggers {
         let is_due = |when: &When| match when {
             When::Start => true,
             When::After(_) => false,
-            When::Messages(count) => *count <= messages,
+            When::Messages(count) => *count <= messages.saturating_sub(self.before),
         };
         let first = self.actions.iter().position(|(when, _)| is_due(when))?;
         Some(self.actions.remove(first).1)

@@ -26,14 +26,12 @@ async fn faulty(upstream: std::net::SocketAddr, steps: &str) -> TestProxy {
     .await
 }
 
-/// The client's end and the upstream's of a tunnel with these faults.
-async fn ends(steps: &str) -> (Raw, Raw) {
+/// A proxy with these faults, and the client's end and the upstream's of a tunnel through it.
+async fn ends(steps: &str) -> (TestProxy, Raw, Raw) {
     let stub = Stub::start().await;
     let proxy = faulty(stub.address, steps).await;
-    let ends = tunnel(&stub, &proxy).await;
-    // The tunnel goes on for as long as its proxy runs.
-    std::mem::forget(proxy);
-    ends
+    let (client, upstream) = tunnel(&stub, &proxy).await;
+    (proxy, client, upstream)
 }
 
 /// Reads masked frames, and returns them without their masks, and the masks.
@@ -53,7 +51,7 @@ async fn unmasked(upstream: &mut Raw, count: usize) -> (Vec<u8>, Vec<[u8; 4]>) {
 
 #[tokio::test]
 async fn frames_pass_with_masks_made_anew() {
-    let (mut client, mut upstream) = ends("up.delay:0s,delay:0s").await;
+    let (_proxy, mut client, mut upstream) = ends("up.delay:0s,delay:0s").await;
     client
         .send([text_frame("one"), frame(PING, b"?"), frame(0x42, &[7; 300])].concat())
         .await;
@@ -96,7 +94,7 @@ async fn messages_to_the_client_are_dropped_duplicated_reordered_and_cut() {
         ),
         ("bad:utf8@1msg", b"\x81\x01a", b"\x81\x01a\x81\x02\xc3\x28"),
     ] {
-        let (mut client, mut upstream) = ends(steps).await;
+        let (_proxy, mut client, mut upstream) = ends(steps).await;
         upstream.send([sent, b"\x8a\x00"].concat()).await;
         let expected = [got, b"\x8a\x00"].concat();
         let read = client.read(expected.len()).await;
@@ -126,7 +124,7 @@ async fn the_way_to_the_upstream_has_its_own_steps() {
             ],
         ),
     ] {
-        let (mut client, mut upstream) = ends(steps).await;
+        let (_proxy, mut client, mut upstream) = ends(steps).await;
         client
             .send([text_frame("a"), frame(PING, b"")].concat())
             .await;
@@ -142,7 +140,7 @@ async fn the_way_to_the_upstream_has_its_own_steps() {
 
 #[tokio::test]
 async fn a_close_is_put_in_and_its_answer_goes_to_the_other_side() {
-    let (mut client, mut upstream) = ends("close:4001:bye@1msg").await;
+    let (_proxy, mut client, mut upstream) = ends("close:4001:bye@1msg").await;
     upstream
         .send([text_echo("a"), text_echo("late")].concat())
         .await;
@@ -164,7 +162,7 @@ async fn an_end_is_that_of_its_step_for_its_side_and_in_order_for_the_other() {
         ("up.fin@10ms", false, false),
         ("up.rst@10ms", false, true),
     ] {
-        let (mut client, mut upstream) = ends(steps).await;
+        let (_proxy, mut client, mut upstream) = ends(steps).await;
         upstream.send(text_echo("a")).await;
         for (side, is_reset) in [
             (&mut client, is_client_reset),

@@ -15,7 +15,7 @@ mod upstreams;
 
 use std::net::SocketAddr;
 
-use echobeat::{Proxy, ProxyConfig};
+use echobeat::{ApiConfig, Proxy, ProxyConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -35,6 +35,15 @@ pub struct TestProxy {
 impl TestProxy {
     pub async fn before(upstream: SocketAddr) -> Self {
         Self::start(to(&format!("http://{upstream}"))).await
+    }
+
+    /// With an API on its own address.
+    pub async fn before_with_api(upstream: SocketAddr) -> Self {
+        Self::start(ProxyConfig {
+            api: Some(ApiConfig::default()),
+            ..to(&format!("http://{upstream}"))
+        })
+        .await
     }
 
     async fn start(config: ProxyConfig) -> Self {

@@ -252,6 +252,8 @@ where
                     self.is_closed_by_api = true;
                 }
                 Mail::End(Ending::Cut(teardown)) => return Some(teardown),
+                // The API has none for tunnels.
+                Mail::Steps(_) => {}
             }
         }
     }
