@@ -15,6 +15,8 @@ use super::record::{CloseContent, Direction, Kind, Message};
 use super::state::Key;
 use super::turn::{self, Turn};
 use crate::runtime::moment::Moment;
+use crate::runtime::shutdown::Drain;
+use crate::scenario::Scenario;
 use crate::ws::close::{End, Teardown};
 
 /// A connection that is about to be opened.
@@ -50,6 +52,8 @@ impl Admission {
             pinged_at: None,
             tcp: None,
             phase: Phase::Open,
+            drain: None,
+            steps: None,
         })
     }
 }
@@ -71,6 +75,10 @@ pub(crate) struct ConnectionHandle {
     /// Way in which TCP ended, once that is known.
     tcp: Option<TcpEnd>,
     phase: Phase,
+    /// The drain of the server, which a session needs that is to misbehave.
+    drain: Option<Drain>,
+    /// Steps by which it is to misbehave from now on.
+    steps: Option<Arc<Scenario>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +220,21 @@ impl ConnectionHandle {
         }
         self.task = task;
         self.link.mailbox.take(cx.waker(), is_busy)
+    }
+
+    /// Keeps the drain, for the time when the session is to misbehave.
+    pub(crate) fn keep_drain(&mut self, drain: Drain) {
+        self.drain = Some(drain);
+    }
+
+    /// Keeps the steps by which the session is to misbehave.
+    pub(crate) fn keep_steps(&mut self, steps: Arc<Scenario>) {
+        self.steps = Some(steps);
+    }
+
+    /// Takes these steps, and the drain.
+    pub(crate) fn take_steps(&mut self) -> Option<(Arc<Scenario>, Drain)> {
+        self.steps.take().zip(self.drain.clone())
     }
 
     /// Waits for the wish that the session is cut.

@@ -62,7 +62,6 @@ use crate::runtime::deadline::GRACE;
 use crate::runtime::moment::Moment;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::timers::{Alert, Timer, Timers};
-use crate::scenario::Scenario;
 use crate::session::tracked_io::TrackedIo;
 use crate::telemetry::metrics::Metrics;
 use crate::ws::close::End;
@@ -120,17 +119,26 @@ where
     let mut session = Session::new(stream, early, context, slots, Moment::now());
     // No async fn: its future would hold each argument twice.
     async move {
-        let converse = session.converse().await;
+        let ended = session.converse().await;
         session.timer.cancel();
-        let end = match converse {
-            Err(end) => end,
-            // Boxed, because it is rare.
-            Ok((steps, drain)) => return Box::pin(faulty::go_on(session, &steps, drain)).await,
-        };
         // Boxed, so that a session does not hold memory all the time for its end.
-        let report = Box::pin(session.leave(end)).await;
-        (report, session.io.into_inner())
+        Box::pin(after(session, ended)).await
     }
+}
+
+/// Ends a session that has come to its end, or goes on with one that the API has misbehave.
+async fn after<S>(mut session: Session<S>, ended: Result<(), End>) -> (Report, S)
+where
+    S: Transport,
+{
+    let steps = session.stats.connection().and_then(|it| it.take_steps());
+    let end = match (ended, steps) {
+        (Ok(()), Some((steps, drain))) => return faulty::go_on(session, &steps, drain).await,
+        (Ok(()), None) => End::Cut,
+        (Err(end), _) => end,
+    };
+    let report = session.leave(end).await;
+    (report, session.io.into_inner())
 }
 
 struct Session<S> {
@@ -154,9 +162,12 @@ impl<S> Session<S> {
             timers,
             info,
             deflate,
-            connection,
+            mut connection,
             drain,
         } = context;
+        if let Some(connection) = &mut connection {
+            connection.keep_drain(drain);
+        }
         let schedule = Schedule::new(&config, slots, start, rand::random());
         Self {
             io: TrackedIo::new(stream),
@@ -165,7 +176,7 @@ impl<S> Session<S> {
             timer: timers.timer(schedule.next()),
             schedule,
             controls: ControlBudget::new(start),
-            stats: SessionStats::new(metrics, info, start, connection, drain),
+            stats: SessionStats::new(metrics, info, start, connection),
             config,
         }
     }
@@ -194,20 +205,15 @@ where
     /// Echoes, and does what is due by the clock, until something ends the session, or the API has it
     /// misbehave.
     #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
-    fn converse(&mut self) -> impl Future<Output = Result<(Arc<Scenario>, Drain), End>> {
+    fn converse(&mut self) -> impl Future<Output = Result<(), End>> {
         async move {
             loop {
                 let pause = poll_fn(|cx| self.poll_turn(cx));
-                let pause = match pause.await? {
-                    Pause::Steps(steps, drain) => {
-                        // Boxed, because it is rare.
-                        Box::pin(self.finish()).await?;
-                        return Ok((steps, drain));
-                    }
-                    pause => pause,
-                };
+                let pause = pause.await?;
                 // Boxed, because it is rare.
-                Box::pin(self.rest(pause)).await?;
+                if Box::pin(self.rest(pause)).await? {
+                    return Ok(());
+                }
                 self.timer.set(self.schedule.next());
             }
         }
@@ -324,15 +330,18 @@ where
     }
 
     /// Handles the reason for which [`Self::poll_turn`] stopped, unless the session is cut meanwhile.
-    async fn rest(&mut self, pause: Pause) -> Result<(), End> {
+    /// Returns whether it is to misbehave from now on.
+    async fn rest(&mut self, pause: Pause) -> Result<bool, End> {
+        let is_changed = matches!(pause, Pause::Steps);
         let Some(connection) = self.stats.connection() else {
-            return self.handle(pause).await;
+            self.handle(pause).await?;
+            return Ok(is_changed);
         };
         let cut = connection.cut();
         tokio::select! {
             biased;
             teardown = cut => Err(End::ApiCut(teardown)),
-            handled = self.handle(pause) => handled,
+            handled = self.handle(pause) => handled.map(|()| is_changed),
         }
     }
 
@@ -348,7 +357,8 @@ where
                 self.schedule.skip_beats(Moment::now(), &self.config);
                 Ok(())
             }
-            Pause::Others | Pause::Steps(..) => {
+            Pause::Steps => self.finish().await,
+            Pause::Others => {
                 self.flush().await?;
                 yield_now().await;
                 Ok(())
@@ -439,7 +449,7 @@ enum Pause {
     /// Other sessions have their turn.
     Others,
     /// The API has it misbehave.
-    Steps(Arc<Scenario>, Drain),
+    Steps,
 }
 
 #[cfg(test)]

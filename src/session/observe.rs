@@ -33,8 +33,8 @@ where
             let push = match mail {
                 Mail::Push(push) => push,
                 Mail::Steps(steps) => {
-                    let drain = self.stats.drain();
-                    return Ok(drain.map(|drain| Pause::Steps(steps, drain)));
+                    connection.keep_steps(steps);
+                    return Ok(Some(Pause::Steps));
                 }
                 Mail::End(ending) => return Err(ending.into()),
             };

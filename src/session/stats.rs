@@ -11,7 +11,6 @@ use crate::net::connection_info::ConnectionInfo;
 use crate::registry::ConnectionHandle;
 use crate::registry::record::Kind;
 use crate::runtime::moment::Moment;
-use crate::runtime::shutdown::Drain;
 use crate::telemetry::metrics::{Metrics, Tally, Traffic};
 use crate::ws::close::{End, Teardown};
 use crate::ws::frames::Opcode;
@@ -39,8 +38,6 @@ struct Extra {
     recent: Option<Recent>,
     /// The connection in the registry, if there is one. It goes on to the report.
     connection: Option<Box<ConnectionHandle>>,
-    /// The drain, which a session needs that the API has misbehave.
-    drain: Option<Drain>,
 }
 
 impl Extra {
@@ -64,11 +61,9 @@ impl SessionStats {
         info: ConnectionInfo,
         start: Moment,
         connection: Option<Box<ConnectionHandle>>,
-        drain: Drain,
     ) -> Self {
         let extra = connection.map(|connection| Extra {
             connection: Some(connection),
-            drain: Some(drain),
             ..Extra::default()
         });
         Self {
@@ -79,11 +74,6 @@ impl SessionStats {
             sent: Traffic::default(),
             extra: extra.map(Box::new),
         }
-    }
-
-    /// The drain, if the session has a connection in the registry.
-    pub(super) fn drain(&self) -> Option<Drain> {
-        self.extra.as_ref()?.drain.clone()
     }
 
     /// Counts a message that came at `now` and is echoed, and returns whether there is a connection
