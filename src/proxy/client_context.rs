@@ -10,7 +10,8 @@ use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
 use super::interim;
-use super::tunnel::{self, End, Report, Side, TunnelEnd, framed};
+use super::tunnel::framed::{self, Framing};
+use super::tunnel::{self, End, Report, Side, TunnelEnd};
 use super::upstream::{BoxError, UpstreamFailure};
 use crate::config::ProxyConfig;
 use crate::http::Refusal;
@@ -102,8 +103,7 @@ impl ClientContext {
             framed,
         } = switch;
         let config = self.config();
-        let steps = framed.as_ref().and_then(|framed| framed.steps());
-        info!(parent: &self.info.span(), path, upstream = %config.upstream, steps, "open");
+        self.log_open(&path, framed.as_deref());
         let ends = (
             TunnelEnd {
                 stream: &mut client,
@@ -144,6 +144,12 @@ impl ClientContext {
         }
         // For the API, the tunnel is closed once its connections are.
         drop(connection);
+    }
+
+    fn log_open(&self, path: &str, framed: Option<&Framing>) {
+        let upstream = &self.config().upstream;
+        let steps = framed.and_then(Framing::steps);
+        info!(parent: &self.info.span(), path, %upstream, steps, "open");
     }
 
     fn log_end(&self, report: &Report) {
