@@ -63,7 +63,7 @@
 //! | `echo` | the echo server: its connections, routes and page |
 //! | `proxy` | the reverse proxy |
 //! | `probe` | a client that examines a WebSocket, and what lies between |
-//! | `serve` | what both share: the accept loop, the drain, TLS and the version of HTTP |
+//! | `serve` | what both share: the accept loop, the drain, TLS, the version of HTTP, and the API |
 //! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
 //! | `cluster` | other nodes, which NATS reaches, and what they are asked |
 //! | `registry` | connections as the API shows them, and the pushes to them |
@@ -135,7 +135,7 @@ pub use echo::testing::TestServer;
 pub use net::address::{Address, AddressError, BindError, Endpoint, UnixAddress};
 #[cfg(any(feature = "cli", feature = "proxy"))]
 pub use proxy::Proxy;
-pub use scenario::{Scenario, ScenarioError};
+pub use scenario::{Scenario, ScenarioError, TunnelScenario};
 pub use serve::accept::StartError;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

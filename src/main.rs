@@ -111,10 +111,7 @@ async fn serve(
     for endpoint in server.endpoints() {
         log_endpoint(endpoint, &path, None);
     }
-    for endpoint in server.api_endpoints() {
-        let http = endpoint.http_url();
-        info!(address = %endpoint, http, "listening for the API");
-    }
+    server.api_endpoints().iter().for_each(log_api_endpoint);
     // In a task, so that connections are accepted on a thread that serves them.
     Ok(tokio::spawn(server.serve(shutdown(signals))).await?)
 }
@@ -133,6 +130,7 @@ async fn proxy(
     for endpoint in proxy.endpoints() {
         log_endpoint(endpoint, "/", Some(&upstream));
     }
+    proxy.api_endpoints().iter().for_each(log_api_endpoint);
     Ok(tokio::spawn(proxy.serve(shutdown(signals))).await?)
 }
 
@@ -178,6 +176,11 @@ fn log_endpoint(endpoint: &Endpoint, path: &str, upstream: Option<&dyn Display>)
     let (websocket, http) = (endpoint.websocket_url(path), endpoint.http_url());
     let upstream = upstream.map(tracing::field::display);
     info!(address = %endpoint, websocket, http, upstream, "listening");
+}
+
+fn log_api_endpoint(endpoint: &Endpoint) {
+    let http = endpoint.http_url();
+    info!(address = %endpoint, http, "listening for the API");
 }
 
 /// Reads the certificate again at every SIGHUP, if there is one.

@@ -33,6 +33,8 @@ Examples:
   echobeat proxy                            port 8082, before http://127.0.0.1:8002
   echobeat proxy 9000 --upstream 9001       ports of this machine
   echobeat proxy --upstream https://a.example --idle-timeout 1m
+  echobeat proxy --do delay:200ms,up.drop:10%   late frames, and lost messages
+  echobeat proxy --api=8083                 what goes over each WebSocket
   echobeat proxy 'unix:proxy.sock?mode=0666' --upstream unix:echo.sock";
 
 const EXAMPLES_OF_THE_PROBE: &str = "\

@@ -8,10 +8,11 @@ use clap::{Args, CommandFactory};
 
 use super::Cli;
 use super::environment::Sources;
-use super::shared::{BalancerArgs, LifetimeArgs, TransportArgs, addresses};
-use super::values::{Interval, connections, duration, interval};
+use super::shared::{ApiArgs, BalancerArgs, LifetimeArgs, TransportArgs, addresses};
+use super::values::{Interval, connections, duration, interval, tunnel_scenario};
 use crate::config::{self, ProxyConfig, Upstream, UpstreamHost};
 use crate::net::address::Address;
+use crate::scenario::TunnelScenario;
 use crate::telemetry::logging::LogArgs;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -112,6 +113,36 @@ pub(super) struct ProxyArgs {
     #[arg(long, env = "ECHOBEAT_MAX_CONNECTIONS", value_name = "N", value_parser = connections)]
     pub(super) max_connections: Option<usize>,
 
+    /// Faults for every WebSocket
+    ///
+    /// They are steps in which the proxy misbehaves, such as delay:200ms,up.drop:10%. With up. before
+    /// it, a step is for the way to the upstream.
+    #[arg(long = "do", env = "ECHOBEAT_DO", value_name = "STEPS", value_parser = tunnel_scenario)]
+    scenario: Option<TunnelScenario>,
+
+    /// Faults by URL
+    ///
+    /// A request may ask for faults of its WebSocket, in the parameter echobeat-do of its URL or the
+    /// header Echobeat-Do. Neither is forwarded.
+    #[arg(long, env = "ECHOBEAT_FAULTS_BY_URL")]
+    faults_by_url: bool,
+
+    /// Time for stall
+    ///
+    /// A WebSocket that is asked to stall ends after it.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_FAULT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10m"
+    )]
+    #[arg(value_parser = duration)]
+    fault_timeout: Duration,
+
+    #[command(flatten)]
+    api: ApiArgs,
+
     #[command(flatten)]
     pub(super) lifetime: LifetimeArgs,
 
@@ -147,6 +178,10 @@ impl ProxyArgs {
             send_timeout: self.send_timeout,
             handshake_timeout: self.lifetime.handshake_timeout,
             drain: self.lifetime.drain,
+            api: self.api.into_config(sources)?,
+            scenario: self.scenario.unwrap_or_default(),
+            faults_by_url: self.faults_by_url,
+            fault_timeout: self.fault_timeout,
         })
     }
 

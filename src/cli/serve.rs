@@ -6,12 +6,11 @@ use clap::Args;
 
 use super::cluster::ClusterArgs;
 use super::environment::Sources;
-use super::shared::{BalancerArgs, LifetimeArgs, TransportArgs, addresses, api_addresses};
+use super::shared::{ApiArgs, BalancerArgs, LifetimeArgs, TransportArgs, addresses};
 use super::values::{
-    ApiListen, Interval, api_listen, compression, connections, duration, interval, kept, memory,
-    message_size, scenario,
+    Interval, compression, connections, duration, interval, message_size, scenario,
 };
-use crate::config::{self, ApiConfig, ApiToken, Compression, Origin, ServerConfig, UpgradePath};
+use crate::config::{self, Compression, Origin, ServerConfig, UpgradePath};
 use crate::net::address::Address;
 use crate::scenario::Scenario;
 use crate::ws::subprotocol::Subprotocol;
@@ -193,70 +192,8 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "ECHOBEAT_NO_FAULTS")]
     no_faults: bool,
 
-    /// HTTP API: connections, messages, pushes
-    ///
-    /// GET /connections lists the connections, and POST to one pushes a message to it. The API is
-    /// served on every address, or on addresses of its own; may be repeated for those. Without a
-    /// token, pages of other origins are refused.
-    #[arg(
-        long,
-        env = "ECHOBEAT_API",
-        value_name = "ADDR",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "on",
-        value_delimiter = ','
-    )]
-    #[arg(value_parser = api_listen)]
-    api: Vec<ApiListen>,
-
-    /// Token that the API asks for
-    ///
-    /// Requests must have Authorization: Bearer TOKEN.
-    #[arg(
-        long,
-        hide_short_help = true,
-        env = "ECHOBEAT_API_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN",
-        requires = "api"
-    )]
-    api_token: Option<ApiToken>,
-
-    /// Closed connections that the API can be asked about
-    #[arg(
-        long,
-        hide_short_help = true,
-        env = "ECHOBEAT_API_KEEP_CLOSED",
-        value_name = "N",
-        default_value = "1000"
-    )]
-    #[arg(value_parser = kept)]
-    api_keep_closed: usize,
-
-    /// Messages that the API keeps for each connection
-    ///
-    /// No more than 1 MiB of them is kept, whatever their number.
-    #[arg(
-        long,
-        hide_short_help = true,
-        env = "ECHOBEAT_API_KEEP_MESSAGES",
-        value_name = "N",
-        default_value = "1000"
-    )]
-    #[arg(value_parser = kept)]
-    api_keep_messages: usize,
-
-    /// Memory for the messages that the API keeps
-    #[arg(
-        long,
-        hide_short_help = true,
-        env = "ECHOBEAT_API_MEMORY",
-        value_name = "SIZE",
-        default_value = "64MiB"
-    )]
-    #[arg(value_parser = memory)]
-    api_memory: usize,
+    #[command(flatten)]
+    api: ApiArgs,
 
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -296,14 +233,7 @@ impl ServeArgs {
             drain: lifetime.drain,
             scenario: self.scenario.unwrap_or_default(),
             faults: !self.no_faults,
-            api: api_addresses(self.api, sources)?.map(|listen| ApiConfig {
-                listen,
-                token: self.api_token,
-                keep_closed: self.api_keep_closed,
-                keep_messages: self.api_keep_messages,
-                memory: self.api_memory,
-                ..ApiConfig::default()
-            }),
+            api: self.api.into_config(sources)?,
             cluster: self.cluster.into_config(),
         })
     }

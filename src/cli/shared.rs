@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory};
 
 use super::Cli;
 use super::environment::Sources;
-use super::values::{ApiListen, duration, threads};
-use crate::config::{CertificateSource, Peers};
+use super::values::{ApiListen, api_listen, duration, kept, memory, threads};
+use crate::config::{ApiConfig, ApiToken, CertificateSource, Peers};
 use crate::net::address::Address;
 
 /// All addresses to listen on: those of --listen and the bare ones, or the default if there are
@@ -38,30 +38,6 @@ pub(super) fn addresses(
         }
     }
     Ok(addresses)
-}
-
-/// Addresses that are the API's own, or none if it is served on all; `None` if there is no API.
-///
-/// # Errors
-/// When it is to be on all addresses, and on some of its own.
-pub(super) fn api_addresses(
-    given: Vec<ApiListen>,
-    sources: &Sources,
-) -> Result<Option<Vec<Address>>, clap::Error> {
-    let is_everywhere = given.contains(&ApiListen::Everywhere);
-    let own = given.into_iter().filter_map(|listen| match listen {
-        ApiListen::On(address) => Some(address),
-        ApiListen::Everywhere | ApiListen::Off => None,
-    });
-    let own: Vec<_> = own.collect();
-    if is_everywhere && !own.is_empty() {
-        let name = sources.name("api", "--api");
-        let complaint = format!(
-            "{name}: write it without an address, for every address, or with addresses of its own, not both"
-        );
-        return Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint));
-    }
-    Ok((is_everywhere || !own.is_empty()).then_some(own))
 }
 
 /// Whether the two cannot both be listened on.
@@ -211,4 +187,113 @@ impl TransportArgs {
             }),
         }
     }
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct ApiArgs {
+    /// HTTP API: connections, messages, pushes
+    ///
+    /// GET /connections lists the connections, and POST to one pushes a message to it. The API is
+    /// served on every address, or on addresses of its own; may be repeated for those. Without a
+    /// token, pages of other origins are refused.
+    #[arg(
+        long,
+        env = "ECHOBEAT_API",
+        value_name = "ADDR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on",
+        value_delimiter = ','
+    )]
+    #[arg(value_parser = api_listen)]
+    api: Vec<ApiListen>,
+
+    /// Token that the API asks for
+    ///
+    /// Requests must have Authorization: Bearer TOKEN.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_API_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        requires = "api"
+    )]
+    api_token: Option<ApiToken>,
+
+    /// Closed connections that the API can be asked about
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_API_KEEP_CLOSED",
+        value_name = "N",
+        default_value = "1000"
+    )]
+    #[arg(value_parser = kept)]
+    api_keep_closed: usize,
+
+    /// Messages that the API keeps for each connection
+    ///
+    /// No more than 1 MiB of them is kept, whatever their number.
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_API_KEEP_MESSAGES",
+        value_name = "N",
+        default_value = "1000"
+    )]
+    #[arg(value_parser = kept)]
+    api_keep_messages: usize,
+
+    /// Memory for the messages that the API keeps
+    #[arg(
+        long,
+        hide_short_help = true,
+        env = "ECHOBEAT_API_MEMORY",
+        value_name = "SIZE",
+        default_value = "64MiB"
+    )]
+    #[arg(value_parser = memory)]
+    api_memory: usize,
+}
+
+impl ApiArgs {
+    /// Settings of the API, if there is to be one.
+    ///
+    /// # Errors
+    /// When it is to be on all addresses, and on some of its own.
+    pub(super) fn into_config(self, sources: &Sources) -> Result<Option<ApiConfig>, clap::Error> {
+        let listen = api_addresses(self.api, sources)?;
+        Ok(listen.map(|listen| ApiConfig {
+            listen,
+            token: self.api_token,
+            keep_closed: self.api_keep_closed,
+            keep_messages: self.api_keep_messages,
+            memory: self.api_memory,
+            ..ApiConfig::default()
+        }))
+    }
+}
+
+/// Addresses that are the API's own, or none if it is served on all; `None` if there is no API.
+///
+/// # Errors
+/// When it is to be on all addresses, and on some of its own.
+fn api_addresses(
+    given: Vec<ApiListen>,
+    sources: &Sources,
+) -> Result<Option<Vec<Address>>, clap::Error> {
+    let is_everywhere = given.contains(&ApiListen::Everywhere);
+    let own = given.into_iter().filter_map(|listen| match listen {
+        ApiListen::On(address) => Some(address),
+        ApiListen::Everywhere | ApiListen::Off => None,
+    });
+    let own: Vec<_> = own.collect();
+    if is_everywhere && !own.is_empty() {
+        let name = sources.name("api", "--api");
+        let complaint = format!("{name}: it is served on every address, or on those of its own");
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint));
+    }
+    Ok((is_everywhere || !own.is_empty()).then_some(own))
 }

@@ -132,6 +132,10 @@ fn every_flag_of_the_proxy_arrives() {
         "--max-connections=7",
         "--handshake-timeout=4s",
         "--drain=5s",
+        "--api=localhost:9",
+        "--do=up.drop:10%",
+        "--faults-by-url",
+        "--fault-timeout=8s",
     ]);
     let expected = ProxyConfig {
         listen: vec!["localhost:1".parse().unwrap()],
@@ -149,6 +153,13 @@ fn every_flag_of_the_proxy_arrives() {
         max_connections: 7,
         handshake_timeout: Duration::from_secs(4),
         drain: Duration::from_secs(5),
+        api: Some(ApiConfig {
+            listen: vec!["localhost:9".parse().unwrap()],
+            ..ApiConfig::default()
+        }),
+        scenario: "up.drop:10%".parse().unwrap(),
+        faults_by_url: true,
+        fault_timeout: Duration::from_secs(8),
     };
     assert_eq!(all.unwrap(), Role::Proxy(Box::new(expected)));
 }
@@ -162,6 +173,8 @@ fn a_server_and_a_proxy_have_flags_of_their_own() {
         (&["proxy", "--upstream=localhost"], "--upstream"),
         (&["proxy", "--upstream-host=a b"], "--upstream-host"),
         (&["proxy", "--upstream-ca=a"], "--upstream-ca"),
+        (&["proxy", "--do=who"], "--do"),
+        (&["--faults-by-url"], "--faults-by-url"),
         (&["proxy", "--h2c", "--tls-self-signed"], "--h2c"),
     ] {
         let error = role(args).unwrap_err();

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use crate::config::Compression;
 use crate::net::address::Address;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, TunnelScenario};
 
 /// The longest duration that a flag takes: a longer one is as good as off.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -116,5 +116,10 @@ pub(super) fn memory(text: &str) -> Result<usize, String> {
 
 pub(super) fn scenario(text: &str) -> Result<Scenario, String> {
     let explained = |error| format!("{error} {}", Scenario::usage());
+    text.parse().map_err(explained)
+}
+
+pub(super) fn tunnel_scenario(text: &str) -> Result<TunnelScenario, String> {
+    let explained = |error| format!("{error} {}", TunnelScenario::usage());
     text.parse().map_err(explained)
 }

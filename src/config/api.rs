@@ -3,8 +3,9 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
+use std::time::Duration;
 
-use super::SettingError;
+use super::{ProxyConfig, ServerConfig, SettingError};
 use crate::net::address::Address;
 
 /// Settings of the HTTP API, which shows connections and their messages, and pushes to them.
@@ -38,6 +39,52 @@ impl Default for ApiConfig {
             keep_bytes: 1 << 20,
             memory: 64 << 20,
         }
+    }
+}
+
+/// Settings that the API of a server or of a proxy follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiSettings {
+    pub(crate) api: ApiConfig,
+    /// Addresses of WebSockets.
+    pub(crate) listen: Vec<Address>,
+    /// Whether HTTP/2 is spoken without TLS.
+    pub(crate) h2c: bool,
+    /// Bytes of the largest message that can be pushed.
+    pub(crate) max_message_size: usize,
+    /// Time from accept, or from the last answer, until a request has arrived whole.
+    pub(crate) handshake_timeout: Duration,
+    /// Longest time for which a client may take nothing of its answer.
+    pub(crate) send_timeout: Duration,
+    /// Whether connections have an upstream, which messages can be put in for.
+    pub(crate) has_upstream: bool,
+}
+
+impl ApiSettings {
+    /// The settings of a server that is to have an API.
+    pub(crate) fn of_server(config: &ServerConfig) -> Option<Self> {
+        Some(Self {
+            api: config.api.clone()?,
+            listen: config.listen.clone(),
+            h2c: config.h2c,
+            max_message_size: config.max_message_size,
+            handshake_timeout: config.handshake_timeout,
+            send_timeout: config.send_timeout,
+            has_upstream: false,
+        })
+    }
+
+    /// The settings of a proxy that is to have one.
+    pub(crate) fn of_proxy(config: &ProxyConfig) -> Option<Self> {
+        Some(Self {
+            api: config.api.clone()?,
+            listen: config.listen.clone(),
+            h2c: config.h2c,
+            max_message_size: ServerConfig::default().max_message_size,
+            handshake_timeout: config.handshake_timeout,
+            send_timeout: config.send_timeout,
+            has_upstream: true,
+        })
     }
 }
 

@@ -20,6 +20,7 @@ mod origin;
 mod peers;
 mod probe;
 mod proxy;
+pub(crate) use api::ApiSettings;
 pub use api::{ApiConfig, ApiToken};
 pub(crate) use cluster::Login;
 pub use cluster::{ClusterConfig, NatsUrl, NodeName, SubjectPrefix};

@@ -9,8 +9,9 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::http::uri::Authority;
 
-use super::{CertificateSource, Peers};
+use super::{ApiConfig, CertificateSource, Peers};
 use crate::net::address::{self, Address, AddressError};
+use crate::scenario::TunnelScenario;
 
 /// Settings of a reverse proxy. The defaults are those of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,16 @@ pub struct ProxyConfig {
     pub handshake_timeout: Duration,
     /// Time that tunnels and requests have to end on shutdown.
     pub drain: Duration,
+    /// Settings of the HTTP API, if there is to be one: it shows tunnels and their messages, and puts
+    /// messages in.
+    pub api: Option<ApiConfig>,
+    /// Faults of every WebSocket.
+    pub scenario: TunnelScenario,
+    /// Whether a request may ask for faults of its WebSocket, in the parameter `echobeat-do` or the
+    /// header `Echobeat-Do`, which are not forwarded.
+    pub faults_by_url: bool,
+    /// Longest time for which a tunnel stalls because a fault asks for that.
+    pub fault_timeout: Duration,
 }
 
 impl Default for ProxyConfig {
@@ -67,6 +78,10 @@ impl Default for ProxyConfig {
             send_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
+            api: None,
+            scenario: TunnelScenario::default(),
+            faults_by_url: false,
+            fault_timeout: Duration::from_secs(600),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use form_urlencoded::parse;
 use hyper::{Request, StatusCode, Uri};
 
-use super::request_info::header_lines;
 use crate::config::NodeName;
 use crate::handshake::Handshake;
 use crate::http::Refusal;
+use crate::http::redact::header_lines;
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::Registry;
 use crate::registry::connection::Description;

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, Either};
 use tokio::io::AsyncWriteExt;
 
-use super::api::Api;
-use super::api::service::{answer_http1, answer_http2};
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
 use crate::cluster::Cluster;
@@ -29,6 +27,8 @@ use crate::runtime::shutdown::Drain;
 use crate::runtime::tasks::Stage;
 use crate::runtime::timers::Timers;
 use crate::scenario::Occurrences;
+use crate::serve::api::Api;
+use crate::serve::api::service::{answer_http1, answer_http2};
 use crate::serve::negotiate::{Negotiator, PendingConnection};
 use crate::serve::service::Service;
 use crate::session::SessionContext;

@@ -7,22 +7,17 @@
 //! | [`page`] | the page at `/`, and what browsers are told of it |
 //! | [`verdict`] | the answer that an upgrade would get, for the page |
 //! | [`request_info`] | what the server saw of a request |
-//! | [`api`] | the HTTP API |
 //! | [`admission`] | the description of a connection for the registry, and its name there |
-//! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`pending`] | a session from the acceptance of its upgrade to the end of its stream |
 //! | [`testing`] | a server for a test in Rust |
 //! | [`faulty`] | the same for a session that misbehaves |
 
 mod admission;
-#[cfg_attr(not(feature = "api"), path = "no_api.rs")]
-mod api;
 mod connection;
 mod faulty;
 #[cfg(feature = "cli")]
 mod page;
 mod pending;
-mod redact;
 mod request_info;
 mod routes;
 pub mod testing;
@@ -34,16 +29,16 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
-use crate::config::{ApiConfig, ServerConfig};
+use crate::config::{ApiConfig, ApiSettings, ServerConfig};
 use crate::net::address::Endpoint;
 use crate::registry::Registry;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::timers::Timers;
 use crate::serve::accept::{Connections, DrainPlan, Listening, StartError};
+use crate::serve::api::Api;
+use crate::serve::api::service::ApiService;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Acceptor;
-use api::Api;
-use api::service::ApiService;
 use connection::EchoService;
 
 /// An echobeat server that listens, and is ready to [serve](Self::serve).
@@ -164,8 +159,9 @@ impl Server {
         let config = Arc::new(self.config);
         let registry = self.registry;
         let cluster = self.cluster;
-        let api = registry.clone();
-        let api = api.and_then(|all| Api::new(all, cluster.clone(), &config));
+        let settings = ApiSettings::of_server(&config);
+        let api = registry.clone().zip(settings);
+        let api = api.map(|(registry, settings)| Api::new(registry, cluster.clone(), settings));
         let own = api.clone().zip(self.api);
         // Aborted when it is dropped.
         let mut background = JoinSet::new();

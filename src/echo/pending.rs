@@ -8,8 +8,8 @@ use hyper::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::redact::loggable;
 use super::routes::Upgrade;
+use crate::http::redact::loggable;
 use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::transport::Transport;

@@ -1,18 +1,18 @@
 //! Request info, which the step `who` of a scenario asks for: a request as the server saw it,
 //! behind all the proxies that there may be.
 
-use hyper::{HeaderMap, Request};
+use hyper::Request;
 use serde_json::json;
 
-use super::redact;
 use crate::handshake::{self, Handshake};
+use crate::http::redact::header_lines;
 use crate::net::connection_info::{ConnectionInfo, Http};
 use crate::platform;
 use crate::ws::subprotocol::Subprotocol;
 
 /// The request info, in JSON. Header lines are in their order, but those of the same name stand
 /// together. Names are in lower case, bytes of a value that are not UTF-8 are replaced, and
-/// [secrets](redact) are redacted. With an API, `id` is the name of the connection there.
+/// [secrets](crate::http::redact) are redacted. With an API, `id` is the name of the connection there.
 pub(super) fn request_info<B>(
     request: &Request<B>,
     handshake: &Handshake,
@@ -51,16 +51,4 @@ pub(super) fn request_info<B>(
         request_info["id"] = id.into();
     }
     request_info.to_string()
-}
-
-/// Header lines, with secrets redacted.
-pub(super) fn header_lines(headers: &HeaderMap) -> Vec<[String; 2]> {
-    let lines = headers.iter().map(|(name, value)| {
-        let value = match redact::is_secret(name) {
-            true => redact::redacted(value.as_bytes()),
-            false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        };
-        [name.to_string(), value]
-    });
-    lines.collect()
 }

@@ -169,7 +169,7 @@ fn unquote(text: &str) -> Option<String> {
 }
 
 /// Splits a list at the separators that are not in a quoted string.
-fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+pub(crate) fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |c| {
         let is_plain = !mem::take(&mut is_escaped);

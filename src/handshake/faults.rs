@@ -12,9 +12,6 @@ use crate::ws::deflate;
 /// Key to derive a wrong accept from: no client sends it, because it is not 16 bytes of Base64.
 const WRONG_KEY: &[u8] = b"another key";
 
-/// An extension that no client offers any more.
-const OBSOLETE: &str = "x-webkit-deflate-frame";
-
 /// The scenario of a request with this query: the query's steps, on top of the server's own.
 pub(crate) fn scenario(query: Option<&str>, config: &ServerConfig) -> Result<Scenario, Refusal> {
     if !config.faults && scenario::asked_for(query).is_some() {
@@ -39,16 +36,14 @@ impl Handshake {
                 Step::Accept(Accept::Unasked) => {
                     self.unasked = Some(match self.offer {
                         None => deflate::NAME,
-                        Some(_) => OBSOLETE,
+                        Some(_) => deflate::OBSOLETE,
                     });
                     self.deflate = None;
                 }
                 Step::Accept(accept) => match &mut self.acceptance {
                     Acceptance::Upgrade(value) => *value = distorted(*accept),
                     Acceptance::Connect => {
-                        return Err(bad_request(
-                            "The step accept is for HTTP/1.1: HTTP/2 has no Sec-WebSocket-Accept.",
-                        ));
+                        return Err(no_accept_over_http2());
                     }
                 },
                 Step::Subprotocol(selected) => {
@@ -62,14 +57,21 @@ impl Handshake {
     }
 }
 
-fn distorted(accept: Accept) -> Option<String> {
+/// Refusal of a fault that HTTP/2 has no place for.
+pub(crate) fn no_accept_over_http2() -> Refusal {
+    bad_request("The step accept is for HTTP/1.1: HTTP/2 has no Sec-WebSocket-Accept.")
+}
+
+/// The `Sec-WebSocket-Accept` that a step asks for, if there is to be any.
+pub(crate) fn distorted(accept: Accept) -> Option<String> {
     match accept {
         Accept::Wrong => Some(derive_accept_key(WRONG_KEY)),
         Accept::Absent | Accept::Unasked => None,
     }
 }
 
-fn refusal(refuse: &Refuse) -> Refusal {
+/// The refusal that a step asks for.
+pub(crate) fn refusal(refuse: &Refuse) -> Refusal {
     let status = StatusCode::from_u16(refuse.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let sentence = format!("This is what the step refuse:{refuse} asks for.");
     let mut refusal = Refusal::new(status, sentence);

@@ -26,7 +26,10 @@ use crate::ws::deflate::PermessageDeflate;
 use crate::ws::subprotocol::Subprotocol;
 use extensions::{Offer, Policy};
 
-pub(crate) use faults::scenario;
+pub(crate) use extensions::split as split_list;
+pub(crate) use faults::{
+    distorted as accept_by_step, no_accept_over_http2, refusal as refusal_by_step, scenario,
+};
 
 /// Most header lines of a request.
 const MAX_HEADERS: usize = 64;

@@ -10,6 +10,7 @@
 //! | [`chunks`] | where a chunked body ends |
 //! | [`http2`] | HTTP/2, by h2: many requests on a connection |
 //! | [`preface`] | which of the two a cleartext connection speaks |
+//! | [`redact`] | secrets of a request, redacted so that they can only be compared |
 //! | [`refusal`] | refusals, before they are answers |
 //! | [`response`] | answers of our own, and their bytes in HTTP/1.1 |
 //! | [`body`] | bodies of answers: whole, or as they come |
@@ -24,6 +25,7 @@ pub(crate) mod http2;
 mod inbound;
 pub(crate) mod preface;
 pub(crate) mod progress;
+pub(crate) mod redact;
 mod refusal;
 pub(crate) mod response;
 

@@ -10,14 +10,17 @@ use tracing::{debug, info};
 
 use super::forward::{Answer, Fault, Forwarded, Forwarder, Switch, never};
 use super::interim;
-use super::tunnel::{self, Report, TunnelEnd};
+use super::tunnel::framed::{self, Framing};
+use super::tunnel::{self, End, Report, Side, TunnelEnd};
 use super::upstream::{BoxError, UpstreamFailure};
 use crate::config::ProxyConfig;
 use crate::http::Refusal;
 use crate::http::response::{close_after, refuse};
 use crate::net::connection_info::ConnectionInfo;
+use crate::net::linger::linger;
 use crate::net::transport::Transport;
 use crate::runtime::shutdown::Drain;
+use crate::ws::close::Teardown;
 
 /// The context of a client's connection, or of one of its streams.
 #[derive(Clone)]
@@ -108,10 +111,11 @@ impl ClientContext {
             mut upstream,
             early: early_of_upstream,
             permit,
+            framed,
         } = switch;
         let config = self.config();
-        info!(parent: &info.span(), path, upstream = %config.upstream, "open");
-        let report = tunnel::run(
+        self.log_open(info, &path, framed.as_deref());
+        let ends = (
             TunnelEnd {
                 stream: &mut client,
                 early,
@@ -120,19 +124,43 @@ impl ClientContext {
                 stream: &mut upstream,
                 early: early_of_upstream,
             },
-            config,
-            self.drain.clone(),
-        )
-        .await;
+        );
+        let drain = self.drain.clone();
+        let (report, connection) = match framed {
+            None => (tunnel::run(ends.0, ends.1, config, drain).await, None),
+            // Boxed, because a tunnel of bytes would have room for it too.
+            Some(framed) => Box::pin(framed::run(ends.0, ends.1, *framed, config, drain)).await,
+        };
         drop(permit);
         log_end(info, &report);
-        if report.end.is_abort() {
-            client.reset();
-            upstream.reset();
-        } else {
-            client.linger_at_most(config.send_timeout);
-            upstream.linger_at_most(config.send_timeout);
+        match report.end {
+            End::Asked { to, teardown, .. } => {
+                Box::pin(cut(client, upstream, to, teardown)).await;
+            }
+            End::ByApi(Teardown::Reset) => {
+                client.reset();
+                upstream.reset();
+            }
+            End::ByApi(_) => {
+                Box::pin(cut(client, upstream, Side::Client, Teardown::Linger)).await;
+            }
+            end if end.is_abort() => {
+                client.reset();
+                upstream.reset();
+            }
+            _ => {
+                client.linger_at_most(config.send_timeout);
+                upstream.linger_at_most(config.send_timeout);
+            }
         }
+        // For the API, the tunnel is closed once its connections are.
+        drop(connection);
+    }
+
+    fn log_open(&self, info: ConnectionInfo, path: &str, framed: Option<&Framing>) {
+        let upstream = &self.config().upstream;
+        let steps = framed.and_then(Framing::steps);
+        info!(parent: &info.span(), path, %upstream, steps, "open");
     }
 }
 
@@ -146,6 +174,28 @@ fn log_end(info: ConnectionInfo, report: &Report) {
         seconds = report.lasted.as_millis() as f64 / 1e3,
         "end",
     );
+}
+
+/// Ends both connections as a step for the way `to` a side asks for: that side as the step says, and
+/// the other in order.
+async fn cut<C, U>(client: C, upstream: U, to: Side, teardown: Teardown)
+where
+    C: Transport,
+    U: Transport,
+{
+    match (teardown, to) {
+        (Teardown::Reset, Side::Client) => {
+            client.reset();
+            linger(upstream).await;
+        }
+        (Teardown::Reset, Side::Upstream) => {
+            upstream.reset();
+            linger(client).await;
+        }
+        _ => {
+            tokio::join!(linger(client), linger(upstream));
+        }
+    }
 }
 
 /// An answer that does not come from the upstream.

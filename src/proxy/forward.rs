@@ -3,30 +3,31 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes};
-use hyper::header::{
-    CONNECTION, EXPECT, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
-};
+use hyper::header::EXPECT;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy;
 use tokio::time::sleep;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 use super::client::Requester;
+use super::faults::Faults;
 use super::framing;
 use super::headers::{self, Asked};
 use super::hop::Hop;
+use super::inspect::Inspector;
 use super::interim;
+use super::tunnel::framed::Framing;
 use super::upload::{self, Upload};
-use super::upstream::{self, Answered, BoxError, Dialer, UpstreamFailure};
+use super::upstream::{self, BoxError, Dialer, UpstreamFailure};
 use crate::config::ProxyConfig;
 use crate::handshake;
 use crate::http::Refusal;
 use crate::http::forwarded;
 use crate::http::response::close_after;
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::Registry;
 use crate::runtime::limit::{Limit, Permit};
 use crate::runtime::shutdown::Drain;
 use crate::tls::{MaybeTls, TlsError};
@@ -77,6 +78,8 @@ pub(super) struct Switch {
     pub(super) upstream: MaybeTls,
     pub(super) early: Vec<u8>,
     pub(super) permit: Permit,
+    /// What is done with the frames of the tunnel, if it is to pass frames.
+    pub(super) framed: Option<Box<Framing>>,
 }
 
 /// Forwards requests to one upstream.
@@ -84,8 +87,11 @@ pub(super) struct Switch {
 pub(super) struct Forwarder {
     config: ProxyConfig,
     hop: Arc<Hop>,
-    dialer: Dialer,
+    pub(super) dialer: Dialer,
     requester: Requester,
+    pub(super) faults: Faults,
+    /// Shows the tunnels, if anybody is to see them.
+    pub(super) inspector: Option<Inspector>,
     /// Limit of requests and tunnels.
     limit: Limit,
 }
@@ -101,6 +107,8 @@ impl Forwarder {
                 config.upstream_host.clone(),
             )),
             requester: Requester::new(dialer.clone()),
+            faults: Faults::new(&config),
+            inspector: config.api.clone().map(Inspector::new),
             dialer,
             limit: Limit::new(config.max_connections),
             config,
@@ -115,6 +123,12 @@ impl Forwarder {
     /// front says who that is.
     pub(super) fn named<B>(&self, request: &Request<B>, info: ConnectionInfo) -> ConnectionInfo {
         forwarded::info(request.headers(), info, &self.config.trusted_proxies)
+    }
+
+    /// The registry of the tunnels, if anybody is to see them.
+    pub(super) fn registry(&self) -> Option<Registry> {
+        let inspector = self.inspector.as_ref()?;
+        Some(inspector.registry.clone())
     }
 
     /// Number of requests and tunnels that are under way.
@@ -140,10 +154,15 @@ impl Forwarder {
         self.hop.check(request.headers())?;
         let permit = self.permit(drain)?;
         interims.attach(&mut request, &self.hop);
+        let asked = self.faults.take(&mut request);
+        let id = match &self.inspector {
+            Some(inspector) => inspector.take_id(&mut request)?,
+            None => None,
+        };
         let answered = async {
             // Boxed: each layer around these futures moves them, with a connection of hyper inside.
             if handshake::is_asked_for(&request) {
-                return Box::pin(self.upgrade(request, info, permit)).await;
+                return Box::pin(self.upgrade(request, (asked, id), info, permit)).await;
             }
             if request.method() == Method::CONNECT {
                 let sentence = "This proxy opens no tunnels by CONNECT.";
@@ -207,57 +226,8 @@ impl Forwarder {
         }
     }
 
-    /// Forwards an upgrade, which becomes a tunnel if the upstream accepts it.
-    async fn upgrade<B>(
-        &self,
-        request: Request<B>,
-        info: ConnectionInfo,
-        permit: Permit,
-    ) -> Result<(Answer, Option<Switch>), Fault> {
-        let is_http2 = request.version() == Version::HTTP_2;
-        let request = match is_http2 {
-            true => from_connect(request)?,
-            false => handshake::check_upgrade(&request).map(|()| request)?,
-        };
-        let accept = handshake::accept_key(request.headers())?;
-        let path = request.uri().path().to_owned();
-        let named = self.named(&request, info);
-        let request = as_upgrade(self.rewrite(request, info)?);
-        let stream = self.dialer.connect().await?;
-        match upstream::ask(stream, request, is_http2, self.config.response_timeout).await? {
-            Answered::Other(answer) if is_http2 && answer.status().is_success() => {
-                // The client would take this success for an acceptance (RFC 8441, section 5).
-                Err(UpstreamFailure::broken("a success that is no upgrade").into())
-            }
-            Answered::Other(mut answer) => {
-                self.rewrite_response(&mut answer)?;
-                close_after(&mut answer);
-                Ok((answer.map(|body| held(body, permit)), None))
-            }
-            Answered::Switched(answer, ..) if !accepts(&answer, &accept) => {
-                Err(UpstreamFailure::broken("a 101 that does not accept the upgrade").into())
-            }
-            Answered::Switched(mut answer, upstream, early) => {
-                self.rewrite_response(&mut answer)?;
-                if is_http2 {
-                    answer.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
-                    *answer.status_mut() = StatusCode::OK;
-                }
-                let switch = Switch {
-                    path,
-                    info: named,
-                    upstream,
-                    early,
-                    permit,
-                };
-                let answer = answer.map(|()| Empty::new().map_err(never).boxed_unsync());
-                Ok((answer, Some(switch)))
-            }
-        }
-    }
-
     /// Turns a client's request into that to the upstream.
-    fn rewrite<B>(
+    pub(super) fn rewrite<B>(
         &self,
         mut request: Request<B>,
         info: ConnectionInfo,
@@ -288,7 +258,10 @@ impl Forwarder {
 
     /// Turns the upstream's response into that to the client, in this proxy's version of HTTP (RFC
     /// 9110, section 6.2).
-    fn rewrite_response<B>(&self, response: &mut Response<B>) -> Result<(), UpstreamFailure> {
+    pub(super) fn rewrite_response<B>(
+        &self,
+        response: &mut Response<B>,
+    ) -> Result<(), UpstreamFailure> {
         framing::check_response(response.headers_mut())?;
         let (status, version) = (response.status(), response.version());
         headers::forward_response(status, version, response.headers_mut(), &self.hop);
@@ -297,32 +270,8 @@ impl Forwarder {
     }
 }
 
-/// Turns an extended CONNECT into the upgrade that it stands for, with a key of its own (RFC 8441,
-/// section 5).
-fn from_connect<B>(mut request: Request<B>) -> Result<Request<B>, Refusal> {
-    handshake::check_connect(&request)?;
-    *request.method_mut() = Method::GET;
-    if let Ok(key) = HeaderValue::try_from(generate_key()) {
-        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
-    }
-    Ok(request)
-}
-
-/// Makes a rewritten request the only one of a connection of its own.
-fn as_upgrade<B>(request: Request<B>) -> Request<Empty<Bytes>> {
-    let mut request = request.map(|_none| Empty::new());
-    let headers = request.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    // The target must be a path (RFC 9112, section 3.2.1). hyper's pool would see to that, but is
-    // not used.
-    let target = request.uri().path_and_query().cloned();
-    *request.uri_mut() = target.map_or(Uri::from_static("/"), Uri::from);
-    request
-}
-
 /// A body that holds its permit until it has gone out.
-fn held<B>(body: B, permit: Permit) -> Forwarded
+pub(super) fn held<B>(body: B, permit: Permit) -> Forwarded
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
 {
@@ -334,20 +283,6 @@ where
         frame
     });
     holding.map_err(Into::into).boxed_unsync()
-}
-
-/// Whether a 101 accepts the handshake that has this accept key (RFC 6455, section 4.1).
-fn accepts(answer: &Response<()>, accept: &str) -> bool {
-    if answer.version() < Version::HTTP_11 {
-        // HTTP/1.0 has no interim responses, and no upgrades (RFC 9110, section 15.2).
-        return false;
-    }
-    let headers = answer.headers();
-    let mut keys = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
-    handshake::has_token(headers.get_all(UPGRADE), "websocket")
-        && handshake::has_token(headers.get_all(CONNECTION), "upgrade")
-        && keys.next().is_some_and(|key| key == accept)
-        && keys.next().is_none()
 }
 
 /// The fault of a late answer. A client that may be waiting for a 100 is not late itself.

@@ -26,6 +26,12 @@ impl Proxy {
         match *self {}
     }
 
+    /// Addresses of the API's own that the proxy listens on.
+    #[must_use]
+    pub fn api_endpoints(&self) -> &[Endpoint] {
+        match *self {}
+    }
+
     /// The acceptor of TLS with clients.
     #[must_use]
     pub fn tls(&self) -> Option<Arc<Acceptor>> {

@@ -1,29 +1,35 @@
 //! One connection of a client, from accept to close: requests that are forwarded, until one of them
 //! becomes a tunnel. Over HTTP/2 several can.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Empty;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either};
+use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::body::{Body, Bytes};
 
 use super::client_context::ClientContext;
-use super::forward::{Answer, Forwarder, Switch};
+use super::forward::{Answer, Forwarded, Forwarder, Switch, never};
 use super::interim::{self, InterimStream, Interims};
 use super::requests::Requests;
 use super::upstream::BoxError;
 use super::write_timeout::WriteTimeout;
 use crate::handshake;
 use crate::http::HttpContext;
+use crate::http::body::AnswerBody;
 use crate::http::exchange::{Exchange, Http2Body, Respond};
-use crate::http::http1::{self, Ended, Served};
+use crate::http::http1::{self, Ended, Outcome, Served};
 use crate::http::http2::{self, Pings};
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
 use crate::net::stream::Stream;
 use crate::runtime::tasks::Stage;
+use crate::serve::api::Api;
+use crate::serve::api::service::{answer_http1, answer_http2};
 use crate::serve::negotiate::{Negotiator, PendingConnection};
 use crate::serve::service::Service;
 use crate::tls::{Acceptor, MaybeTls};
@@ -38,15 +44,22 @@ const PINGS: Pings = Pings {
 pub(super) struct ProxyService {
     forwarder: Arc<Forwarder>,
     negotiator: Negotiator,
+    /// The API, if it is served on the addresses of clients.
+    api: Option<Arc<Api>>,
 }
 
 impl ProxyService {
-    pub(super) fn new(forwarder: Forwarder, tls: Option<Arc<Acceptor>>) -> Self {
+    pub(super) fn new(
+        forwarder: Forwarder,
+        tls: Option<Arc<Acceptor>>,
+        api: Option<Arc<Api>>,
+    ) -> Self {
         let config = forwarder.config();
         Self {
             negotiator: Negotiator::new(tls, config.h2c, config.handshake_timeout)
                 .behind(&config.proxy_protocol),
             forwarder: Arc::new(forwarder),
+            api: api.filter(|api| api.is_everywhere()),
         }
     }
 }
@@ -75,7 +88,8 @@ impl Service for ProxyService {
             context: context.clone(),
             interims: interims.clone(),
         };
-        let handler = move |request| requests.clone().answer(request);
+        let (api, info) = (self.api.clone(), connection.info);
+        let api_drain = connection.drain.clone();
         let http_context = HttpContext {
             preserves_case: true,
             ..self.negotiator.http_context(&connection)
@@ -84,13 +98,22 @@ impl Service for ProxyService {
             let stream = WriteTimeout::new(stream, self.forwarder.config().send_timeout);
             InterimStream::new(stream, interims)
         });
+        let http = http1::Connection::new(stream, http_context, connection.drain);
+        let client = http.client_end();
+        let handler = move |request| match api.as_ref().filter(|api| api.is_asked(&request)) {
+            Some(api) => {
+                let (drain, client) = (api_drain.clone(), client.clone());
+                let answer = answer_http1::<Infallible>(api, request, info, drain, client);
+                // Boxed, because other requests would have room for it too.
+                Either::Left(Box::pin(answer.map(forwarded)))
+            }
+            None => Either::Right(requests.clone().answer(request)),
+        };
         let Served {
             stream,
             early,
             ended,
-        } = http1::Connection::new(stream, http_context, connection.drain)
-            .serve(handler)
-            .await;
+        } = http.serve(handler).await;
         let stream = stream.into_inner().into_inner();
         match ended {
             Ended::Upgraded(switch) => Some(Stage::last(context.tunnel(stream, early, switch))),
@@ -103,9 +126,14 @@ impl Service for ProxyService {
         let context = self.front(&connection);
         let http_context = self.negotiator.http_context(&connection);
         let patience = self.forwarder.config().send_timeout;
+        let (api, drain) = (self.api.clone(), connection.drain.clone());
         let mut opening = Some(connection.opening);
         let handle = move |exchange: Exchange| {
             drop(opening.take());
+            if let Some(api) = api.as_ref().filter(|api| api.is_asked(&exchange.request)) {
+                let answer = answer_http2(Arc::clone(api), exchange, drain.clone());
+                return Some(Box::pin(answer) as BoxFuture<'static, ()>);
+            }
             let context = context.on(exchange.info);
             Some(Box::pin(serve_exchange(context, exchange, patience)))
         };
@@ -126,6 +154,17 @@ impl ProxyService {
             info: connection.info,
             drain: connection.drain.clone(),
         }
+    }
+}
+
+/// An answer of the API, with a body as forwarded ones have.
+fn forwarded(outcome: Outcome<AnswerBody, Infallible>) -> Outcome<Forwarded, Switch> {
+    match outcome {
+        Outcome::Answer(answer) => {
+            Outcome::Answer(answer.map(|body| body.map_err(never).boxed_unsync()))
+        }
+        Outcome::Last(answer) => Outcome::Last(answer),
+        Outcome::Switch(_, impossible) | Outcome::Upgrade(impossible) => match impossible {},
     }
 }
 

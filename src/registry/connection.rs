@@ -77,6 +77,8 @@ pub(crate) struct SessionEnd {
     pub(crate) code: u16,
     /// Whether both sides sent Close.
     pub(crate) is_clean: bool,
+    /// The one of a tunnel's client, upstream and proxy that ended it.
+    pub(crate) by: Option<&'static str>,
     pub(crate) at: SystemTime,
 }
 

@@ -16,6 +16,8 @@ use super::record::{CloseContent, Direction, Kind, Message};
 use super::state::Key;
 use super::turn::{self, Turn};
 use crate::runtime::moment::Moment;
+use crate::runtime::shutdown::Drain;
+use crate::scenario::Scenario;
 use crate::ws::close::{End, Teardown};
 
 /// A connection that is about to be opened.
@@ -51,6 +53,8 @@ impl Admission {
             pinged_at: None,
             tcp: None,
             phase: Phase::Open,
+            drain: None,
+            steps: None,
         })
     }
 }
@@ -72,6 +76,10 @@ pub(crate) struct ConnectionHandle {
     /// Way in which TCP ended, once that is known.
     tcp: Option<TcpEnd>,
     phase: Phase,
+    /// The drain of the server, which a session needs that is to misbehave.
+    drain: Option<Drain>,
+    /// Steps by which it is to misbehave from now on.
+    steps: Option<Arc<Scenario>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +184,11 @@ impl ConnectionHandle {
         self.registry.record_push(self.key, &self.link, push);
     }
 
+    /// Records a message that was received.
+    pub(crate) fn received_message(&mut self, message: Message) {
+        self.record(Direction::In, message);
+    }
+
     /// Records a message that is sent.
     pub(crate) fn sent_message(&mut self, message: Message) {
         self.record(Direction::Out, message);
@@ -216,6 +229,21 @@ impl ConnectionHandle {
         self.link.mailbox.take(cx.waker(), is_busy)
     }
 
+    /// Keeps the drain, for the time when the session is to misbehave.
+    pub(crate) fn keep_drain(&mut self, drain: Drain) {
+        self.drain = Some(drain);
+    }
+
+    /// Keeps the steps by which the session is to misbehave.
+    pub(crate) fn keep_steps(&mut self, steps: Arc<Scenario>) {
+        self.steps = Some(steps);
+    }
+
+    /// Takes these steps, and the drain.
+    pub(crate) fn take_steps(&mut self) -> Option<(Arc<Scenario>, Drain)> {
+        self.steps.take().zip(self.drain.clone())
+    }
+
     /// Waits for the wish that the session is cut.
     pub(crate) fn cut(&self) -> impl Future<Output = Teardown> + use<> {
         let link = Arc::clone(&self.link);
@@ -236,8 +264,16 @@ impl ConnectionHandle {
             reason: end.to_string(),
             code: end.code(),
             is_clean,
+            by: None,
             at: SystemTime::now(),
         };
+        self.registry.end_session(self.key, &self.link, end);
+    }
+
+    /// Notes the end of a tunnel.
+    pub(crate) fn tunnel_ended(&mut self, end: SessionEnd) {
+        self.phase = Phase::SessionOver;
+        self.record_turn();
         self.registry.end_session(self.key, &self.link, end);
     }
 

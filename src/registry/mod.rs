@@ -49,6 +49,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::config::ApiConfig;
+use crate::scenario::Scenario;
 use crate::telemetry::api::ApiMetrics;
 use connection::{Description, Link, Phase, SessionEnd, Snapshot, TcpEnd};
 use filter::{ConnectionFilter, MessageFilter};
@@ -261,6 +262,17 @@ impl Registry {
             (delivery != Delivery::default()).then_some(delivery)
         };
         until(&self.0.changed, post).await
+    }
+
+    /// Has the session of a connection misbehave by these steps, in place of those before.
+    pub(crate) fn change_steps(&self, key: Key, steps: Arc<Scenario>) -> Result<(), Gone> {
+        let link = self.state().link(key).ok_or(Gone)?;
+        let (posted, waker) = link.mailbox.change(steps);
+        waker.into_iter().for_each(Waker::wake);
+        match posted {
+            Posted::Taken => Ok(()),
+            Posted::Skipped { .. } | Posted::Gone => Err(Gone),
+        }
     }
 
     /// Has the session of a connection end.

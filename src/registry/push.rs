@@ -19,6 +19,15 @@ struct Frame {
     bytes: Bytes,
     /// Bytes of the header.
     header: usize,
+    to: Toward,
+}
+
+/// Side of a tunnel that a message is for. The peer of a session is its client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Toward {
+    #[default]
+    Client,
+    Upstream,
 }
 
 impl Push {
@@ -32,7 +41,22 @@ impl Push {
             opcode,
             bytes: bytes.into(),
             header,
+            to: Toward::Client,
         }))
+    }
+
+    /// The same message, for this side of a tunnel.
+    pub(crate) fn to(&self, to: Toward) -> Self {
+        Self(Arc::new(Frame {
+            bytes: self.0.bytes.clone(),
+            to,
+            ..*self.0
+        }))
+    }
+
+    /// Side of a tunnel that gets it.
+    pub(crate) fn toward(&self) -> Toward {
+        self.0.to
     }
 
     pub(crate) fn opcode(&self) -> Opcode {

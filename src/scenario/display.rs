@@ -25,6 +25,9 @@ impl Step {
             Self::EchoOff => "echo",
             Self::Delay { .. } => "delay",
             Self::Rate(_) => "rate",
+            Self::Drop(_) => "drop",
+            Self::Duplicate(_) => "duplicate",
+            Self::Reorder(_) => "reorder",
             Self::Fragment(_) => "fragment",
             Self::Ping(_) => "ping",
             Self::Close(..) => "close",
@@ -86,6 +89,10 @@ impl fmt::Display for Step {
             Self::Delay { least, most } if least == most => write!(f, ":{}", Time(*least)),
             Self::Delay { least, most } => write!(f, ":{}..{}", Time(*least), Time(*most)),
             Self::Rate(bytes) => write!(f, ":{}", Size(*bytes)),
+            Self::Duplicate(100) | Self::Reorder(100) => Ok(()),
+            Self::Drop(percent) | Self::Duplicate(percent) | Self::Reorder(percent) => {
+                write!(f, ":{percent}%")
+            }
             Self::Fragment(bytes) => write!(f, ":{}", Size(*bytes as u64)),
             Self::Close(closing, when) => write!(f, ":{closing}{when}"),
             Self::Fin(when) | Self::Rst(when) | Self::Deaf(when) | Self::Stall(when) => {

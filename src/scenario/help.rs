@@ -4,13 +4,16 @@ use super::Scenario;
 use super::parse::{TIMED, USAGES};
 
 /// Meaning of each step.
-const MEANINGS: [(&str, &str); 23] = [
+const MEANINGS: [(&str, &str); 26] = [
     ("beat", "the interval of the heart beat"),
     ("say", "the text of the heart beat, or a message at a time"),
     ("reply", "answers a text with another, in place of the echo"),
     ("echo", "no echoes"),
     ("delay", "echoes come later, their order kept"),
     ("rate", "bytes written a second"),
+    ("drop", "drops some echoes, at random"),
+    ("duplicate", "sends echoes twice, all or some"),
+    ("reorder", "sends echoes after the next one, all or some"),
     ("fragment", "messages come in fragments of this size"),
     ("ping", "the interval of Pings"),
     ("close", "sends a Close: any code from 0 to 65535, or none"),

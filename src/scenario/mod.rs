@@ -14,18 +14,24 @@
 //! | [`display`] | scenarios as text |
 //! | [`help`] | the meaning of each step |
 //! | [`occurrences`] | the choice of the connections of a URL for which a step is done |
+//! | [`fate`] | messages that are dropped, duplicated or reordered |
+//! | [`tunnel`] | scenarios of the proxy, with steps for both ways |
 
 mod display;
+mod fate;
 mod help;
 mod occurrences;
 mod parse;
+mod tunnel;
 
 use std::time::Duration;
 
 use form_urlencoded::parse as parameters;
 
 use crate::ws::subprotocol::Subprotocol;
+pub(crate) use fate::{Fate, Fates, REORDERED_WITHIN};
 pub(crate) use occurrences::Occurrences;
+pub use tunnel::TunnelScenario;
 
 /// The parameter of a query that contains steps. All others belong to the application.
 const PARAMETER: &str = "do";
@@ -90,6 +96,12 @@ pub(crate) enum Step {
     Delay { least: Duration, most: Duration },
     /// At most this many bytes written a second.
     Rate(u64),
+    /// This percentage of messages is dropped.
+    Drop(u8),
+    /// This percentage of messages comes twice.
+    Duplicate(u8),
+    /// This percentage of messages comes after the next one.
+    Reorder(u8),
     /// Messages in fragments of this many bytes.
     Fragment(usize),
     /// A Ping at this interval.
@@ -245,6 +257,27 @@ impl Scenario {
         self.steps().any(|step| *step == Step::Who)
     }
 
+    /// Checks that it can be done in a session that has begun.
+    ///
+    /// # Errors
+    /// When a step is about the handshake, or depends on other connections.
+    pub(crate) fn check_for_session(&self) -> Result<(), ScenarioError> {
+        for Planned { step, share, .. } in &self.steps {
+            match step {
+                Step::Refuse(_)
+                | Step::Wait(_)
+                | Step::Accept(_)
+                | Step::Subprotocol(_)
+                | Step::Deflate(_)
+                | Step::Greet(_)
+                | Step::Who => return Err(ScenarioError::Late(step.name())),
+                _ if *share != Share::All => return Err(ScenarioError::Shared(step.name())),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it has no steps, so that the server behaves as usual.
     pub(crate) fn is_default(&self) -> bool {
         self.steps.is_empty()
@@ -283,6 +316,17 @@ impl Scenario {
         let is_counted =
             |planned: &Planned| matches!(planned.share, Share::First(_)) && planned.scope == scope;
         self.steps.iter().any(is_counted)
+    }
+
+    /// The steps of a connection after so many others with its path, and with its URL. `roll` is
+    /// from 0 to 99 at random.
+    fn after(&self, of_path: u32, of_url: u32, roll: u8) -> Self {
+        self.filtered(|share, scope| match (share, scope) {
+            (Share::All, _) => true,
+            (Share::First(connections), Scope::Path) => of_path < connections,
+            (Share::First(connections), Scope::Url) => of_url < connections,
+            (Share::Percent(percent), _) => roll < percent,
+        })
     }
 
     /// The steps of one connection: those that `is_done` selects, and only the first of those that
@@ -351,6 +395,13 @@ fn contradiction(one: &Step, other: &Step, has_replies: bool) -> Option<&'static
         return Some("there are no echoes to delay");
     }
     let are_at_odds = either(|a, b| {
+        let is_fate = matches!(b, Step::Drop(_) | Step::Duplicate(_) | Step::Reorder(_));
+        *a == Step::EchoOff && is_fate
+    });
+    if are_at_odds && !has_replies {
+        return Some("there are no echoes that it could be for");
+    }
+    let are_at_odds = either(|a, b| {
         matches!(
             (a, b),
             (
@@ -391,6 +442,21 @@ pub enum ScenarioError {
         "What is behind the @ of {0:?} is wrong: write at most one time, as @5s up to @1day or @3msg, and at most one share, as @2x up to @1000000x or @20% up to @100%."
     )]
     When(String),
+    /// A step for the way to an upstream, which a server has none of.
+    #[error("The step {0:?} is for echobeat proxy: there is no upstream here.")]
+    NoUpstream(String),
+    /// A step that only the server has.
+    #[error("The proxy has no step {0}: it is for the server.")]
+    NotInProxy(&'static str),
+    /// A step that the proxy has only on the way to the client.
+    #[error("The step {0} is for the client alone: write it without up.")]
+    NotUp(&'static str),
+    /// A step about the handshake, for a session that has begun.
+    #[error("The step {0} is about the handshake, and the session has begun.")]
+    Late(&'static str),
+    /// A share of connections, for one of them.
+    #[error("The step {0} has a share, and this is one connection.")]
+    Shared(&'static str),
     /// A time at a step that has none.
     #[error(
         "The step {0} takes no time: it holds from the start. In a text, write \\@ for an at sign."

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Scenario, Scope, Share};
+use super::{Scenario, Scope};
 
 /// Maximum number of URLs whose connections are counted. Beyond it the least recently used URL is
 /// forgotten, and its count begins anew.
@@ -40,6 +40,17 @@ impl Occurrences {
         Self::choose(scenario, path, url, roll, |key| self.count(key))
     }
 
+    /// Counts a connection as [`draw`](Self::draw) does, and returns the steps that are done in it of
+    /// two scenarios. Those for the same percentage of connections are done together.
+    pub(crate) fn draw_both(&self, both: [&Scenario; 2], path: &str, url: &str) -> [Scenario; 2] {
+        let roll = rand::random_range(0..100);
+        let counts = |scope| both.iter().any(|scenario| scenario.counts(scope));
+        let count = |scope, text| counts(scope).then(|| self.count((scope, text)));
+        let of_path = count(Scope::Path, path).unwrap_or_default();
+        let of_url = count(Scope::Url, url).unwrap_or_default();
+        both.map(|scenario| scenario.after(of_path, of_url, roll))
+    }
+
     /// Returns the steps that were done in the latest connection to `url`, or would be done in the
     /// first one. It counts nothing. Steps for a percentage of connections are not among them.
     pub(crate) fn latest(&self, scenario: &Scenario, path: &str, url: &str) -> Scenario {
@@ -57,12 +68,7 @@ impl Occurrences {
         let count = |scope, text| scenario.counts(scope).then(|| count((scope, text)));
         let of_path = count(Scope::Path, path).unwrap_or_default();
         let of_url = count(Scope::Url, url).unwrap_or_default();
-        scenario.filtered(|share, scope| match (share, scope) {
-            (Share::All, _) => true,
-            (Share::First(connections), Scope::Path) => of_path < connections,
-            (Share::First(connections), Scope::Url) => of_url < connections,
-            (Share::Percent(percent), _) => roll < percent,
-        })
+        scenario.after(of_path, of_url, roll)
     }
 
     /// Counts a connection, and returns the number of earlier ones.

@@ -36,13 +36,16 @@ const WINDOWS: RangeInclusive<u8> = MIN_WINDOW..=MAX_WINDOW;
 const NUMBER: u64 = 8;
 
 /// Usage of each step: its name, and the ways to write it.
-pub(super) const USAGES: [(&str, &str); 23] = [
+pub(super) const USAGES: [(&str, &str); 26] = [
     ("beat", "beat:500ms, from 10ms to 1day, or beat:off"),
     ("say", "say:TEXT, or say:TEXT@5s for one message"),
     ("reply", "reply:TEXT=ANSWER"),
     ("echo", "echo:off"),
     ("delay", "delay:200ms or delay:50ms..200ms, up to 1m"),
     ("rate", "rate:64KiB, from 1 byte a second to 1GiB"),
+    ("drop", "drop:10%, from 1% to 100%"),
+    ("duplicate", "duplicate or duplicate:10%"),
+    ("reorder", "reorder or reorder:10%"),
     ("fragment", "fragment:1KiB, from 1 byte to 1GiB"),
     ("ping", "ping:1s, from 10ms to 1day"),
     (
@@ -83,6 +86,9 @@ pub(super) const TIMED: [&str; 8] = [
 /// Steps with a text, in which an at sign is literal unless a time or a share follows it.
 const TEXTS: [&str; 4] = ["say", "reply", "greet", "refuse"];
 
+/// Beginning of a step for the way to the upstream of a proxy.
+pub(super) const UP: &str = "up.";
+
 /// Maximum number of first connections that a step may be for.
 const MAX_FIRST: u32 = 1_000_000;
 
@@ -116,6 +122,9 @@ impl FromStr for Scenario {
 fn planned(text: &str) -> Result<Planned, ScenarioError> {
     let end = text.find([':', '@']).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
+    if name.starts_with(UP) {
+        return Err(ScenarioError::NoUpstream(shown(name.trim_end())));
+    }
     let Some(&(name, usage)) = USAGES.iter().find(|(known, _)| *known == name.trim_end()) else {
         return Err(ScenarioError::Unknown(shown(name)));
     };
@@ -148,6 +157,8 @@ fn without_value(name: &str, when: When) -> Option<Step> {
         "deaf" => Step::Deaf(when),
         "stall" => Step::Stall(when),
         "noreply" => Step::NoReply,
+        "duplicate" => Step::Duplicate(100),
+        "reorder" => Step::Reorder(100),
         "who" => Step::Who,
         _ => return None,
     })
@@ -165,6 +176,9 @@ fn with_value(name: &str, value: &str, when: When) -> Option<Step> {
         "echo" if value == "off" => Step::EchoOff,
         "delay" => delay(value)?,
         "rate" => Step::Rate(size(value)?),
+        "drop" => Step::Drop(percent(value)?),
+        "duplicate" => Step::Duplicate(percent(value)?),
+        "reorder" => Step::Reorder(percent(value)?),
         "fragment" => Step::Fragment(usize::try_from(size(value)?).ok()?),
         "ping" => Step::Ping(duration(value, INTERVALS)?),
         "close" => Step::Close(closing(value)?, when),
@@ -224,14 +238,18 @@ fn when(text: &str) -> Option<When> {
 }
 
 fn share(text: &str) -> Option<Share> {
-    match text.strip_suffix('%') {
-        Some(percent) => number(percent)
-            .filter(|percent| (1..=100).contains(percent))
-            .map(Share::Percent),
-        None => number(text.strip_suffix('x')?)
+    match text.ends_with('%') {
+        true => percent(text).map(Share::Percent),
+        false => number(text.strip_suffix('x')?)
             .filter(|connections| (1..=MAX_FIRST).contains(connections))
             .map(Share::First),
     }
+}
+
+/// Parses a percentage from 1% to 100%.
+fn percent(text: &str) -> Option<u8> {
+    let percent = number(text.strip_suffix('%')?)?;
+    (1..=100).contains(&percent).then_some(percent)
 }
 
 fn reply(value: &str) -> Option<Reply> {
@@ -328,7 +346,7 @@ fn shown(text: &str) -> String {
 }
 
 /// Splits a text at the separators that have no backslash before them.
-fn split(text: &str, separator: char) -> Vec<&str> {
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
     let mut is_escaped = false;
     text.split(|c| {
         let is_plain = !std::mem::replace(&mut is_escaped, false);

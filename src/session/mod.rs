@@ -43,7 +43,6 @@ mod utf8;
 mod write_buffer;
 mod writer;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::mem;
 use std::sync::Arc;
@@ -73,6 +72,7 @@ use flood::ControlBudget;
 use protocol::Received;
 pub(crate) use report::Report;
 use schedule::{Activity, Due, Schedule, Slots};
+pub(crate) use single_frame::unmask;
 use stats::SessionStats;
 use writer::Writer;
 
@@ -119,12 +119,26 @@ where
     let mut session = Session::new(stream, early, context, slots, Moment::now());
     // No async fn: its future would hold each argument twice.
     async move {
-        let Err(end) = session.converse().await;
+        let ended = session.converse().await;
         session.timer.cancel();
         // Boxed, so that a session does not hold memory all the time for its end.
-        let report = Box::pin(session.leave(end)).await;
-        (report, session.io.into_inner())
+        Box::pin(after(session, ended)).await
     }
+}
+
+/// Ends a session that has come to its end, or goes on with one that the API has misbehave.
+async fn after<S>(mut session: Session<S>, ended: Result<(), End>) -> (Report, S)
+where
+    S: Transport,
+{
+    let steps = session.stats.connection().and_then(|it| it.take_steps());
+    let end = match (ended, steps) {
+        (Ok(()), Some((steps, drain))) => return faulty::go_on(session, &steps, drain).await,
+        (Ok(()), None) => End::Cut,
+        (Err(end), _) => end,
+    };
+    let report = session.leave(end).await;
+    (report, session.io.into_inner())
 }
 
 struct Session<S> {
@@ -148,9 +162,12 @@ impl<S> Session<S> {
             timers,
             info,
             deflate,
-            connection,
-            ..
+            mut connection,
+            drain,
         } = context;
+        if let Some(connection) = &mut connection {
+            connection.keep_drain(drain);
+        }
         let schedule = Schedule::new(&config, slots, start, rand::random());
         Self {
             io: TrackedIo::new(stream),
@@ -165,22 +182,47 @@ impl<S> Session<S> {
     }
 }
 
+impl<S> Session<S> {
+    /// The same session, over the stream that `change` makes of its own.
+    fn map_stream<T>(self, change: impl FnOnce(S) -> T) -> Session<T> {
+        Session {
+            io: self.io.map(change),
+            codec: self.codec,
+            writer: self.writer,
+            schedule: self.schedule,
+            timer: self.timer,
+            controls: self.controls,
+            stats: self.stats,
+            config: self.config,
+        }
+    }
+}
+
 impl<S> Session<S>
 where
     S: Transport,
 {
-    /// Echoes, and does what is due by the clock, until something ends the session.
+    /// Echoes, and does what is due by the clock, until something ends the session, or the API has it
+    /// misbehave.
     #[expect(clippy::manual_async_fn, reason = "its future would hold self twice")]
-    fn converse(&mut self) -> impl Future<Output = Result<Infallible, End>> {
+    fn converse(&mut self) -> impl Future<Output = Result<(), End>> {
         async move {
             loop {
                 let pause = poll_fn(|cx| self.poll_turn(cx));
                 let pause = pause.await?;
                 // Boxed, because it is rare.
-                Box::pin(self.rest(pause)).await?;
+                if Box::pin(self.rest(pause)).await? {
+                    return Ok(());
+                }
                 self.timer.set(self.schedule.next());
             }
         }
+    }
+
+    /// Sends all that was begun.
+    async fn finish(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        self.finish_echo().await
     }
 
     /// Does what is due, pushes and echoes, until the session must wait for anything but a message,
@@ -288,15 +330,18 @@ where
     }
 
     /// Handles the reason for which [`Self::poll_turn`] stopped, unless the session is cut meanwhile.
-    async fn rest(&mut self, pause: Pause) -> Result<(), End> {
+    /// Returns whether it is to misbehave from now on.
+    async fn rest(&mut self, pause: Pause) -> Result<bool, End> {
+        let is_changed = matches!(pause, Pause::Steps);
         let Some(connection) = self.stats.connection() else {
-            return self.handle(pause).await;
+            self.handle(pause).await?;
+            return Ok(is_changed);
         };
         let cut = connection.cut();
         tokio::select! {
             biased;
             teardown = cut => Err(End::ApiCut(teardown)),
-            handled = self.handle(pause) => handled,
+            handled = self.handle(pause) => handled.map(|()| is_changed),
         }
     }
 
@@ -312,6 +357,7 @@ where
                 self.schedule.skip_beats(Moment::now(), &self.config);
                 Ok(())
             }
+            Pause::Steps => self.finish().await,
             Pause::Others => {
                 self.flush().await?;
                 yield_now().await;
@@ -402,6 +448,8 @@ enum Pause {
     BlockedBeat,
     /// Other sessions have their turn.
     Others,
+    /// The API has it misbehave.
+    Steps,
 }
 
 #[cfg(test)]

@@ -33,6 +33,10 @@ where
         {
             let push = match mail {
                 Mail::Push(push) => push,
+                Mail::Steps(steps) => {
+                    connection.keep_steps(steps);
+                    return Ok(Some(Pause::Steps));
+                }
                 Mail::End(ending) => return Err(ending.into()),
             };
             budget.frame(push.len());
@@ -194,7 +198,8 @@ fn content(frame: Option<&CloseFrame>) -> CloseContent {
 impl From<Ending> for End {
     fn from(ending: Ending) -> Self {
         match ending {
-            Ending::Close(CloseContent { code, reason }) => Self::ApiClose(CloseFrame {
+            Ending::Close(CloseContent { code, reason })
+            | Ending::CloseUpstream(CloseContent { code, reason }) => Self::ApiClose(CloseFrame {
                 code: code.unwrap_or(1000).into(),
                 reason: reason.into(),
             }),

@@ -88,7 +88,7 @@ impl SingleFrame {
 }
 
 /// Unmasks a payload (RFC 6455, section 5.3).
-pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+pub(crate) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     match payload.len() >= LONG {
         true => unmask_long(payload, mask),
         false => unmask_rows::<16>(payload, mask),

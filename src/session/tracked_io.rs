@@ -26,6 +26,15 @@ impl<S> TrackedIo<S> {
         }
     }
 
+    /// The same, over the stream that `change` makes of this one.
+    pub(crate) fn map<T>(self, change: impl FnOnce(S) -> T) -> TrackedIo<T> {
+        TrackedIo {
+            io: change(self.io),
+            alive_at: self.alive_at,
+            written: self.written,
+        }
+    }
+
     pub(crate) fn into_inner(self) -> S {
         self.io
     }

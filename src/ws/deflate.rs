@@ -6,6 +6,9 @@ use std::num::NonZero;
 /// Name of the extension.
 pub(crate) const NAME: &str = "permessage-deflate";
 
+/// An extension that no client offers any more.
+pub(crate) const OBSOLETE: &str = "x-webkit-deflate-frame";
+
 /// Bits of the smallest window that our compressor may have. zlib writes no raw deflate with fewer.
 pub(crate) const MIN_WINDOW: u8 = 9;
 

@@ -52,7 +52,7 @@ impl Flag {
             ("TEXT" | "NAME" | "HOST" | "FILE" | "DIR" | "TOKEN", _) => ["one", "other"],
             ("ORIGIN", _) => ["https://one.test", "https://other.test"],
             ("FROM", _) => ["10.0.0.0/8", "unix"],
-            ("STEPS", _) => ["who", "echo:off"],
+            ("STEPS", _) => ["fin", "delay:1s"],
             ("HOW", _) => ["off", "takeover"],
             ("PREFIX", _) => ["one", "other"],
             ("URL", "nats") => ["nats://one.test", "nats://other.test"],

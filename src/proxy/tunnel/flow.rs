@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::both::Direction;
 use super::closing::ends_in_close;
 use super::{End, Side};
 use crate::runtime::moment::Moment;
@@ -56,21 +57,6 @@ impl Flow {
             has_ended: false,
             is_over: false,
         }
-    }
-
-    /// Whether the source has begun to close.
-    pub(super) fn is_closing(&self) -> bool {
-        self.ends_in_close || self.has_ended
-    }
-
-    /// Time for which the sink has taken nothing, if there are bytes for it.
-    pub(super) fn blocked_for(&self, now: Moment) -> Option<Duration> {
-        self.blocked_since.map(|since| now.since(since))
-    }
-
-    /// Whether the source is not read at present, so that its failure would go unseen.
-    pub(super) fn is_unwatched(&self) -> bool {
-        self.has_ended || self.blocked_since.is_some()
     }
 
     /// Copies as much as the source has and the sink takes, and then the end of the source.
@@ -201,8 +187,30 @@ impl Flow {
     }
 }
 
+impl Direction for Flow {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn is_closing(&self) -> bool {
+        self.ends_in_close || self.has_ended
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn is_unwatched(&self) -> bool {
+        self.has_ended || self.blocked_since.is_some()
+    }
+
+    fn blocked_for(&self, now: Moment) -> Option<Duration> {
+        self.blocked_since.map(|since| now.since(since))
+    }
+}
+
 /// Reads once into `buffer`, and returns the bytes that came: none at the end.
-fn poll_read<'b, R>(
+pub(super) fn poll_read<'b, R>(
     source: &mut R,
     buffer: &'b mut [u8],
     cx: &mut Context<'_>,

@@ -1,13 +1,24 @@
-//! The tunnel: passes bytes both ways between two streams as they come, and parses nothing.
+//! The tunnel: passes bytes both ways between two streams as they come, and parses nothing. A tunnel
+//! that is to misbehave passes frames.
+//!
+//! | room | purpose |
+//! |---|---|
+//! | [`flow`] | one direction of bytes |
+//! | [`framed`] | a tunnel of frames |
+//! | [`both`] | two directions, whatever they pass |
+//! | [`silence`], [`standstill`] | the clocks of a tunnel |
+//! | [`closing`] | the question who closed first |
 
+mod both;
 mod closing;
 mod flow;
+pub(super) mod framed;
 mod silence;
 mod standstill;
 
 use std::cell::Cell;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 use std::{fmt, future};
 
@@ -16,6 +27,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::config::ProxyConfig;
 use crate::net::transport::Transport;
 use crate::runtime::shutdown::Drain;
+use crate::ws::close::Teardown;
+use both::Both;
 use flow::Flow;
 use silence::Silence;
 use standstill::Standstill;
@@ -74,6 +87,24 @@ pub(super) enum End {
     /// The drain is over.
     #[error("the proxy is shutting down")]
     Drained,
+    /// A step for the way to this side ended the tunnel.
+    #[error("asked for by the step {}{step}", up(*.to))]
+    Asked {
+        step: &'static str,
+        to: Side,
+        teardown: Teardown,
+    },
+    /// A request of the API ended it.
+    #[error("ended through the API")]
+    ByApi(Teardown),
+}
+
+/// Beginning of a step for the way to this side.
+fn up(to: Side) -> &'static str {
+    match to {
+        Side::Client => "",
+        Side::Upstream => "up.",
+    }
 }
 
 impl End {
@@ -85,6 +116,17 @@ impl End {
             Self::Stalled(_) => "stalled",
             Self::Idle | Self::HalfClosed(_) => "idle",
             Self::Drained => "drained",
+            Self::Asked { .. } => "fault",
+            Self::ByApi(_) => "api",
+        }
+    }
+
+    /// The one that ended the tunnel.
+    pub(super) fn by(&self) -> &'static str {
+        match self {
+            Self::Closed(Side::Client) | Self::Lost(Side::Client, _) => "client",
+            Self::Closed(Side::Upstream) | Self::Lost(Side::Upstream, _) => "upstream",
+            _ => "proxy",
         }
     }
 
@@ -129,11 +171,7 @@ where
 {
     let begun = Instant::now();
     let mut first = None;
-    let mut both = Both {
-        inward: Flow::new(client.early),
-        outward: Flow::new(upstream.early),
-        is_outward_first: false,
-    };
+    let mut both = Both::new(Flow::new(client.early), Flow::new(upstream.early));
     let mut silence = config.idle_timeout.map(Silence::new);
     let mut standstill = Standstill::default();
     let copied = future::poll_fn(|cx| {
@@ -173,60 +211,6 @@ where
 async fn drained(drain: &Drain) {
     let window = drain.begun().await;
     sleep_until(window.end()).await;
-}
-
-/// Both directions.
-#[derive(Debug)]
-struct Both {
-    inward: Flow,
-    outward: Flow,
-    /// Whether `outward` goes first. The two take turns at that, because one that never pauses
-    /// takes all of the task's budget.
-    is_outward_first: bool,
-}
-
-impl Both {
-    fn bytes(&self) -> u64 {
-        self.inward.bytes + self.outward.bytes
-    }
-
-    /// The side that began to close: `before`, if that still holds. A server ends TCP before its
-    /// client does (RFC 6455, section 7.1.1), so a Close counts, and not only the end of TCP.
-    fn first_to_close(&self, before: Option<Side>) -> Option<Side> {
-        let (client, upstream) = (self.inward.is_closing(), self.outward.is_closing());
-        match before {
-            // Its bytes only looked like a Close.
-            Some(Side::Client) if !client => None,
-            Some(Side::Upstream) if !upstream => None,
-            before => before,
-        }
-        .or(client.then_some(Side::Client))
-        .or(upstream.then_some(Side::Upstream))
-    }
-
-    /// Copies both ways, and says whether both have ended.
-    fn copy<C, U>(
-        &mut self,
-        client: &mut C,
-        upstream: &mut U,
-        buffer: &mut [u8],
-        cx: &mut Context<'_>,
-    ) -> Result<bool, End>
-    where
-        C: Transport,
-        U: Transport,
-    {
-        self.is_outward_first = !self.is_outward_first;
-        for is_outward in [self.is_outward_first, !self.is_outward_first] {
-            match is_outward {
-                false => (self.inward.copy(client, upstream, buffer, cx))
-                    .map_err(|fault| fault.end(Side::Client, Side::Upstream)),
-                true => (self.outward.copy(upstream, client, buffer, cx))
-                    .map_err(|fault| fault.end(Side::Upstream, Side::Client)),
-            }?;
-        }
-        Ok(self.inward.is_over && self.outward.is_over)
-    }
 }
 
 #[cfg(test)]

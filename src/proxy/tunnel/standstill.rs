@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Both, End, Side};
+use super::both::{Both, Direction};
+use super::{End, Side};
 use crate::net::transport::{Hangup, Transport};
 use crate::runtime::moment::Moment;
 
@@ -39,7 +40,7 @@ impl Watch {
     }
 
     /// Reason to end the tunnel, if it has made no progress for too long.
-    fn late(&mut self, both: &Both, patience: Duration) -> Option<End> {
+    fn late<D: Direction>(&mut self, both: &Both<D>, patience: Duration) -> Option<End> {
         let now = Moment::now();
         let is_late = |waited: Option<Duration>| waited.is_some_and(|it| it >= patience);
         if is_late(both.inward.blocked_for(now)) {
@@ -51,7 +52,7 @@ impl Watch {
         if both.bytes() > self.progress.0 {
             self.progress = (both.bytes(), now);
         }
-        let first = match (both.inward.is_over, both.outward.is_over) {
+        let first = match (both.inward.is_over(), both.outward.is_over()) {
             (true, _) => Side::Client,
             (_, true) => Side::Upstream,
             (false, false) => return None,
@@ -64,15 +65,16 @@ impl Watch {
 impl Standstill {
     /// Waits until the tunnel has made no progress for too long (`patience` for a write), or cannot
     /// go on.
-    pub(super) fn poll_end<C, U>(
+    pub(super) fn poll_end<D, C, U>(
         &mut self,
-        both: &Both,
+        both: &Both<D>,
         patience: Duration,
         client: &mut C,
         upstream: &mut U,
         cx: &mut Context<'_>,
     ) -> Poll<End>
     where
+        D: Direction,
         C: Transport,
         U: Transport,
     {

@@ -1,3 +1,5 @@
+use std::task::Context;
+
 use tokio::io::{
     self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex,
 };

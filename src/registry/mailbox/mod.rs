@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::push::Push;
 use super::record::CloseContent;
+use crate::scenario::Scenario;
 use crate::ws::close::Teardown;
 
 /// Messages that a mailbox holds.
@@ -22,6 +23,8 @@ const MAX_BYTES: usize = 1 << 20;
 pub(crate) enum Ending {
     /// With a Close, after what was posted before.
     Close(CloseContent),
+    /// The same, for the upstream of a tunnel.
+    CloseUpstream(CloseContent),
     /// At once, without a Close.
     Cut(Teardown),
 }
@@ -30,6 +33,8 @@ pub(crate) enum Ending {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Mail {
     Push(Push),
+    /// The session is to misbehave by these steps from now on, and by no others.
+    Steps(Arc<Scenario>),
     End(Ending),
 }
 
@@ -60,6 +65,8 @@ struct Content {
     bytes: usize,
     /// Whether the last push was skipped.
     has_skipped: bool,
+    /// Steps that the session is to take, once.
+    steps: Option<Arc<Scenario>>,
     /// End that the session is to take, once.
     ending: Option<Ending>,
     /// Whether nothing more is taken in.
@@ -95,6 +102,17 @@ impl Mailbox {
         (Posted::Taken, waker)
     }
 
+    /// Has the session misbehave by these steps, in place of those before.
+    pub(super) fn change(&self, steps: Arc<Scenario>) -> (Posted, Option<Waker>) {
+        let mut content = self.content();
+        if content.is_closed {
+            return (Posted::Gone, None);
+        }
+        content.steps = Some(steps);
+        self.has_mail.store(true, Ordering::Release);
+        (Posted::Taken, content.session.clone())
+    }
+
     /// Has the session end. Nothing more is taken in.
     pub(super) fn end(&self, ending: Ending) -> (Posted, Option<Waker>) {
         let mut content = self.content();
@@ -118,6 +136,7 @@ impl Mailbox {
         let rest = (
             mem::take(&mut content.pushes),
             content.ending.take(),
+            content.steps.take(),
             content.session.take(),
         );
         // The lock is released first: the waker may be the last thing that keeps a task.
@@ -136,6 +155,10 @@ impl Mailbox {
     pub(super) fn take(&self, waker: &Waker, is_busy: bool) -> Option<Mail> {
         let mut content = self.content();
         let is_cut = matches!(content.ending, Some(Ending::Cut(_)));
+        if !is_cut && let Some(steps) = content.steps.take() {
+            self.wait_if_empty(content, waker);
+            return Some(Mail::Steps(steps));
+        }
         if !is_cut
             && !is_busy
             && let Some(push) = content.pushes.pop_front()
@@ -184,7 +207,7 @@ impl Mailbox {
 
 impl Content {
     fn is_empty(&self) -> bool {
-        self.pushes.is_empty() && self.ending.is_none()
+        self.pushes.is_empty() && self.steps.is_none() && self.ending.is_none()
     }
 
     /// Has this waker woken, and returns the one that was woken before.

@@ -33,6 +33,23 @@ fn take(mailbox: &Mailbox) -> Option<Mail> {
 }
 
 #[test]
+fn steps_come_first_and_the_last_ones_alone() {
+    let mailbox = Mailbox::default();
+    let steps = |text: &str| Arc::new(text.parse::<Scenario>().unwrap());
+    assert_eq!(post(&mailbox, &text("one")), Posted::Taken);
+    for text in ["rst@1s", "delay:1s"] {
+        assert_eq!(mailbox.change(steps(text)).0, Posted::Taken);
+    }
+    let busy = mailbox.take(Waker::noop(), true);
+    assert_eq!(busy, Some(Mail::Steps(steps("delay:1s"))));
+    assert_eq!(take(&mailbox), Some(Mail::Push(text("one"))));
+    assert_eq!(take(&mailbox), None);
+    assert!(mailbox.is_empty());
+    mailbox.close();
+    assert_eq!(mailbox.change(steps("")).0, Posted::Gone);
+}
+
+#[test]
 fn a_push_has_its_frame_and_its_payload() {
     for length in [0, 125, 126, 65_535, 65_536] {
         let push = Push::new(Opcode::Binary, &vec![7; length]);
@@ -187,7 +204,7 @@ proptest! {
                 None => {
                     let taken = take(&mailbox).map(|mail| match mail {
                         Mail::Push(push) => push.len(),
-                        Mail::End(_) => usize::MAX,
+                        Mail::Steps(_) | Mail::End(_) => usize::MAX,
                     });
                     prop_assert_eq!(taken, model.pop_front());
                 }

@@ -229,6 +229,7 @@ fn a_topic_is_there_while_anybody_is_subscribed_to_it() {
     let a = state.topic("a").unwrap();
     assert_eq!((a.subscribers, a.messages), (2, 1));
     let end = SessionEnd {
+        by: None,
         why: "closed",
         reason: String::new(),
         code: 1000,

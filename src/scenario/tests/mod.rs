@@ -25,6 +25,11 @@ fn every_step_is_parsed_and_written_as_it_was() {
     for (text, expected) in [
         ("beat:500ms", Step::Beat(Some(ms(500)))),
         ("beat:off", Step::Beat(None)),
+        ("drop:10%", Step::Drop(10)),
+        ("duplicate", Step::Duplicate(100)),
+        ("duplicate:1%", Step::Duplicate(1)),
+        ("reorder", Step::Reorder(100)),
+        ("reorder:99%", Step::Reorder(99)),
         ("say:TEXT", Step::Say("TEXT".into(), When::Start)),
         ("say:TEXT@3msg", Step::Say("TEXT".into(), at_3)),
         ("say:", Step::Say(String::new(), When::Start)),

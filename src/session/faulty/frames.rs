@@ -21,7 +21,7 @@ pub(super) fn ping() -> Vec<u8> {
 }
 
 /// A Close.
-pub(super) fn close(closing: &Closing) -> Vec<u8> {
+pub(crate) fn close(closing: &Closing) -> Vec<u8> {
     let payload = match closing {
         Closing::Bare => Vec::new(),
         Closing::Code(code, reason) => [&code.to_be_bytes()[..], reason.as_bytes()].concat(),
@@ -30,7 +30,7 @@ pub(super) fn close(closing: &Closing) -> Vec<u8> {
 }
 
 /// A frame that breaks RFC 6455.
-pub(super) fn bad(bad: Bad) -> Vec<u8> {
+pub(crate) fn bad(bad: Bad) -> Vec<u8> {
     match bad {
         // Section 8.1. The second byte cannot follow the first.
         Bad::Utf8 => frame(FIN | TEXT, b"\xc3\x28"),

@@ -34,15 +34,16 @@ use crate::config::ServerConfig;
 use crate::net::transport::{HALF_CLOSED, Hangup, LOOK, Transport};
 use crate::registry::mailbox::Mail;
 use crate::runtime::budget::{self, Budget};
-use crate::runtime::shutdown::Begun;
-use crate::scenario::{Reply, Scenario, Step, When};
+use crate::runtime::shutdown::{Begun, Drain};
+use crate::scenario::{Fates, Reply, Scenario, Step, When};
 use crate::ws::close::{End, Teardown};
 use finish::Finish;
-use pace::Paced;
+pub(crate) use frames::{bad as bad_frame, close as close_frame};
+pub(crate) use pace::Paced;
 use receive::Suspicion;
 use send::Blocked;
 use send_queue::SendQueue;
-use triggers::{Action, Triggers};
+pub(crate) use triggers::{Action, Triggers};
 
 /// Longest time between two looks at the clock.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
@@ -70,12 +71,29 @@ where
     S: Transport,
 {
     let start = Instant::now();
-    context.config = Arc::new(changed((*context.config).clone(), script.scenario));
+    let base = Arc::clone(&context.config);
+    context.config = Arc::new(changed((*base).clone(), script.scenario));
     let drain = context.drain.clone();
     let stream = Paced::new(stream);
     let session = Session::new(stream, early, context, Slots::exact(), start.into());
     let mut play = FaultySession::new(session, script.scenario, drain.begun(), start);
+    play.base = base;
     play.open(script);
+    let finish = poll_fn(|cx| play.poll(cx)).await;
+    let report = play.leave(finish, &drain).await;
+    (report, play.session.io.into_inner().into_inner())
+}
+
+/// Goes on with a session that is to misbehave from now on, until it has ended.
+pub(super) async fn go_on<S>(session: Session<S>, scenario: &Scenario, drain: Drain) -> (Report, S)
+where
+    S: Transport,
+{
+    let now = Instant::now();
+    let session = session.map_stream(Paced::new);
+    let mut play = FaultySession::new(session, &Scenario::default(), drain.begun(), now);
+    play.is_open = true;
+    play.change(scenario, now);
     let finish = poll_fn(|cx| play.poll(cx)).await;
     let report = play.leave(finish, &drain).await;
     (report, play.session.io.into_inner().into_inner())
@@ -97,6 +115,8 @@ fn changed(mut config: ServerConfig, scenario: &Scenario) -> ServerConfig {
 /// A session, and the state of its faults.
 struct FaultySession<S> {
     session: Session<Paced<S>>,
+    /// The configuration of the server, before steps change it.
+    base: Arc<ServerConfig>,
     /// Whether the answer to the upgrade has been sent. Nothing else is done before.
     is_open: bool,
     triggers: Triggers,
@@ -145,6 +165,7 @@ where
         let is_recorded = session.stats.connection().is_some();
         let mut play = Self {
             send_queue: SendQueue::new(session.config.max_message_size, is_recorded),
+            base: Arc::clone(&session.config),
             session,
             is_open: false,
             triggers: Triggers::new(scenario, start),
@@ -164,21 +185,56 @@ where
             timer: Box::pin(sleep_until(start)),
             budget: Budget::new(),
         };
+        play.set(scenario, start);
+        play
+    }
+
+    /// Sets what steps hold all the time.
+    fn set(&mut self, scenario: &Scenario, now: Instant) {
+        self.send_queue.fates(Fates::of(scenario));
         for step in scenario.steps() {
             match step {
-                Step::EchoOff => play.echoes = false,
-                Step::Delay { least, most } => play.send_queue.delay(*least, *most),
-                Step::Fragment(bytes) => play.send_queue.fragment(*bytes),
-                Step::NoReply => play.replies = false,
-                Step::Reply(reply) => play.canned.push(reply.clone()),
+                Step::EchoOff => self.echoes = false,
+                Step::Delay { least, most } => self.send_queue.delay(*least, *most),
+                Step::Fragment(bytes) => self.send_queue.fragment(*bytes),
+                Step::NoReply => self.replies = false,
+                Step::Reply(reply) => self.canned.push(reply.clone()),
                 Step::Ping(every) => {
-                    let (every, next) = (*every, start + *every);
-                    play.pings = Some(Pings { every, next });
+                    let (every, next) = (*every, now + *every);
+                    self.pings = Some(Pings { every, next });
                 }
                 _ => {}
             }
         }
-        play
+    }
+
+    /// Misbehaves by these steps from now on, and by no others.
+    fn change(&mut self, scenario: &Scenario, now: Instant) {
+        let config = changed((*self.base).clone(), scenario);
+        let schedule = &mut self.session.schedule;
+        schedule.change(Slots::exact(), &self.session.config, &config, now.into());
+        self.session.config = Arc::new(config);
+        let answered = self.send_queue.answered();
+        self.triggers = Triggers::from_now_on(scenario, now, answered);
+        self.send_queue.delay(Duration::ZERO, Duration::ZERO);
+        self.send_queue.fragment(usize::MAX);
+        (self.echoes, self.replies, self.pings) = (true, true, None);
+        self.canned.clear();
+        if self.deaf_since.take().is_some() {
+            self.inattentive_at = now;
+        }
+        self.set(scenario, now);
+        self.session.io.get_mut().unpace();
+        self.set_pace(scenario, 0);
+    }
+
+    /// Bounds the rate from `exempt` more bytes on, if a step asks for that.
+    fn set_pace(&mut self, scenario: &Scenario, exempt: usize) {
+        for step in scenario.steps() {
+            if let Step::Rate(rate) = step {
+                self.session.io.get_mut().pace(*rate, exempt);
+            }
+        }
     }
 
     /// Puts into the write buffer what is sent first: all of it at once, whatever the rate.
@@ -199,11 +255,7 @@ where
         let now = Instant::now();
         while matches!(self.put(now), Ok(true)) {}
         let exempt = self.session.writer.write_buffer().replies().len();
-        for step in scenario.steps() {
-            if let Step::Rate(rate) = step {
-                self.session.io.get_mut().pace(*rate, exempt);
-            }
-        }
+        self.set_pace(scenario, exempt);
     }
 
     /// Runs until something ends the session.
@@ -301,6 +353,7 @@ where
         {
             match mail {
                 Mail::Push(push) => self.send_queue.push(push.opcode(), push.payload()),
+                Mail::Steps(steps) => self.change(&steps, Instant::now()),
                 Mail::End(ending) => return Err(End::from(ending).into()),
             }
         }

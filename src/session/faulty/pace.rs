@@ -14,7 +14,7 @@ use crate::net::transport::{Hangup, Transport};
 const WRITES: u64 = 20;
 
 #[derive(Debug)]
-pub(super) struct Paced<S> {
+pub(crate) struct Paced<S> {
     io: S,
     pace: Option<Pace>,
 }
@@ -31,12 +31,12 @@ struct Pace {
 
 impl<S> Paced<S> {
     /// A stream that has no rate at first.
-    pub(super) fn new(io: S) -> Self {
+    pub(crate) fn new(io: S) -> Self {
         Self { io, pace: None }
     }
 
     /// Bounds the rate to `rate` bytes a second, from `exempt` more bytes on.
-    pub(super) fn pace(&mut self, rate: u64, exempt: usize) {
+    pub(crate) fn pace(&mut self, rate: u64, exempt: usize) {
         self.pace = Some(Pace {
             rate,
             exempt,
@@ -44,7 +44,17 @@ impl<S> Paced<S> {
         });
     }
 
-    pub(super) fn into_inner(self) -> S {
+    /// Leaves the rate open.
+    pub(super) fn unpace(&mut self) {
+        self.pace = None;
+    }
+
+    /// The stream itself.
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        &mut self.io
+    }
+
+    pub(crate) fn into_inner(self) -> S {
         self.io
     }
 }
@@ -74,6 +84,10 @@ impl Pace {
 impl<S: Transport> Transport for Paced<S> {
     fn reset(self) {
         self.io.reset();
+    }
+
+    fn linger_at_most(&self, limit: Duration) {
+        self.io.linger_at_most(limit);
     }
 
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {

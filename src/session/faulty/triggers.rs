@@ -9,7 +9,7 @@ use crate::ws::close::Teardown;
 
 /// Action of a step when its time has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     Say(String),
     Close(Closing),
     Fin,
@@ -22,14 +22,16 @@ pub(super) enum Action {
 
 /// Actions that are not done yet, in the order in which they were written.
 #[derive(Debug)]
-pub(super) struct Triggers {
+pub(crate) struct Triggers {
     start: Instant,
+    /// Messages that were received and answered before.
+    before: u64,
     actions: Vec<(When, Action)>,
 }
 
 impl Triggers {
     /// The triggers of a session that began at `start`.
-    pub(super) fn new(scenario: &Scenario, start: Instant) -> Self {
+    pub(crate) fn new(scenario: &Scenario, start: Instant) -> Self {
         let actions = scenario.steps().filter_map(|step| {
             Some(match step {
                 // Without a time, `say` is the text of the heart beat.
@@ -45,11 +47,23 @@ impl Triggers {
             })
         });
         let actions = actions.collect();
-        Self { start, actions }
+        Self {
+            start,
+            before: 0,
+            actions,
+        }
+    }
+
+    /// The triggers of a session that changes at `now`, after so many messages.
+    pub(super) fn from_now_on(scenario: &Scenario, now: Instant, messages: u64) -> Self {
+        Self {
+            before: messages,
+            ..Self::new(scenario, now)
+        }
     }
 
     /// Takes the next action whose time has come by `now`.
-    pub(super) fn timed(&mut self, now: Instant) -> Option<Action> {
+    pub(crate) fn timed(&mut self, now: Instant) -> Option<Action> {
         let passed = now - self.start;
         let actions = self.actions.iter().enumerate();
         let due = actions.filter_map(|(n, (when, _))| Some((after(*when)?, n)));
@@ -58,18 +72,18 @@ impl Triggers {
     }
 
     /// Takes the next action that is due once this many `messages` were received and answered.
-    pub(super) fn counted(&mut self, messages: u64) -> Option<Action> {
+    pub(crate) fn counted(&mut self, messages: u64) -> Option<Action> {
         let is_due = |when: &When| match when {
             When::Start => true,
             When::After(_) => false,
-            When::Messages(count) => *count <= messages,
+            When::Messages(count) => *count <= messages.saturating_sub(self.before),
         };
         let first = self.actions.iter().position(|(when, _)| is_due(when))?;
         Some(self.actions.remove(first).1)
     }
 
     /// Moment at which the next [timed](Self::timed) action is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         let times = self.actions.iter().filter_map(|(when, _)| after(*when));
         times.min().map(|time| self.start + time)
     }

@@ -135,6 +135,20 @@ impl Schedule {
         }
     }
 
+    /// Goes on in these slots, with the heart beats of another configuration.
+    pub(super) fn change(
+        &mut self,
+        slots: Slots,
+        before: &ServerConfig,
+        config: &ServerConfig,
+        now: Moment,
+    ) {
+        self.slots = slots;
+        if before.heartbeat != config.heartbeat {
+            self.beat = config.heartbeat.map(|every| slots.next(now + every));
+        }
+    }
+
     /// Moves the next heart beat to the first of its moments after `now`. Those that are due already
     /// are skipped: the session keeps its slot, so that sessions that were late together do not
     /// beat together from then on.

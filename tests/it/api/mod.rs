@@ -12,6 +12,7 @@ mod pages;
 mod pushes;
 mod records;
 mod refusals;
+mod steps;
 mod verdicts;
 #[cfg(target_os = "linux")]
 mod waits;

@@ -104,6 +104,13 @@ async fn every_member_of_an_answer_is_described() {
         expect_answer(address, &description, request, b"").await;
     }
     expect_answer(address, &description, "POST /connections/me", b"x").await;
+    expect_answer(
+        address,
+        &description,
+        "PATCH /connections/me",
+        br#"{"do":""}"#,
+    )
+    .await;
     let close = CloseFrame {
         code: 4000.into(),
         reason: "bye".into(),

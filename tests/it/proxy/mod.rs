@@ -1,8 +1,10 @@
 //! The reverse proxy: in front of an echobeat, and of upstreams that are worse than any.
 
+mod faults;
 mod forwarding;
 mod half_close;
 mod http2;
+mod inspector;
 mod interim;
 mod messages;
 mod programs;
@@ -13,7 +15,7 @@ mod upstreams;
 
 use std::net::SocketAddr;
 
-use echobeat::{Proxy, ProxyConfig};
+use echobeat::{ApiConfig, Proxy, ProxyConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -24,6 +26,8 @@ use crate::support::{Control, Raw, Response, soon};
 /// A proxy on a free port of this machine, stopped with the test.
 pub struct TestProxy {
     pub address: SocketAddr,
+    /// Address of the API's own, if it has one.
+    api: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -33,13 +37,25 @@ impl TestProxy {
         Self::start(to(&format!("http://{upstream}"))).await
     }
 
+    /// With an API on its own address.
+    pub async fn before_with_api(upstream: SocketAddr) -> Self {
+        Self::start(ProxyConfig {
+            api: Some(ApiConfig::default()),
+            ..to(&format!("http://{upstream}"))
+        })
+        .await
+    }
+
     pub async fn start(config: ProxyConfig) -> Self {
         let proxy = Proxy::bind(config).await.expect("a free port");
         let address = proxy.endpoints()[0].socket_addr().expect("TCP");
+        let api = proxy.api_endpoints().first();
+        let api = api.map(|endpoint| endpoint.socket_addr().expect("TCP"));
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(proxy.serve(async { drop(stopped.await) }));
         Self {
             address,
+            api,
             stop,
             running,
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::registry::record::Message;
 use crate::runtime::budget::Budget;
-use crate::scenario::Burst;
+use crate::scenario::{Burst, Fate, Fates, REORDERED_WITHIN};
 use crate::session::deflate::{Compressor, Deflation};
 use crate::ws::deflate::PermessageDeflate;
 use crate::ws::frames::{self, CONTINUATION, FIN, Opcode, RSV1};
@@ -26,12 +26,15 @@ const PIECE: u64 = 16 << 10;
 pub(super) struct SendQueue {
     /// Least and most delay of each echo.
     delay: (Duration, Duration),
+    fates: Fates,
     /// Maximum bytes of payload in a frame.
     fragment: u64,
     /// Bytes of waiting echoes at which reading stops.
     limit: usize,
     echoes: VecDeque<Echo>,
-    /// Bytes of payload in `echoes`.
+    /// Echo that is to come after the next one, or when it is due.
+    held: Option<Echo>,
+    /// Bytes of payload in `echoes` and `held`.
     waiting: usize,
     /// Messages and frames other than echoes: they are sent before waiting echoes.
     others: VecDeque<Other>,
@@ -56,12 +59,14 @@ pub(super) enum Put {
     Message(Opcode, usize),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Echo {
     due: Instant,
     opcode: Opcode,
     payload: Bytes,
     deflate: Option<PermessageDeflate>,
+    /// Whether it is the first of two that are the same.
+    is_copy: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +93,8 @@ struct UnderWay {
     /// Bytes of the current frame's payload that have not.
     left: Option<u64>,
     is_echo: bool,
+    /// Whether its message is echoed once more.
+    is_copy: bool,
     /// Number of its frames so far.
     frames: u32,
     /// The payload before it is compressed, if it is to be recorded.
@@ -115,9 +122,11 @@ impl SendQueue {
     pub(super) fn new(limit: usize, is_recorded: bool) -> Self {
         Self {
             delay: (Duration::ZERO, Duration::ZERO),
+            fates: Fates::default(),
             fragment: u64::MAX,
             limit,
             echoes: VecDeque::new(),
+            held: None,
             waiting: 0,
             others: VecDeque::new(),
             compressor: Compressor::default(),
@@ -130,6 +139,10 @@ impl SendQueue {
 
     pub(super) fn delay(&mut self, least: Duration, most: Duration) {
         self.delay = (least, most);
+    }
+
+    pub(super) fn fates(&mut self, fates: Fates) {
+        self.fates = fates;
     }
 
     pub(super) fn fragment(&mut self, bytes: usize) {
@@ -148,11 +161,12 @@ impl SendQueue {
 
     /// Moment at which the next echo is due, if one waits.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.echoes.front().map(|echo| echo.due)
+        let first = self.echoes.front().into_iter().chain(&self.held);
+        first.map(|echo| echo.due).min()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.echoes.is_empty() && self.others.is_empty() && self.under_way.is_none()
+        self.next_due().is_none() && self.others.is_empty() && self.under_way.is_none()
     }
 
     /// Whether the bytes put so far end in the middle of a frame.
@@ -169,17 +183,55 @@ impl SendQueue {
         payload: &[u8],
         deflate: Option<PermessageDeflate>,
     ) {
+        let fate = self.fates.draw();
+        if fate == Fate::Drop {
+            return self.no_echo();
+        }
         let (least, most) = self.delay;
         let late = rand::random_range(least..=most);
-        let earlier = self.echoes.back().map_or(now, |echo| echo.due);
-        self.waiting += payload.len();
-        self.echoes.push_back(Echo {
-            due: earlier.max(now + late),
+        let mut echo = Echo {
+            due: now + late,
             opcode,
             // Copied, because it may wait for long, and would keep the whole buffer alive.
             payload: Bytes::copy_from_slice(payload),
             deflate,
-        });
+            is_copy: false,
+        };
+        if fate == Fate::Reorder && self.held.is_none() {
+            echo.due += REORDERED_WITHIN;
+            self.waiting += payload.len();
+            self.held = Some(echo);
+            return;
+        }
+        if fate == Fate::Duplicate {
+            self.push_echo(Echo {
+                is_copy: true,
+                ..echo.clone()
+            });
+        }
+        let due = echo.due;
+        self.push_echo(echo);
+        if let Some(held) = &mut self.held {
+            held.due = due;
+            self.release_held(due);
+        }
+    }
+
+    /// Takes an echo, which is due after all earlier ones.
+    fn push_echo(&mut self, mut echo: Echo) {
+        self.waiting += echo.payload.len();
+        if let Some(earlier) = self.echoes.back() {
+            echo.due = echo.due.max(earlier.due);
+        }
+        self.echoes.push_back(echo);
+    }
+
+    /// Has the echo that was held go out after those before it, if it is due by `now`.
+    fn release_held(&mut self, now: Instant) {
+        if let Some(held) = self.held.take_if(|held| held.due <= now) {
+            self.waiting -= held.payload.len();
+            self.push_echo(held);
+        }
     }
 
     /// Notes a message that gets no echo.
@@ -219,6 +271,7 @@ impl SendQueue {
     /// Drops everything of which no piece has been put.
     pub(super) fn clear(&mut self) {
         self.echoes.clear();
+        self.held = None;
         self.others.clear();
     }
 
@@ -238,6 +291,7 @@ impl SendQueue {
                 self.others.pop_front();
                 return Ok(Put::Piece);
             }
+            self.release_held(now);
             self.under_way = self.next_other().or_else(|| self.next_echo(now));
             if let Some(message) = &mut self.under_way
                 && self.is_recorded
@@ -253,7 +307,7 @@ impl SendQueue {
             return Ok(Put::Piece);
         }
         let put = Put::Message(message.opcode, message.size as usize);
-        self.answered += u64::from(message.is_echo);
+        self.answered += u64::from(message.is_echo && !message.is_copy);
         self.sent = self.is_recorded.then(|| message.record());
         self.under_way = None;
         Ok(put)
@@ -285,6 +339,7 @@ impl SendQueue {
         self.waiting -= echo.payload.len();
         Some(UnderWay {
             is_echo: true,
+            is_copy: echo.is_copy,
             compression: match echo.deflate {
                 Some(agreed) => Compression::Begun(self.compressor.begin(agreed)),
                 None => Compression::None,
@@ -304,6 +359,7 @@ impl UnderWay {
             out: 0,
             left: None,
             is_echo: false,
+            is_copy: false,
             frames: 0,
             plain: None,
         }

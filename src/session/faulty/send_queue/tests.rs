@@ -113,3 +113,38 @@ fn what_waits_is_bounded() {
     out(&mut send_queue, now);
     assert!(send_queue.has_room());
 }
+
+/// The payloads of echoes of the messages 1, 2 and 3, each with its header, at a moment.
+fn echoes(send_queue: &mut SendQueue, steps: &str, now: Instant) -> Vec<u8> {
+    send_queue.fates(Fates::of(&steps.parse().unwrap()));
+    for n in 1..=3_u8 {
+        send_queue.echo(now, Opcode::Binary, &[n], None);
+    }
+    out(send_queue, now)
+}
+
+#[test]
+fn echoes_are_dropped_duplicated_and_reordered_and_each_message_counts_once() {
+    let now = Instant::now();
+    for (steps, expected) in [
+        ("drop:100%", &b""[..]),
+        (
+            "duplicate",
+            b"\x82\x01\x01\x82\x01\x01\x82\x01\x02\x82\x01\x02\x82\x01\x03\x82\x01\x03",
+        ),
+        ("reorder", b"\x82\x01\x02\x82\x01\x01"),
+    ] {
+        let mut send_queue = send_queue();
+        assert_eq!(echoes(&mut send_queue, steps, now), expected, "{steps}");
+        let late = now + REORDERED_WITHIN;
+        match steps {
+            "reorder" => {
+                assert_eq!(send_queue.next_due(), Some(late));
+                assert_eq!(out(&mut send_queue, late), b"\x82\x01\x03");
+            }
+            _ => assert_eq!(send_queue.next_due(), None),
+        }
+        assert!(send_queue.is_empty() && send_queue.has_room());
+        assert_eq!(send_queue.answered(), 3);
+    }
+}

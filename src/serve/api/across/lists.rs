@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Answers, Api, Cluster, Query, note, with};
-use crate::echo::api::read::{LIST_PARAMETERS, status};
-use crate::echo::api::{answer, bad_request};
 use crate::http::Refusal;
 use crate::http::response::Answer;
+use crate::serve::api::read::{LIST_PARAMETERS, status};
+use crate::serve::api::{answer, bad_request};
 
 /// Place where a page begins: on one node, behind the connection of this number if there is one. The
 /// nodes before it by name are on earlier pages.

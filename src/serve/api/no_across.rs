@@ -26,7 +26,7 @@ impl Others {
 }
 
 impl Api {
-    pub(in crate::echo) async fn join(self: Arc<Self>, cluster: Cluster) {
+    pub(crate) async fn join(self: Arc<Self>, cluster: Cluster) {
         match cluster {}
     }
 

@@ -6,6 +6,7 @@
 //! | `POST /connections` | pushes a message to all |
 //! | `GET /connections/ID` | one of them, with its verdict once it is closed |
 //! | `POST /connections/ID` | pushes a message to it |
+//! | `PATCH /connections/ID` | changes the steps by which it misbehaves |
 //! | `DELETE /connections/ID` | closes it |
 //! | `GET /connections/ID/messages` | its messages, or the next that matches |
 //! | `GET /topics`, `GET /topics/TOPIC` | topics with subscribers |
@@ -41,7 +42,7 @@ mod openapi;
 mod query;
 mod read;
 mod routes;
-pub(super) mod service;
+pub(crate) mod service;
 mod view;
 mod write;
 
@@ -57,7 +58,7 @@ use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::cluster::Cluster;
-use crate::config::ServerConfig;
+use crate::config::ApiSettings;
 use crate::handshake;
 use crate::http::Refusal;
 use crate::http::body::AnswerBody;
@@ -71,41 +72,39 @@ use routes::{Route, Routes};
 
 /// The API of a server.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(crate) struct Api {
     registry: Registry,
     /// The cluster, if this server is a node of one.
     cluster: Option<Cluster>,
-    config: Arc<ServerConfig>,
+    config: ApiSettings,
     routes: Routes,
     /// Limit of the readers of events.
     readers: Limit,
 }
 
 impl Api {
-    /// The API of a server that is to have one. It shows these connections.
-    pub(super) fn new(
+    /// The API that shows these connections, and those of the other nodes of a cluster.
+    pub(crate) fn new(
         registry: Registry,
         cluster: Option<Cluster>,
-        config: &Arc<ServerConfig>,
-    ) -> Option<Arc<Self>> {
-        config.api.as_ref()?;
-        Some(Arc::new(Self {
+        config: ApiSettings,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             registry,
             cluster,
-            config: Arc::clone(config),
+            config,
             routes: Routes::new(),
             readers: Limit::new(events::MAX_READERS),
-        }))
+        })
     }
 
     /// Whether it is served on every address, and not on addresses of its own.
-    pub(super) fn is_everywhere(&self) -> bool {
-        let own = self.config.api.as_ref().map(|api| &api.listen);
-        own.is_none_or(Vec::is_empty)
+    pub(crate) fn is_everywhere(&self) -> bool {
+        self.config.api.listen.is_empty()
     }
 
     /// Whether a request is for the API, and not an upgrade.
-    pub(super) fn is_asked<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn is_asked<B>(&self, request: &Request<B>) -> bool {
         self.routes.route(request.uri().path()).is_some() && !handshake::is_asked_for(request)
     }
 
@@ -189,6 +188,7 @@ impl Api {
                 let push = self.read_push(head, body).await?;
                 self.post(route, &name, query, &push).await
             }
+            (&Method::PATCH, Route::Connection) => self.change(&name, query, body).await,
             (&Method::DELETE, Route::Connection) => self.close(&name, query),
             _ => Err(not_allowed(route)),
         }

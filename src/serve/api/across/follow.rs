@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::{Api, scope};
 use crate::cluster::{FollowReader, NodeEvents};
-use crate::echo::api::events::{filter, put, text};
 use crate::http::Refusal;
+use crate::serve::api::events::{filter, put, text};
 
 /// Events of the other nodes, for a reader of those of all.
 #[derive(Debug)]
-pub(in crate::echo::api) struct Others {
+pub(in crate::serve::api) struct Others {
     /// Name of this node.
     node: String,
     reader: FollowReader,
@@ -19,12 +19,12 @@ pub(in crate::echo::api) struct Others {
 
 impl Others {
     /// Name of this node.
-    pub(in crate::echo::api) fn node(&self) -> &str {
+    pub(in crate::serve::api) fn node(&self) -> &str {
         &self.node
     }
 
     /// Waits for the next events of another node.
-    pub(in crate::echo::api) async fn next(&mut self) -> Bytes {
+    pub(in crate::serve::api) async fn next(&mut self) -> Bytes {
         let Some(NodeEvents {
             node,
             dropped,
@@ -50,7 +50,7 @@ impl Others {
 impl Api {
     /// The query of a request for events without its scope, and the events of other nodes, if that
     /// asks for them.
-    pub(in crate::echo::api) fn others(
+    pub(in crate::serve::api) fn others(
         &self,
         query: &str,
     ) -> Result<(String, Option<Others>), Refusal> {

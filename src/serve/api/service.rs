@@ -25,13 +25,13 @@ use crate::tls::{Acceptor, MaybeTls};
 
 /// The service on addresses that are the API's own.
 #[derive(Debug)]
-pub(in crate::echo) struct ApiService {
+pub(crate) struct ApiService {
     api: Arc<Api>,
     negotiator: Negotiator,
 }
 
 impl ApiService {
-    pub(in crate::echo) fn new(api: Arc<Api>, tls: Option<Arc<Acceptor>>) -> Self {
+    pub(crate) fn new(api: Arc<Api>, tls: Option<Arc<Acceptor>>) -> Self {
         let config = &api.config;
         Self {
             negotiator: Negotiator::new(tls, config.h2c, config.handshake_timeout),
@@ -88,7 +88,7 @@ impl Service for ApiService {
 }
 
 /// Answers a request over HTTP/1.1.
-pub(in crate::echo) fn answer_http1<U>(
+pub(crate) fn answer_http1<U>(
     api: &Arc<Api>,
     request: Request<Incoming>,
     info: ConnectionInfo,
@@ -101,7 +101,7 @@ pub(in crate::echo) fn answer_http1<U>(
 
 /// Answers a request over HTTP/2. A peer that has reset the stream gets no answer, and a push that
 /// waits for a receiver is not sent.
-pub(in crate::echo) async fn answer_http2(api: Arc<Api>, exchange: Exchange, drain: Drain) {
+pub(crate) async fn answer_http2(api: Arc<Api>, exchange: Exchange, drain: Drain) {
     let patience: Duration = api.config.send_timeout;
     let info = exchange.info;
     let (request, mut respond) = exchange.into_parts();

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::{Api, Call, CallAnswer, Cluster, Query, SLICE, Subject, with};
 use crate::cluster::{Owner, Round};
-use crate::echo::api::read::MESSAGE_PARAMETERS;
-use crate::echo::api::routes::Route;
-use crate::echo::api::{aws, empty};
 use crate::http::Refusal;
 use crate::http::response::{self, Answer};
 use crate::registry::push::Push;
+use crate::serve::api::read::MESSAGE_PARAMETERS;
+use crate::serve::api::routes::Route;
+use crate::serve::api::{aws, empty};
 use crate::ws::frames::Opcode;
 
 /// A request about a connection of another node.

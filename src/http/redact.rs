@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-use hyper::header::HeaderName;
+use hyper::header::{HeaderMap, HeaderName};
 
 /// Parts of the names of header lines that have credentials.
 const SECRET: [&str; 11] = [
@@ -34,14 +34,26 @@ const BEARERS: [&str; 4] = ["bearer", "token", "authorization", "eyj"];
 /// SipHash, which this is, is made for such keys.
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
+/// Header lines, with secrets redacted.
+pub(crate) fn header_lines(headers: &HeaderMap) -> Vec<[String; 2]> {
+    let lines = headers.iter().map(|(name, value)| {
+        let value = match is_secret(name) {
+            true => redacted(value.as_bytes()),
+            false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        };
+        [name.to_string(), value]
+    });
+    lines.collect()
+}
+
 /// Whether the values of this header are secrets.
-pub(super) fn is_secret(name: &HeaderName) -> bool {
+fn is_secret(name: &HeaderName) -> bool {
     SECRET.iter().any(|part| name.as_str().contains(part))
 }
 
 /// The scheme of a secret, if it has one, its length, and a hash. Equal secrets give equal texts
 /// for as long as this process runs.
-pub(super) fn redacted(value: &[u8]) -> String {
+fn redacted(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     let first = text.split_once(' ').map_or("", |(first, _)| first);
     let scheme = SCHEMES

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use super::{Api, Cluster, Query, Subject, note, with};
 use crate::cluster::Spread;
-use crate::echo::api::answer;
-use crate::echo::api::routes::Route;
 use crate::http::Refusal;
 use crate::http::response::Answer;
 use crate::registry::push::Push;
 use crate::registry::state::{Delivery, Receivers};
+use crate::serve::api::answer;
+use crate::serve::api::routes::Route;
 
 impl Api {
     /// Pushes a message to those that a path names, on all nodes.

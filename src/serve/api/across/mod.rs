@@ -49,7 +49,7 @@ const SLICE: Duration = Duration::from_secs(2);
 
 impl Api {
     /// Takes part in the cluster.
-    pub(in crate::echo) async fn join(self: Arc<Self>, cluster: Cluster) {
+    pub(crate) async fn join(self: Arc<Self>, cluster: Cluster) {
         let registry = self.registry.clone();
         cluster.run(registry, self).await;
     }

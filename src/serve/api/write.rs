@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::str;
+use std::sync::Arc;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
+use serde_json::{Map, Value, json};
 
 use super::query::Query;
 use super::routes::Route;
@@ -15,12 +17,16 @@ use super::{Api, answer, bad_request, empty, view};
 use crate::http::Refusal;
 use crate::http::response::Answer;
 use crate::registry::mailbox::Ending;
-use crate::registry::push::Push;
+use crate::registry::push::{Push, Toward};
 use crate::registry::record::CloseContent;
 use crate::registry::state::{Delivery, Receivers};
 use crate::runtime::deadline::timeout;
+use crate::scenario::Scenario;
 use crate::ws::close::{MAX_REASON, Teardown, may_be_sent};
 use crate::ws::frames::Opcode;
+
+/// Bytes of a body with steps: more than all steps take, whatever the escapes.
+const MAX_STEPS: usize = 64 << 10;
 
 impl Api {
     /// Reads the message that a request pushes.
@@ -86,7 +92,8 @@ impl Api {
         query: &str,
         push: &Push,
     ) -> Result<Answer, Refusal> {
-        let query = Query::parse(query, &["wait"])?;
+        let query = Query::parse(query, &["wait", "to"])?;
+        let push = &push.clone().to(self.toward(&query)?);
         let receivers = match route {
             Route::Connection => Receivers::Id(name.to_owned()),
             Route::Topic => Receivers::Topic(name.to_owned()),
@@ -111,9 +118,40 @@ impl Api {
         Ok(answer(status, &view::delivery(delivery)))
     }
 
+    /// The side that a message or a Close is for: the client, unless a query names another.
+    fn toward(&self, query: &Query) -> Result<Toward, Refusal> {
+        let words = [("client", Toward::Client), ("upstream", Toward::Upstream)];
+        let toward = query.word("to", &words)?.unwrap_or_default();
+        match toward == Toward::Upstream && !self.config.has_upstream {
+            true => Err(bad_request("There is no upstream here: this is no proxy.")),
+            false => Ok(toward),
+        }
+    }
+
+    /// Changes the steps by which a connection misbehaves.
+    pub(super) async fn change<B>(&self, id: &str, query: &str, body: B) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Query::parse(query, &[])?;
+        if self.config.has_upstream {
+            let sentence = "The faults of a tunnel are those that it began with.";
+            return Err(bad_request(sentence));
+        }
+        let body = self.read_body(body, MAX_STEPS).await?;
+        let steps = steps(&body)?;
+        let shown = json!({ "do": steps.to_string() });
+        let key = self.key(id)?;
+        let changed = self.registry.change_steps(key, Arc::new(steps));
+        changed.map_err(|_gone| not_open(id))?;
+        Ok(answer(StatusCode::OK, &shown))
+    }
+
     /// Closes a connection.
     pub(super) fn close(&self, id: &str, query: &str) -> Result<Answer, Refusal> {
-        let query = Query::parse(query, &["code", "reason", "how"])?;
+        let query = Query::parse(query, &["code", "reason", "how", "to"])?;
+        let toward = self.toward(&query)?;
         let ways = [("fin", Teardown::Linger), ("rst", Teardown::Reset)];
         let ending = match query.word("how", &ways)? {
             Some(_) if query.text("code").or(query.text("reason")).is_some() => {
@@ -121,6 +159,7 @@ impl Api {
                 return Err(bad_request(sentence));
             }
             Some(teardown) => Ending::Cut(teardown),
+            None if toward == Toward::Upstream => Ending::CloseUpstream(close_content(&query)?),
             None => Ending::Close(close_content(&query)?),
         };
         let key = self.key(id)?;
@@ -142,6 +181,21 @@ pub(super) fn text(payload: &[u8], sentence: &'static str) -> Result<Push, Refus
         Ok(_) => Ok(Push::new(Opcode::Text, payload)),
         Err(_) => Err(bad_request(sentence)),
     }
+}
+
+/// The steps in a body such as `{"do":"delay:200ms"}`.
+fn steps(body: &[u8]) -> Result<Scenario, Refusal> {
+    let sentence =
+        "The body is the steps as JSON: {\"do\":\"delay:200ms\"}, or {\"do\":\"\"} for none.";
+    let wrong = || bad_request(sentence);
+    let body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| wrong())?;
+    let text = body.get("do").and_then(Value::as_str).ok_or_else(wrong)?;
+    if body.len() > 1 {
+        return Err(wrong());
+    }
+    let steps: Result<Scenario, _> = text.parse();
+    let steps = steps.and_then(|steps| steps.check_for_session().map(|()| steps));
+    steps.map_err(|error| bad_request(error.to_string()))
 }
 
 /// The Close that a query asks for.

@@ -8,34 +8,34 @@ use std::sync::Arc;
 use hyper::Request;
 
 use crate::cluster::Cluster;
-use crate::config::ServerConfig;
+use crate::config::ApiSettings;
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::Registry;
 use crate::runtime::shutdown::Drain;
 
 /// The API of a server, which this build does not have.
 #[derive(Debug)]
-pub(super) enum Api {}
+pub(crate) enum Api {}
 
 impl Api {
-    pub(super) fn new(_: Registry, _: Option<Cluster>, _: &Arc<ServerConfig>) -> Option<Arc<Self>> {
-        None
+    pub(crate) fn new(_: Registry, _: Option<Cluster>, _: ApiSettings) -> Arc<Self> {
+        unreachable!("a server that is to have an API does not start")
     }
 
-    pub(super) async fn join(self: Arc<Self>, _: Cluster) {
+    pub(crate) async fn join(self: Arc<Self>, _: Cluster) {
         match *self {}
     }
 
-    pub(super) fn is_everywhere(&self) -> bool {
+    pub(crate) fn is_everywhere(&self) -> bool {
         match *self {}
     }
 
-    pub(super) fn is_asked<B>(&self, _: &Request<B>) -> bool {
+    pub(crate) fn is_asked<B>(&self, _: &Request<B>) -> bool {
         match *self {}
     }
 }
 
-pub(super) mod service {
+pub(crate) mod service {
     use std::convert::Infallible;
 
     use hyper::body::Incoming;
@@ -53,10 +53,10 @@ pub(super) mod service {
 
     /// The service on addresses that are the API's own.
     #[derive(Debug)]
-    pub(in crate::echo) struct ApiService(Infallible);
+    pub(crate) struct ApiService(Infallible);
 
     impl ApiService {
-        pub(in crate::echo) fn new(api: Arc<Api>, _: Option<Arc<Acceptor>>) -> Self {
+        pub(crate) fn new(api: Arc<Api>, _: Option<Arc<Acceptor>>) -> Self {
             match *api {}
         }
     }
@@ -79,7 +79,7 @@ pub(super) mod service {
         }
     }
 
-    pub(in crate::echo) fn answer_http1<U>(
+    pub(crate) fn answer_http1<U>(
         api: &Arc<Api>,
         _: Request<Incoming>,
         _: ConnectionInfo,
@@ -91,7 +91,7 @@ pub(super) mod service {
         pending()
     }
 
-    pub(in crate::echo) async fn answer_http2(api: Arc<Api>, _: Exchange, _: Drain) {
+    pub(crate) async fn answer_http2(api: Arc<Api>, _: Exchange, _: Drain) {
         match *api {}
     }
 }

@@ -26,7 +26,8 @@ impl Route {
     pub(super) fn methods(self) -> &'static str {
         match self {
             Self::Connections | Self::Topic => "GET, HEAD, POST",
-            Self::Connection | Self::AwsConnection => "GET, HEAD, POST, DELETE",
+            Self::Connection => "GET, HEAD, POST, PATCH, DELETE",
+            Self::AwsConnection => "GET, HEAD, POST, DELETE",
             Self::Topics | Self::Messages | Self::Events | Self::Cluster | Self::OpenApi => {
                 "GET, HEAD"
             }

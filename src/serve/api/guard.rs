@@ -5,15 +5,15 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 
-use crate::config::{self, ServerConfig};
+use crate::config::{self, ApiSettings};
 use crate::handshake;
 use crate::http::Refusal;
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Refuses a request that may not be answered.
-pub(super) fn check(head: &Parts, config: &ServerConfig) -> Result<(), Refusal> {
-    match config.api.as_ref().and_then(|api| api.token.as_ref()) {
+pub(super) fn check(head: &Parts, config: &ApiSettings) -> Result<(), Refusal> {
+    match &config.api.token {
         Some(token) => {
             let mut given = head.headers.get_all(AUTHORIZATION).iter();
             let is_known = |value: &HeaderValue| bearer(value).is_some_and(|given| token.is(given));
@@ -38,10 +38,9 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 /// Refuses a page of another origin, and one whose own name was made to mean this server.
-fn check_page(head: &Parts, config: &ServerConfig) -> Result<(), Refusal> {
+fn check_page(head: &Parts, config: &ApiSettings) -> Result<(), Refusal> {
     let host = handshake::host_of(&head.uri, &head.headers).unwrap_or_default();
-    let own = config.api.as_ref().map_or(&[][..], |api| &api.listen);
-    let listen = [&config.listen[..], own].concat();
+    let listen = [&config.listen[..], &config.api.listen].concat();
     if !config::is_own_host(host, &listen) {
         let sentence = "Without a token, the API answers only where the Host is an address, \
             localhost, this machine's name, or the host of a --listen.";
@@ -68,7 +67,7 @@ mod tests {
     use hyper::Request;
 
     use super::*;
-    use crate::config::ApiConfig;
+    use crate::config::{ApiConfig, ServerConfig};
 
     fn status(headers: &[(&str, &str)], token: Option<&str>) -> u16 {
         let mut request = Request::builder().uri("/connections");
@@ -83,6 +82,7 @@ mod tests {
             }),
             ..ServerConfig::default()
         };
+        let config = ApiSettings::of_server(&config).unwrap();
         let (head, ()) = request.body(()).unwrap().into_parts();
         check(&head, &config).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }

@@ -112,6 +112,7 @@ fn end(status: &Status) -> Value {
         "reason": end.reason,
         "code": end.code,
         "clean": end.is_clean,
+        "by": end.by,
         "at": time(end.at),
         "tcp": status.tcp.map(|tcp| match tcp {
             TcpEnd::Fin => "fin",
