@@ -65,8 +65,7 @@
 //! | `probe` | a client that examines a WebSocket, and what lies between |
 //! | `serve` | what both share: the accept loop, the drain, TLS, the version of HTTP, and the API |
 //! | `session` | echo, heart beat, keepalive, backpressure, and sessions that misbehave |
-//! | `cluster` | other nodes, which NATS reaches, and what they are asked |
-//! | `registry` | connections as the API shows them, and the pushes to them |
+//! | `registry` | connections as the API shows them, the pushes to them, and other nodes with theirs |
 //! | `handshake` | from a request to its acceptance or refusal, a pure function |
 //! | `http` | HTTP/1.1 and HTTP/2, for whoever answers the requests |
 //! | `tls` | certificates, and connections with or without TLS |
@@ -90,8 +89,6 @@
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-#[cfg_attr(not(feature = "nats"), path = "cluster/no_nats.rs")]
-mod cluster;
 mod config;
 mod echo;
 #[cfg(fuzzing)]

@@ -9,7 +9,6 @@ use tokio::io::AsyncWriteExt;
 
 use super::pending::PendingSession;
 use super::routes::{Reply, Routes, Upgrade};
-use crate::cluster::Cluster;
 use crate::config::ServerConfig;
 use crate::handshake;
 use crate::http::HttpContext;
@@ -21,6 +20,7 @@ use crate::net::connection_info::ConnectionInfo;
 use crate::net::linger::linger;
 use crate::net::stream::Prefixed;
 use crate::registry::Registry;
+use crate::registry::cluster::Cluster;
 use crate::runtime::deadline::timeout;
 use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;

@@ -28,10 +28,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::cluster::Cluster;
 use crate::config::{ApiConfig, ApiSettings, ServerConfig};
 use crate::net::address::Endpoint;
 use crate::registry::Registry;
+use crate::registry::cluster::Cluster;
 use crate::runtime::shutdown::Drain;
 use crate::runtime::timers::Timers;
 use crate::serve::accept::{Connections, DrainPlan, Listening, StartError};

@@ -22,7 +22,6 @@ use tracing::{debug, info};
 #[cfg(feature = "cli")]
 use super::page;
 use super::{admission, request_info, verdict};
-use crate::cluster::Cluster;
 use crate::config::{NodeName, ServerConfig};
 use crate::handshake::{self, Handshake};
 use crate::http::Refusal;
@@ -31,6 +30,7 @@ use crate::http::forwarded;
 use crate::http::http1::Outcome;
 use crate::http::response::{Answer, answer, close_after, refuse, text};
 use crate::net::connection_info::ConnectionInfo;
+use crate::registry::cluster::Cluster;
 use crate::registry::{Admission, Registry};
 use crate::runtime::limit::{Limit, Permit};
 use crate::runtime::shutdown::Drain;

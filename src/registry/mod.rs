@@ -22,10 +22,13 @@
 //! | [`events`] | readers of events |
 //! | [`follow`] | following connections one by one |
 //! | [`handle`] | the side of a session |
+//! | [`cluster`] | other nodes, which NATS reaches, and what they are asked |
 //!
 //! Nobody is woken, and no connection dropped, while the state is locked: a task that ends with its
 //! last waker may end a session, which wants the lock.
 
+#[cfg_attr(not(feature = "nats"), path = "cluster/no_nats.rs")]
+pub(crate) mod cluster;
 pub(crate) mod connection;
 pub(crate) mod counts;
 pub(crate) mod events;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use hyper::Request;
 
-use crate::cluster::Cluster;
 use crate::config::ApiSettings;
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::Registry;
+use crate::registry::cluster::Cluster;
 use crate::runtime::shutdown::Drain;
 
 /// The API of a server, which this build does not have.

@@ -57,7 +57,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tracing::debug;
 
-use crate::cluster::Cluster;
 use crate::config::ApiSettings;
 use crate::handshake;
 use crate::http::Refusal;
@@ -66,6 +65,7 @@ use crate::http::progress::ClientEnd;
 use crate::http::response::{self, Answer};
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::Registry;
+use crate::registry::cluster::Cluster;
 use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
 use routes::{Route, Routes};

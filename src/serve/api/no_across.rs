@@ -7,9 +7,9 @@ use hyper::body::Bytes;
 use hyper::http::request::Parts;
 
 use super::{Api, Subject};
-use crate::cluster::Cluster;
 use crate::http::Refusal;
 use crate::http::response::Answer;
+use crate::registry::cluster::Cluster;
 
 /// Events of other nodes.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use hyper::body::Bytes;
 use serde_json::json;
 
 use super::{Api, scope};
-use crate::cluster::{FollowReader, NodeEvents};
 use crate::http::Refusal;
+use crate::registry::cluster::{FollowReader, NodeEvents};
 use crate::serve::api::events::{filter, put, text};
 
 /// Events of the other nodes, for a reader of those of all.

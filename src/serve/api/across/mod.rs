@@ -34,9 +34,9 @@ use serde_json::{Map, Value, json};
 use super::query::Query;
 use super::routes::Route;
 use super::{Api, Subject, answer, bad_request};
-use crate::cluster::{Call, CallAnswer, Cluster, Local, NodeState, Round, Unreachable};
 use crate::http::Refusal;
 use crate::http::response::Answer;
+use crate::registry::cluster::{Call, CallAnswer, Cluster, Local, NodeState, Round, Unreachable};
 use crate::registry::state::Found;
 pub(super) use follow::Others;
 

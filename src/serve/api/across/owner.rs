@@ -10,9 +10,9 @@ use hyper::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::{Api, Call, CallAnswer, Cluster, Query, SLICE, Subject, with};
-use crate::cluster::{Owner, Round};
 use crate::http::Refusal;
 use crate::http::response::{self, Answer};
+use crate::registry::cluster::{Owner, Round};
 use crate::registry::push::Push;
 use crate::serve::api::read::MESSAGE_PARAMETERS;
 use crate::serve::api::routes::Route;

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Api, Cluster, Query, Subject, note, with};
-use crate::cluster::Spread;
 use crate::http::Refusal;
 use crate::http::response::Answer;
+use crate::registry::cluster::Spread;
 use crate::registry::push::Push;
 use crate::registry::state::{Delivery, Receivers};
 use crate::serve::api::answer;
