@@ -52,7 +52,7 @@ const PACED_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest time between two looks at the clock.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 
-/// What is done with the frames of a tunnel.
+/// Steps for the frames of a tunnel, and its place in the API.
 #[derive(Debug)]
 pub(in crate::proxy) struct Framing {
     pub(in crate::proxy) scenario: TunnelScenario,

@@ -9,7 +9,7 @@ use crate::session::faulty::Action;
 /// Bytes that wait at which the source is not read any more.
 const LIMIT: usize = 4 << 20;
 
-/// What waits, in order.
+/// Bytes and ends that wait, in order.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     items: VecDeque<Item>,

@@ -48,7 +48,7 @@ impl Ends {
         }
     }
 
-    /// What comes to the client next, and how many milliseconds after the start.
+    /// The next bytes for the client, and the milliseconds from the start until they came.
     async fn next(&mut self, length: usize) -> (Vec<u8>, u128) {
         let mut bytes = vec![0; length];
         self.client.read_exact(&mut bytes).await.unwrap();
@@ -95,6 +95,34 @@ async fn a_message_without_a_next_one_is_not_held_for_ever() {
     ends.upstream.write_all(b"\x81\x01e").await.unwrap();
     ends.upstream.shutdown().await.unwrap();
     assert_eq!(ends.next(3).await.0, b"\x81\x01e");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_held_comes_before_a_close_and_never_into_a_frame() {
+    let mut ends = Ends::of("reorder");
+    let frames = b"\x81\x01a\x88\x00";
+    ends.upstream.write_all(frames).await.unwrap();
+    assert_eq!(ends.next(5).await, (frames.to_vec(), 0));
+    let mut ends = Ends::of("reorder,close:4001@50ms");
+    ends.upstream.write_all(b"\x81\x01a").await.unwrap();
+    let (got, at) = ends.next(7).await;
+    assert_eq!((&got[..], at / 10), (&b"\x81\x01a\x88\x02\x0f\xa1"[..], 5));
+    // It is due while half of a Ping has come.
+    let mut ends = Ends::of("reorder");
+    let ping = b"\x81\x01a\x89\x02h";
+    ends.upstream.write_all(ping).await.unwrap();
+    assert_eq!(ends.next(3).await.0, b"\x89\x02h");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ends.upstream.write_all(b"i").await.unwrap();
+    assert_eq!(ends.next(4).await.0, b"i\x81\x01a");
+    // The source ends within a message.
+    let mut ends = Ends::of("reorder");
+    let cut_short = b"\x81\x01a\x82\x05he";
+    ends.upstream.write_all(cut_short).await.unwrap();
+    ends.upstream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    ends.client.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"\x82\x05he");
 }
 
 #[tokio::test(start_paused = true)]

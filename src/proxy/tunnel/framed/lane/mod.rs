@@ -1,21 +1,24 @@
-//! One direction: frames of the source, as they go to the sink.
+//! One direction: frames of the source, as they go to the sink. [`inserts`] are frames of others,
+//! which are put in between.
+
+mod inserts;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::message::KeptMessage;
-use super::outgoing::{Masks, Outgoing, put_masked};
+use super::outgoing::{Masks, Outgoing};
 use super::queue::Queue;
 use super::tap::Tap;
 use crate::proxy::tunnel::Side;
-use crate::registry::record::{Kind, Message};
-use crate::scenario::{Closing, Fate, Fates, REORDERED_WITHIN, Scenario, Step};
-use crate::session::faulty::{Action, Triggers, bad_frame, close_frame};
+use crate::registry::record::Message;
+use crate::scenario::{Fate, Fates, REORDERED_WITHIN, Scenario, Step};
+use crate::session::faulty::{Action, Triggers};
 use crate::session::unmask;
-use crate::ws::frames::{BINARY, CONTINUATION, FIN, Header, Opcode, TEXT};
+use crate::ws::frames::{BINARY, CONTINUATION, FIN, Header, TEXT};
+use inserts::{Insert, is_end};
 
 /// Opcode of a Close.
 const CLOSE: u8 = 0x8;
@@ -67,17 +70,6 @@ struct Frame {
     mask: Option<[u8; 4]>,
     /// Mask that it goes out with.
     masks: Masks,
-}
-
-/// A frame that is put in.
-#[derive(Debug)]
-enum Insert {
-    /// A Close, between frames.
-    Close(Closing),
-    /// A broken frame, between messages.
-    Bad(Vec<u8>),
-    /// A message, between others.
-    Message(Opcode, Bytes),
 }
 
 impl Frame {
@@ -153,13 +145,13 @@ impl Lane {
     /// Moment of the next thing that is to be done, while the sink takes bytes or `is_blocked`.
     pub(super) fn next(&self, is_blocked: bool) -> Option<Instant> {
         let held = self.held.as_ref().and_then(|held| held.due);
-        let held = held.filter(|_| self.message.is_none());
+        let held = held.filter(|_| self.is_between());
         let queue = self.queue.next().filter(|_| !is_blocked);
         let times = [queue, self.triggers.next(), held];
         times.into_iter().flatten().min()
     }
 
-    /// Does what is due by `now`, and returns the action that ends the tunnel at once, if there is
+    /// Runs the actions that are due by `now`, and returns the action that ends the tunnel at once, if there is
     /// one.
     pub(super) fn keep_time(&mut self, now: Instant) -> Option<Action> {
         while let Some(action) = self.triggers.timed(now) {
@@ -169,13 +161,26 @@ impl Lane {
             self.insert(action, now);
         }
         self.put_inserts(now);
-        let is_late = |held: &mut KeptMessage| held.due.is_some_and(|due| due <= now);
-        if self.message.is_none()
-            && let Some(held) = self.held.take_if(is_late)
+        let held = self.held.as_ref();
+        if self.is_between() && held.and_then(|held| held.due).is_some_and(|due| due <= now) {
+            self.release_held(now);
+        }
+        None
+    }
+
+    /// Whether neither a message nor a frame is under way, so that a message may be put in.
+    fn is_between(&self) -> bool {
+        self.message.is_none() && self.frame.is_none()
+    }
+
+    /// Sends the message that is held. It is lost if another one is under way, which is not going to
+    /// be whole.
+    fn release_held(&mut self, now: Instant) {
+        if let Some(held) = self.held.take()
+            && self.is_between()
         {
             self.put_message(&held, now);
         }
-        None
     }
 
     /// Takes bytes of the source.
@@ -197,9 +202,7 @@ impl Lane {
 
     /// Notes that the source has ended.
     pub(super) fn end(&mut self, now: Instant) {
-        if let Some(held) = self.held.take() {
-            self.put_message(&held, now);
-        }
+        self.release_held(now);
     }
 
     /// Passes frames on, and returns how many bytes need not be seen again.
@@ -242,14 +245,6 @@ impl Lane {
         }
     }
 
-    /// The mask of a frame that is put in.
-    fn own_masks(&self) -> Masks {
-        match self.to {
-            Side::Upstream => Masks::Fresh,
-            Side::Client => Masks::Kept(None),
-        }
-    }
-
     fn begin(&mut self, header: &Header, now: Instant) {
         let frame = Frame {
             first: header.first,
@@ -257,6 +252,11 @@ impl Lane {
             mask: header.mask,
             masks: self.masks(header.mask),
         };
+        if frame.opcode() == CLOSE {
+            // Nothing may follow a Close (RFC 6455, section 5.5.1).
+            self.release_held(now);
+            self.has_close = true;
+        }
         self.frame = Some(frame);
         let (least, most) = self.delay;
         self.late = rand::random_range(least..=most);
@@ -270,7 +270,6 @@ impl Lane {
                 self.kept = Some(KeptMessage::begin(frame.first & !FIN));
             }
         }
-        self.has_close |= frame.opcode() == CLOSE;
         if let Some(tap) = &mut self.tap {
             tap.begin(frame.first);
         }
@@ -376,97 +375,8 @@ impl Lane {
         });
     }
 
-    /// Does the actions that are due after so many messages.
-    fn count(&mut self, now: Instant) {
-        while let Some(action) = self.triggers.counted(self.messages) {
-            if is_end(&action) {
-                self.queue.end(now + self.late, action);
-                self.is_ending = true;
-                return;
-            }
-            self.insert(action, now);
-        }
-        self.put_inserts(now);
-    }
-
-    fn insert(&mut self, action: Action, now: Instant) {
-        if matches!(action, Action::Close(_)) {
-            self.closing_since.get_or_insert(now + self.late);
-        }
-        self.inserts.extend(match action {
-            Action::Close(closing) => Some(Insert::Close(closing)),
-            Action::Bad(bad) => Some(Insert::Bad(bad_frame(bad))),
-            _ => None,
-        });
-    }
-
-    /// Puts in what can be put in here.
-    fn put_inserts(&mut self, now: Instant) {
-        while self.frame.is_none() && !self.is_closed {
-            let is_between = self.message.is_none();
-            let can = |insert: &Insert| is_between || matches!(insert, Insert::Close(_));
-            if !self.inserts.front().is_some_and(can) {
-                return;
-            }
-            match self.inserts.pop_front() {
-                Some(Insert::Bad(frame)) => self.put_frame(&frame, now),
-                Some(Insert::Close(closing)) => {
-                    let frame = close_frame(&closing);
-                    self.put_frame(&frame, now);
-                    self.is_closed = true;
-                    self.record(Kind::Close, &frame[2..]);
-                }
-                Some(Insert::Message(opcode, payload)) => {
-                    self.record(opcode.into(), &payload);
-                    let (first, masks) = (opcode as u8, self.own_masks());
-                    let outgoing = &mut self.outgoing;
-                    self.queue.append(now + self.late, |bytes| {
-                        outgoing.put_whole(first, &payload, masks, bytes);
-                    });
-                }
-                None => {}
-            }
-        }
-    }
-
-    fn record(&mut self, kind: Kind, payload: &[u8]) {
-        if let Some(tap) = &mut self.tap {
-            tap.insert(kind, payload);
-        }
-    }
-
     /// Takes the messages that were recorded.
     pub(super) fn take_recorded(&mut self) -> impl Iterator<Item = Message> {
         self.tap.iter_mut().flat_map(Tap::take)
     }
-
-    /// Whether a frame waits that is to be put in.
-    pub(super) fn is_busy(&self) -> bool {
-        !self.inserts.is_empty()
-    }
-
-    /// Puts a message in, as soon as one can be.
-    pub(super) fn push(&mut self, opcode: Opcode, payload: Bytes, now: Instant) {
-        self.inserts.push_back(Insert::Message(opcode, payload));
-        self.put_inserts(now);
-    }
-
-    /// Puts a Close in, as soon as one can be.
-    pub(super) fn close(&mut self, closing: Closing, now: Instant) {
-        self.insert(Action::Close(closing), now);
-        self.put_inserts(now);
-    }
-
-    fn put_frame(&mut self, frame: &[u8], now: Instant) {
-        let masks = self.own_masks();
-        self.queue.append(now + self.late, |bytes| match masks {
-            Masks::Fresh => put_masked(frame, masks, bytes),
-            Masks::Kept(_) => bytes.extend_from_slice(frame),
-        });
-    }
-}
-
-/// Whether an action ends the tunnel, or stops it.
-fn is_end(action: &Action) -> bool {
-    matches!(action, Action::Fin | Action::Rst | Action::Stall)
 }
