@@ -2,6 +2,7 @@
 //! upstream if need be, and its tunnels run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
@@ -133,26 +134,7 @@ impl ClientContext {
         };
         drop(permit);
         log_end(info, &report);
-        match report.end {
-            End::Asked { to, teardown, .. } => {
-                Box::pin(cut(client, upstream, to, teardown)).await;
-            }
-            End::ByApi(Teardown::Reset) => {
-                client.reset();
-                upstream.reset();
-            }
-            End::ByApi(_) => {
-                Box::pin(cut(client, upstream, Side::Client, Teardown::Linger)).await;
-            }
-            end if end.is_abort() => {
-                client.reset();
-                upstream.reset();
-            }
-            _ => {
-                client.linger_at_most(config.send_timeout);
-                upstream.linger_at_most(config.send_timeout);
-            }
-        }
+        tear_down(&report.end, client, upstream, config.send_timeout).await;
         // For the API, the tunnel is closed once its connections are.
         drop(connection);
     }
@@ -174,6 +156,35 @@ fn log_end(info: ConnectionInfo, report: &Report) {
         seconds = report.lasted.as_millis() as f64 / 1e3,
         "end",
     );
+}
+
+/// Ends both connections as the end of their tunnel asks for. Those that end in order have up to
+/// `send_timeout` to send what is left.
+async fn tear_down<C, U>(end: &End, client: C, upstream: U, send_timeout: Duration)
+where
+    C: Transport,
+    U: Transport,
+{
+    match end {
+        End::Asked { to, teardown, .. } => {
+            Box::pin(cut(client, upstream, *to, *teardown)).await;
+        }
+        End::ByApi(Teardown::Reset) => {
+            client.reset();
+            upstream.reset();
+        }
+        End::ByApi(_) => {
+            Box::pin(cut(client, upstream, Side::Client, Teardown::Linger)).await;
+        }
+        end if end.is_abort() => {
+            client.reset();
+            upstream.reset();
+        }
+        _ => {
+            client.linger_at_most(send_timeout);
+            upstream.linger_at_most(send_timeout);
+        }
+    }
 }
 
 /// Ends both connections as a step for the way `to` a side asks for: that side as the step says, and

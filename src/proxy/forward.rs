@@ -78,7 +78,7 @@ pub(super) struct Switch {
     pub(super) upstream: MaybeTls,
     pub(super) early: Vec<u8>,
     pub(super) permit: Permit,
-    /// What is done with the frames of the tunnel, if it is to pass frames.
+    /// Framing of the tunnel, if it is to pass frames.
     pub(super) framed: Option<Box<Framing>>,
 }
 

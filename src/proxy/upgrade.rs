@@ -51,15 +51,32 @@ impl Forwarder {
             scenario,
             inspected: inspected.map(|it| (it, it.describe(&request, id, named))),
         };
-        let path = request.uri().path().to_owned();
+        let mut upgrade = Upgrade {
+            path: request.uri().path().to_owned(),
+            info: named,
+            is_http2,
+            accept,
+            has_offers: false,
+        };
         let mut request = as_upgrade(self.rewrite(request, info)?);
-        let has_offers = plan.prepare(request.headers_mut());
+        upgrade.has_offers = plan.prepare(request.headers_mut());
         let stream = self.dialer.connect().await?;
         let patience = self.config().response_timeout;
         let answered = upstream::ask(stream, request, is_http2, patience).await?;
         sleep(plan.wait()).await;
+        self.settle(answered, upgrade, plan, permit)
+    }
+
+    /// Turns the upstream's answer into that for the client, and into a tunnel if it accepts.
+    fn settle(
+        &self,
+        answered: Answered,
+        upgrade: Upgrade,
+        plan: Plan<'_>,
+        permit: Permit,
+    ) -> Result<(Answer, Option<Switch>), Fault> {
         match answered {
-            Answered::Other(answer) if is_http2 && answer.status().is_success() => {
+            Answered::Other(answer) if upgrade.is_http2 && answer.status().is_success() => {
                 // The client would take this success for an acceptance (RFC 8441, section 5).
                 Err(UpstreamFailure::broken("a success that is no upgrade").into())
             }
@@ -68,19 +85,19 @@ impl Forwarder {
                 close_after(&mut answer);
                 Ok((answer.map(|body| held(body, permit)), None))
             }
-            Answered::Switched(answer, ..) if !accepts(&answer, &accept) => {
+            Answered::Switched(answer, ..) if !accepts(&answer, &upgrade.accept) => {
                 Err(UpstreamFailure::broken("a 101 that does not accept the upgrade").into())
             }
             Answered::Switched(mut answer, upstream, early) => {
                 self.rewrite_response(&mut answer)?;
-                let framed = plan.complete(&mut answer, has_offers)?;
-                if is_http2 {
+                let framed = plan.complete(&mut answer, upgrade.has_offers)?;
+                if upgrade.is_http2 {
                     answer.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
                     *answer.status_mut() = StatusCode::OK;
                 }
                 let switch = Switch {
-                    path,
-                    info: named,
+                    path: upgrade.path,
+                    info: upgrade.info,
                     upstream,
                     early,
                     permit,
@@ -93,10 +110,22 @@ impl Forwarder {
     }
 }
 
-/// What is to be done with an upgrade, and with its tunnel.
+/// An upgrade that was forwarded.
+struct Upgrade {
+    path: String,
+    /// The client's connection, as log lines name it.
+    info: ConnectionInfo,
+    is_http2: bool,
+    /// Accept key that the upstream must answer with.
+    accept: String,
+    /// Whether the client has offered an extension.
+    has_offers: bool,
+}
+
+/// Steps for an upgrade and its tunnel, and the tunnel's description for the API.
 struct Plan<'a> {
     scenario: TunnelScenario,
-    /// Who shows the tunnel to the API, and as what.
+    /// The inspector that shows the tunnel to the API, and the tunnel's description.
     inspected: Option<(&'a Inspector, Description)>,
 }
 
@@ -124,8 +153,8 @@ impl Plan<'_> {
         times.sum()
     }
 
-    /// Completes the answer to a client whose upgrade is accepted, and returns what is to be done
-    /// with its frames.
+    /// Completes the answer to a client whose upgrade is accepted. Returns the framing of the
+    /// tunnel, if it is to pass frames.
     fn complete(
         self,
         answer: &mut Response<()>,

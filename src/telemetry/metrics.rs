@@ -195,49 +195,7 @@ impl Metrics {
         ours.register("connected", help, cluster.connected.clone());
         let help = "Nodes that are known, this one among them";
         ours.register("nodes", help, cluster.nodes.clone());
-        for (name, help, counter) in [
-            (
-                "disconnections",
-                "Times that NATS was lost",
-                &cluster.disconnections,
-            ),
-            ("requests_sent", "Requests to other nodes", &cluster.sent),
-            (
-                "requests_received",
-                "Requests of other nodes that were carried out",
-                &cluster.received,
-            ),
-            (
-                "silences",
-                "Nodes that were asked and did not answer in time",
-                &cluster.silent,
-            ),
-            (
-                "late_answers",
-                "Answers that came when nobody waited for them any more",
-                &cluster.late_answers,
-            ),
-            (
-                "late_requests",
-                "Requests that came too late, and were not carried out",
-                &cluster.late_requests,
-            ),
-            (
-                "malformed_messages",
-                "Messages that were none of a node",
-                &cluster.malformed,
-            ),
-            (
-                "other_versions",
-                "Messages of a version that is not known",
-                &cluster.other_versions,
-            ),
-            (
-                "slow_reads",
-                "Messages that came faster than they were read, and were dropped",
-                &cluster.slow,
-            ),
-        ] {
+        for (name, help, counter) in cluster_counters(cluster) {
             ours.register(name, help, counter.clone());
         }
     }
@@ -354,6 +312,55 @@ impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// Names, descriptions and counters of a node of a cluster.
+fn cluster_counters(
+    cluster: &ClusterMetrics,
+) -> [(&'static str, &'static str, &counter::Counter); 9] {
+    [
+        (
+            "disconnections",
+            "Times that NATS was lost",
+            &cluster.disconnections,
+        ),
+        ("requests_sent", "Requests to other nodes", &cluster.sent),
+        (
+            "requests_received",
+            "Requests of other nodes that were carried out",
+            &cluster.received,
+        ),
+        (
+            "silences",
+            "Nodes that were asked and did not answer in time",
+            &cluster.silent,
+        ),
+        (
+            "late_answers",
+            "Answers that came when nobody waited for them any more",
+            &cluster.late_answers,
+        ),
+        (
+            "late_requests",
+            "Requests that came too late, and were not carried out",
+            &cluster.late_requests,
+        ),
+        (
+            "malformed_messages",
+            "Messages that were none of a node",
+            &cluster.malformed,
+        ),
+        (
+            "other_versions",
+            "Messages of a version that is not known",
+            &cluster.other_versions,
+        ),
+        (
+            "slow_reads",
+            "Messages that came faster than they were read, and were dropped",
+            &cluster.slow,
+        ),
+    ]
 }
 
 impl EncodeMetric for counter::Counter {

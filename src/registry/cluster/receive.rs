@@ -1,9 +1,11 @@
-//! Messages of other nodes: what they ask is done, and what they answer goes to who has asked.
+//! Messages of other nodes: requests are carried out, and answers go to the requests of this node
+//! that wait for them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -12,7 +14,7 @@ use tracing::{debug, warn};
 use super::ask::{find, push_of};
 use super::nodes::ANNOUNCED;
 use super::pending::Reply;
-use super::wire::{self, Content, Fault, Header, Why};
+use super::wire::{self, Content, DecodeError, Header, Why};
 use super::{Call, Cluster, Inbound, Local, lock};
 use crate::registry::Registry;
 use crate::registry::state::Receivers;
@@ -24,7 +26,7 @@ const MAX_CALLS: usize = 512;
 /// The longest time for the answer to a request of another node, which may wait for something.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// All that the messages of other nodes are about.
+/// Carries out the requests of other nodes.
 struct Receiver {
     cluster: Cluster,
     registry: Registry,
@@ -118,15 +120,15 @@ impl Cluster {
     }
 
     /// Reads a message. One that cannot be read is counted.
-    fn decode(&self, message: &Message) -> Result<(Header, bytes::Bytes), Fault> {
+    fn decode(&self, message: &Message) -> Result<(Header, Bytes), DecodeError> {
         let decoded = wire::decode(&message.payload);
         match &decoded {
             Ok(_) => {}
-            Err(Fault::Malformed) => {
+            Err(DecodeError::Malformed) => {
                 self.0.metrics.malformed.inc();
                 debug!(subject = %message.subject, "a message of NATS is none of a node");
             }
-            Err(Fault::Version { node, version }) => {
+            Err(DecodeError::Version { node, version }) => {
                 self.0.metrics.other_versions.inc();
                 self.nodes().note_incompatible(node, Instant::now());
                 if self.is_news(format!("version {version} of {node}")) {
@@ -142,14 +144,14 @@ impl Cluster {
 }
 
 impl Receiver {
-    /// Does what a message of another node asks.
+    /// Takes a message of another node, and carries it out unless it is late.
     async fn take(&mut self, message: Message) {
         let reply = message.reply.as_ref().map(ToString::to_string);
         let reply = reply.filter(|reply| self.is_reply(reply));
         let (header, payload) = match self.cluster.decode(&message) {
             Ok(read) => read,
-            Err(Fault::Malformed) => return,
-            Err(Fault::Version { .. }) => {
+            Err(DecodeError::Malformed) => return,
+            Err(DecodeError::Version { .. }) => {
                 let refused = Content::Refused { why: Why::Version };
                 return self.answer(reply, refused, b"").await;
             }
@@ -158,15 +160,15 @@ impl Receiver {
             return;
         }
         let late = self.note(&header).await;
-        let is_late = |within: u64| late > within;
-        match header.content {
-            Content::Push { within, .. }
-            | Content::Find { within, .. }
-            | Content::Call { within, .. }
-                if is_late(within) =>
-            {
-                self.cluster.0.metrics.late_requests.inc();
-            }
+        if header.content.within().is_some_and(|within| late > within) {
+            self.cluster.0.metrics.late_requests.inc();
+            return;
+        }
+        self.carry_out(header.content, payload, reply).await;
+    }
+
+    async fn carry_out(&mut self, content: Content, payload: Bytes, reply: Option<String>) {
+        match content {
             Content::Push { topic, binary, .. } => {
                 self.push(topic, binary, &payload, reply).await;
             }
@@ -245,6 +247,7 @@ impl Receiver {
         late
     }
 
+    /// Counts a request that is carried out.
     fn count(&self) {
         self.cluster.0.metrics.received.inc();
     }
@@ -259,7 +262,7 @@ impl Receiver {
         &self,
         topic: Option<String>,
         is_binary: bool,
-        payload: &bytes::Bytes,
+        payload: &Bytes,
         reply: Option<String>,
     ) {
         let Some(push) = push_of(is_binary, payload) else {

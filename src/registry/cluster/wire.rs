@@ -12,7 +12,7 @@ pub(super) const VERSION: u32 = 1;
 /// at most 16 KiB.
 const MAX_HEADER: usize = 24 << 10;
 
-/// What a header of any version has.
+/// Fields of a header of any version.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Stamp {
     v: u32,
@@ -72,6 +72,18 @@ pub(super) enum Content {
     Refused { why: Why },
 }
 
+impl Content {
+    /// Milliseconds within which a request must come, if it is one that may come too late.
+    pub(super) fn within(&self) -> Option<u64> {
+        match self {
+            Self::Push { within, .. } | Self::Find { within, .. } | Self::Call { within, .. } => {
+                Some(*within)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Connection as the node has it that was asked for it. The order is that of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -97,10 +109,10 @@ pub(super) enum Why {
     Busy,
 }
 
-/// Fault of a message.
+/// Error of a message that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// It is none of ours.
+pub(super) enum DecodeError {
+    /// It is no message of a node.
     Malformed,
     /// Its version is not known.
     Version { node: String, version: u32 },
@@ -117,19 +129,19 @@ pub(super) fn encode(header: &Header, payload: &[u8]) -> Bytes {
 }
 
 /// The header and the payload of a message.
-pub(super) fn decode(message: &Bytes) -> Result<(Header, Bytes), Fault> {
+pub(super) fn decode(message: &Bytes) -> Result<(Header, Bytes), DecodeError> {
     let head = &message[..message.len().min(MAX_HEADER)];
     let end = head.iter().position(|byte| *byte == b'\n');
-    let end = end.ok_or(Fault::Malformed)?;
-    let stamp: Stamp = serde_json::from_slice(&head[..end]).map_err(|_| Fault::Malformed)?;
+    let end = end.ok_or(DecodeError::Malformed)?;
+    let stamp: Stamp = serde_json::from_slice(&head[..end]).map_err(|_| DecodeError::Malformed)?;
     if !is_name(&stamp.node) {
-        return Err(Fault::Malformed);
+        return Err(DecodeError::Malformed);
     }
     if stamp.v != VERSION {
         let Stamp { v: version, node } = stamp;
-        return Err(Fault::Version { node, version });
+        return Err(DecodeError::Version { node, version });
     }
-    let header = serde_json::from_slice(&head[..end]).map_err(|_| Fault::Malformed)?;
+    let header = serde_json::from_slice(&head[..end]).map_err(|_| DecodeError::Malformed)?;
     Ok((header, message.slice(end + 1..)))
 }
 
@@ -175,11 +187,11 @@ mod tests {
     #[test]
     fn a_message_of_another_version_names_its_node() {
         let message = Bytes::from("{\"v\":2,\"node\":\"b\",\"new\":[]}\nx");
-        let fault = Fault::Version {
+        let error = DecodeError::Version {
             node: "b".to_owned(),
             version: 2,
         };
-        assert_eq!(decode(&message), Err(fault));
+        assert_eq!(decode(&message), Err(error));
     }
 
     #[test]
@@ -197,7 +209,7 @@ mod tests {
             &long,
         ] {
             let message = Bytes::copy_from_slice(bad.as_bytes());
-            assert_eq!(decode(&message), Err(Fault::Malformed), "{bad:?}");
+            assert_eq!(decode(&message), Err(DecodeError::Malformed), "{bad:?}");
         }
     }
 
