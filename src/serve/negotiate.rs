@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::proxy_protocol::{self, HeaderFault};
+use super::proxy_protocol::{self, HeaderError};
 use crate::config::Peers;
 use crate::http::HttpContext;
 use crate::http::forwarded;
@@ -160,16 +160,16 @@ impl Negotiator {
         }
         // Boxed, because other connections would have room for it too.
         let header = Box::pin(proxy_protocol::read_header(&mut stream));
-        let fault = match timeout_at(connection.deadline, header).await {
+        let error = match timeout_at(connection.deadline, header).await {
             Ok(Ok(client)) => {
                 connection.info.peer = client.map_or(peer, Peer::at);
                 debug!(parent: &connection.info.span(), balancer = %peer, "PROXY protocol");
                 return Ok(stream);
             }
-            Ok(Err(fault)) => fault,
-            Err(_late) => HeaderFault::Late,
+            Ok(Err(error)) => error,
+            Err(_late) => HeaderError::Late,
         };
-        Err(Box::pin(self.refuse_without_header(stream, connection, fault)).await)
+        Err(Box::pin(self.refuse_without_header(stream, connection, error)).await)
     }
 
     /// Counts and logs a connection that should have begun with a header, and answers it if it
@@ -178,15 +178,15 @@ impl Negotiator {
         &self,
         mut stream: Stream,
         connection: &PendingConnection,
-        fault: HeaderFault,
+        error: HeaderError,
     ) -> Negotiated {
-        if matches!(fault, HeaderFault::Empty) {
+        if matches!(error, HeaderError::Empty) {
             return Negotiated::Over;
         }
-        let reject = Reject::no_proxy_header(&fault);
+        let reject = Reject::no_proxy_header(&error);
         let reason = &reject.refusal.sentence;
         self.rejects.note(connection.info, reject.cause, reason);
-        if let HeaderFault::Absent(read) = &fault
+        if let HeaderError::Absent(read) = &error
             && read.first().is_some_and(u8::is_ascii_uppercase)
         {
             // What the peer does not take at once is not worth waiting for.

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use tokio::io::AsyncRead;
 
-/// Faults of a header, which no connection has.
+/// Errors of a header, which no connection has.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HeaderFault {
+pub(super) enum HeaderError {
     #[error(transparent)]
     Ended(io::Error),
     #[error("the connection ended without a byte")]
@@ -18,7 +18,7 @@ pub(super) enum HeaderFault {
     Late,
 }
 
-pub(super) async fn read_header<S>(_: &mut S) -> Result<Option<SocketAddr>, HeaderFault>
+pub(super) async fn read_header<S>(_: &mut S) -> Result<Option<SocketAddr>, HeaderError>
 where
     S: AsyncRead + Unpin,
 {

@@ -26,9 +26,9 @@ const FIXED: usize = 16;
 /// extensions of balancers take some hundred more.
 const LONGEST_BINARY: usize = 4 << 10;
 
-/// Faults of a connection that is to begin with a header.
+/// Errors of a connection that is to begin with a header.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HeaderFault {
+pub(super) enum HeaderError {
     /// The connection ends before, or fails.
     #[error("the connection ended within the header: {0}")]
     Ended(#[from] io::Error),
@@ -51,7 +51,7 @@ pub(super) enum HeaderFault {
 
 /// Reads a header of either version, and no byte behind it. Returns the address of the client;
 /// `None` if the balancer speaks for itself, or does not know the address.
-pub(super) async fn read_header<S>(stream: &mut S) -> Result<Option<SocketAddr>, HeaderFault>
+pub(super) async fn read_header<S>(stream: &mut S) -> Result<Option<SocketAddr>, HeaderError>
 where
     S: AsyncRead + Unpin,
 {
@@ -66,7 +66,7 @@ where
             .read_buf(&mut header)
             .await?;
         match read {
-            0 if header.is_empty() => return Err(HeaderFault::Empty),
+            0 if header.is_empty() => return Err(HeaderError::Empty),
             0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             _ => {}
         }
@@ -74,42 +74,38 @@ where
 }
 
 /// Least number of bytes that a header lacks which begins with these.
-fn missing(header: &[u8]) -> Result<usize, HeaderFault> {
+fn missing(header: &[u8]) -> Result<usize, HeaderError> {
     let begins = |prefix: &[u8]| {
         let length = header.len().min(prefix.len());
         header[..length] == prefix[..length]
     };
     let length = match header {
-        _ if !begins(TEXT) && !begins(BINARY) => return Err(HeaderFault::Absent(header.to_vec())),
+        _ if !begins(TEXT) && !begins(BINARY) => return Err(HeaderError::Absent(header.to_vec())),
         [] => SHORTEST,
         [b'P', ..] if header.ends_with(b"\r\n") => header.len(),
         [b'P', ..] if header.len() < SHORTEST => SHORTEST,
         // The end of the line is two bytes.
         [b'P', .., last] => header.len() + if *last == b'\r' { 1 } else { 2 },
-        [.., high, low] if header.len() == FIXED => {
-            FIXED + usize::from(u16::from_be_bytes([*high, *low]))
-        }
         _ if header.len() < FIXED => FIXED,
-        // The rest was asked for as a whole, and has come in part.
         _ => FIXED + usize::from(u16::from_be_bytes([header[14], header[15]])),
     };
     let is_text = header.first() == Some(&b'P');
     match length {
-        _ if is_text && length > LONGEST_TEXT => Err(HeaderFault::Broken),
-        _ if length > LONGEST_BINARY => Err(HeaderFault::TooLong),
+        _ if is_text && length > LONGEST_TEXT => Err(HeaderError::Broken),
+        _ if length > LONGEST_BINARY => Err(HeaderError::TooLong),
         _ => Ok(length - header.len()),
     }
 }
 
 /// The client that a whole header names.
-fn client(header: &[u8]) -> Result<Option<SocketAddr>, HeaderFault> {
+fn client(header: &[u8]) -> Result<Option<SocketAddr>, HeaderError> {
     match ProxyHeader::parse(header, ParseConfig::default()) {
         Ok((parsed, length)) if length == header.len() => match parsed.proxied_address() {
             Some(addresses) if addresses.protocol == Protocol::Stream => Ok(Some(addresses.source)),
-            Some(_datagram) => Err(HeaderFault::Broken),
+            Some(_datagram) => Err(HeaderError::Broken),
             None => Ok(None),
         },
-        _ => Err(HeaderFault::Broken),
+        _ => Err(HeaderError::Broken),
     }
 }
 
@@ -129,7 +125,7 @@ mod tests {
     }
 
     /// Reads a header from a stream that takes this many bytes at once, with a request behind it.
-    async fn read_in_pieces(header: &[u8], size: usize) -> Result<Option<SocketAddr>, HeaderFault> {
+    async fn read_in_pieces(header: &[u8], size: usize) -> Result<Option<SocketAddr>, HeaderError> {
         let (mut near, mut far) = duplex(size);
         let bytes = [header, REST].concat();
         let writing = tokio::spawn(async move { far.write_all(&bytes).await });
@@ -144,7 +140,7 @@ mod tests {
         client
     }
 
-    async fn read(header: &[u8]) -> Result<Option<SocketAddr>, HeaderFault> {
+    async fn read(header: &[u8]) -> Result<Option<SocketAddr>, HeaderError> {
         let whole = read_in_pieces(header, 10_000).await;
         let bytewise = read_in_pieces(header, 1).await;
         assert_eq!(whole.as_ref().ok(), bytewise.as_ref().ok(), "{header:?}");
@@ -210,15 +206,15 @@ mod tests {
             &binary(0x21, 0x11, &[0; 11]),
             &binary(0x21, 0x12, &[0; 12]),
         ] {
-            let fault = read(broken).await.unwrap_err();
-            assert!(matches!(fault, HeaderFault::Broken), "{broken:?}: {fault}");
+            let error = read(broken).await.unwrap_err();
+            assert!(matches!(error, HeaderError::Broken), "{broken:?}: {error}");
         }
         let bounded = binary(0x21, 0, &[0; LONGEST_BINARY - FIXED]);
         assert_eq!(read(&bounded).await.unwrap(), None);
-        let fault = read(&binary(0x21, 0, &[0; LONGEST_BINARY]))
+        let error = read(&binary(0x21, 0, &[0; LONGEST_BINARY]))
             .await
             .unwrap_err();
-        assert!(matches!(fault, HeaderFault::TooLong), "{fault}");
+        assert!(matches!(error, HeaderError::TooLong), "{error}");
     }
 
     #[tokio::test]
@@ -229,12 +225,12 @@ mod tests {
             b"PUT / HTTP/1.1\r\n",
             b"\r\nGET",
         ] {
-            let fault = read(other).await.unwrap_err();
-            assert!(matches!(fault, HeaderFault::Absent(_)), "{fault}");
+            let error = read(other).await.unwrap_err();
+            assert!(matches!(error, HeaderError::Absent(_)), "{error}");
         }
-        let fault = read_header(&mut &b""[..]).await.unwrap_err();
-        assert!(matches!(fault, HeaderFault::Empty), "{fault}");
-        let fault = read_header(&mut &b"PROXY TCP4"[..]).await.unwrap_err();
-        assert!(matches!(fault, HeaderFault::Ended(_)), "{fault}");
+        let error = read_header(&mut &b""[..]).await.unwrap_err();
+        assert!(matches!(error, HeaderError::Empty), "{error}");
+        let error = read_header(&mut &b"PROXY TCP4"[..]).await.unwrap_err();
+        assert!(matches!(error, HeaderError::Ended(_)), "{error}");
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct FailedHandshake {
     pub(crate) ending: Ending,
 }
 
-/// What is to become of the connection of a failed handshake.
+/// The connection of a failed handshake, and the way in which it is to end.
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// It ends in good order, so that the alert arrives.

@@ -43,8 +43,7 @@ impl Api {
     /// for text, and its SDKs call every body binary or nothing.
     pub(super) async fn post_by_aws<B>(&self, id: &str, body: B) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let limit = MAX_MESSAGE.min(self.config.max_message_size);
         let payload = self.read_body(body, limit).await?;

@@ -119,8 +119,7 @@ impl Api {
         client: Option<ClientEnd>,
     ) -> Response<AnswerBody>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let checked = handshake::check_head(&request);
         let (head, body) = request.into_parts();
@@ -152,8 +151,7 @@ impl Api {
 
     async fn try_answer<B>(&self, head: &Parts, body: B) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         guard::check(head, &self.config)?;
         let query = head.uri.query().unwrap_or_default();
@@ -168,8 +166,7 @@ impl Api {
     /// Answers a request about the connections of this server alone.
     async fn here<B>(&self, head: &Parts, about: Subject<'_>, body: B) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let Subject { route, name, query } = about;
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
@@ -207,7 +204,7 @@ impl Api {
     }
 }
 
-/// What a request is about.
+/// Subject of a request: its route, with the name and the query in its target.
 #[derive(Debug, Clone)]
 struct Subject<'a> {
     route: Route,

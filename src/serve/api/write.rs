@@ -32,8 +32,7 @@ impl Api {
     /// Reads the message that a request pushes.
     pub(super) async fn read_push<B>(&self, head: &Parts, body: B) -> Result<Push, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
         if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -56,8 +55,7 @@ impl Api {
     /// Reads a body, up to a number of bytes.
     pub(super) async fn read_body<B>(&self, body: B, limit: usize) -> Result<Bytes, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let too_large = || {
             let sentence = format!("A message may have {limit} bytes; this one has more.");
@@ -131,8 +129,7 @@ impl Api {
     /// Changes the steps by which a connection misbehaves.
     pub(super) async fn change<B>(&self, id: &str, query: &str, body: B) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         Query::parse(query, &[])?;
         if self.config.has_upstream {

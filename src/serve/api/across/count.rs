@@ -36,7 +36,7 @@ impl Api {
         }
     }
 
-    /// How many connections match, by node.
+    /// Counts the connections that match, node by node.
     async fn count_each(&self, cluster: &Cluster, filter: &str) -> Result<Answers, Refusal> {
         self.ask_each(cluster, |_| format!("/connections?{filter}&limit=1"))
             .await

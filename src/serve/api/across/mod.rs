@@ -63,8 +63,7 @@ impl Api {
         body: B,
     ) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let (query, is_across) = scope(about.query)?;
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
@@ -101,8 +100,7 @@ impl Api {
         body: B,
     ) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         if let Some((name, node)) = about.name.rsplit_once('@')
             && node == cluster.node()

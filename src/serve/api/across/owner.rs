@@ -38,8 +38,7 @@ impl Api {
         body: B,
     ) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         if head.method == Method::POST && about.route == Route::Connection {
             return self.post_to_connection(cluster, head, about, body).await;
@@ -71,8 +70,7 @@ impl Api {
         body: B,
     ) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let wait = Query::parse(about.query, &["wait"])?.wait()?;
         let push = self.read_push(head, body).await?;
