@@ -20,7 +20,7 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// Nodes that were asked, and did not answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Round {
+pub(crate) struct Unanswered {
     /// Those that did not answer in time.
     pub(crate) silent: Vec<String>,
     /// Those that speak another version.
@@ -29,9 +29,9 @@ pub(crate) struct Round {
     pub(crate) is_disconnected: bool,
 }
 
-impl Round {
+impl Unanswered {
     /// Whether every node that is known has answered.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -42,7 +42,7 @@ pub(crate) struct Spread {
     pub(crate) total: Delivery,
     /// Sessions that will send it, by their node.
     pub(crate) nodes: BTreeMap<String, usize>,
-    pub(crate) round: Round,
+    pub(crate) unanswered: Unanswered,
 }
 
 /// Error of a request to a node that did not answer.
@@ -65,7 +65,7 @@ pub(crate) enum Owner {
     Here,
     Node(String),
     /// None that has answered, and these have not.
-    Unknown(Round),
+    Unknown(Unanswered),
 }
 
 /// A request to all nodes whose answers are collected.
@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     /// Waits for the answers of all nodes, each of which `take` looks at.
-    async fn collect(&self, mut asking: Asking, mut take: impl FnMut(Reply)) -> Round {
+    async fn collect(&self, mut asking: Asking, mut take: impl FnMut(Reply)) -> Unanswered {
         let deadline = Instant::now() + self.0.timeout;
         let known = asking.known.iter();
         let waited = known.filter(|(_, state)| state.is_waited_for());
@@ -124,7 +124,7 @@ impl Cluster {
             .partition(|(_, state)| *state == NodeState::Incompatible);
         incompatible.extend(others.into_iter().map(|(name, _)| name));
         self.0.metrics.silent.inc_by(silent.len() as u64);
-        Round {
+        Unanswered {
             silent: silent.into_iter().map(|(name, _)| name).collect(),
             incompatible: incompatible.into_iter().collect(),
             is_disconnected: !asking.is_sent,
@@ -159,11 +159,11 @@ impl Cluster {
                 nodes.insert(reply.header.node, delivered);
             }
         };
-        let round = self.collect(asking, take).await;
+        let unanswered = self.collect(asking, take).await;
         Spread {
             total,
             nodes,
-            round,
+            unanswered,
         }
     }
 
@@ -194,13 +194,16 @@ impl Cluster {
                 best = (connection, Owner::Node(reply.header.node));
             }
         };
-        let round = self.collect(asking, take).await;
-        match best.0 {
-            Connection::Open { .. } => best.1,
+        let unanswered = self.collect(asking, take).await;
+        let is_found = match best.0 {
+            Connection::Open { .. } => true,
             // Without NATS, this node goes on with what it has.
-            Connection::Closed { .. } if round.silent.is_empty() || round.is_disconnected => best.1,
-            _ if round.is_complete() => best.1,
-            _ => Owner::Unknown(round),
+            Connection::Closed { .. } => unanswered.silent.is_empty() || unanswered.is_disconnected,
+            Connection::Forgotten | Connection::Unknown => false,
+        };
+        match is_found || unanswered.is_none() {
+            true => best.1,
+            false => Owner::Unknown(unanswered),
         }
     }
 

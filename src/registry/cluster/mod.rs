@@ -48,7 +48,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::ClusterConfig;
 use crate::telemetry::cluster::ClusterMetrics;
-pub(crate) use ask::{Owner, Round, Spread, Unreachable};
+pub(crate) use ask::{Owner, Spread, Unanswered, Unreachable};
 use follow::Leases;
 pub(crate) use follow::{FollowReader, NodeEvents};
 use link::{Link, Status};

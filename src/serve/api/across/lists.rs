@@ -143,7 +143,7 @@ impl Api {
             // Nobody knows it without all names of all nodes.
             "total": is_whole.then_some(total),
         });
-        note(&mut page, &answers.round);
+        note(&mut page, &answers.unanswered);
         Ok(answer(StatusCode::OK, &page))
     }
 
@@ -167,7 +167,7 @@ impl Api {
         }
         let mut shown = topic.view(name);
         shown["nodes"] = json!(nodes);
-        note(&mut shown, &answers.round);
+        note(&mut shown, &answers.unanswered);
         Ok(answer(StatusCode::OK, &shown))
     }
 }
@@ -235,7 +235,7 @@ impl Page {
             "total": total,
             "nodes": nodes,
         });
-        note(&mut shown, &answers.round);
+        note(&mut shown, &answers.unanswered);
         (shown, total)
     }
 }

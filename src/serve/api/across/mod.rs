@@ -36,15 +36,17 @@ use super::routes::Route;
 use super::{Api, Subject, answer, bad_request};
 use crate::http::Refusal;
 use crate::http::response::Answer;
-use crate::registry::cluster::{Call, CallAnswer, Cluster, Local, NodeState, Round, Unreachable};
+use crate::registry::cluster::{
+    Call, CallAnswer, Cluster, Local, NodeState, Unanswered, Unreachable,
+};
 use crate::registry::state::Found;
 pub(super) use follow::Others;
 
 /// Name of the parameter that chooses between this node and all of them.
 const CLUSTER: &str = "cluster";
 
-/// The longest wait that a node is asked for at a time. A longer one is asked for again: so a node
-/// that waits in vain for somebody who is gone does so for a short time.
+/// The longest wait that a node is asked for at a time. Longer waits are asked for in slices, so that
+/// a node does not wait long for a client that is gone.
 const SLICE: Duration = Duration::from_secs(2);
 
 impl Api {
@@ -162,9 +164,9 @@ impl Api {
         let own = read(&own).ok_or_else(|| refusal_of(&own))?;
         let mut answers = Answers {
             nodes: BTreeMap::from([(cluster.node().to_owned(), own)]),
-            round: Round {
+            unanswered: Unanswered {
                 is_disconnected: !cluster.is_connected(),
-                ..Round::default()
+                ..Unanswered::default()
             },
         };
         let known = cluster.known();
@@ -196,7 +198,7 @@ impl Local for Api {
 /// Answers of the nodes to the same request.
 struct Answers {
     nodes: BTreeMap<String, Value>,
-    round: Round,
+    unanswered: Unanswered,
 }
 
 impl Answers {
@@ -206,8 +208,8 @@ impl Answers {
             Ok(Some(value)) => {
                 self.nodes.insert(node.to_owned(), value);
             }
-            Err(Unreachable::Incompatible(_)) => self.round.incompatible.push(node.to_owned()),
-            Ok(None) | Err(_) => self.round.silent.push(node.to_owned()),
+            Err(Unreachable::Incompatible(_)) => self.unanswered.incompatible.push(node.to_owned()),
+            Ok(None) | Err(_) => self.unanswered.silent.push(node.to_owned()),
         }
     }
 }
@@ -240,12 +242,12 @@ fn get(target: String) -> Call {
 }
 
 /// Adds to an answer which nodes are not in it.
-fn note(object: &mut Value, round: &Round) {
-    object["silent"] = json!(round.silent);
-    if !round.incompatible.is_empty() {
-        object["incompatible"] = json!(round.incompatible);
+fn note(object: &mut Value, unanswered: &Unanswered) {
+    object["silent"] = json!(unanswered.silent);
+    if !unanswered.incompatible.is_empty() {
+        object["incompatible"] = json!(unanswered.incompatible);
     }
-    if round.is_disconnected {
+    if unanswered.is_disconnected {
         object[CLUSTER] = "disconnected".into();
     }
 }

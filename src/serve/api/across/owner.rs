@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Api, Call, CallAnswer, Cluster, Query, SLICE, Subject, with};
 use crate::http::Refusal;
 use crate::http::response::{self, Answer};
-use crate::registry::cluster::{Owner, Round};
+use crate::registry::cluster::{Owner, Unanswered};
 use crate::registry::push::Push;
 use crate::serve::api::read::MESSAGE_PARAMETERS;
 use crate::serve::api::routes::Route;
@@ -46,7 +46,7 @@ impl Api {
         let node = match cluster.owner(&self.registry, &about.name).await {
             Owner::Here => return self.here_by_name(cluster, head, about, body).await,
             Owner::Node(node) => node,
-            Owner::Unknown(round) => return Err(unknown(&about.name, &round)),
+            Owner::Unknown(unanswered) => return Err(unknown(&about.name, &unanswered)),
         };
         let body = self.read_body(body, self.config.max_message_size).await?;
         super::push::check_size(cluster, body.len())?;
@@ -107,7 +107,7 @@ impl Api {
         let call = call(head, "", is_binary, push.payload());
         match cluster.owner(&self.registry, &about.name).await {
             Owner::Here => Ok(answer_of(self.call_here(call).await, about.route)),
-            Owner::Unknown(round) => Err(unknown(&about.name, &round)),
+            Owner::Unknown(unanswered) => Err(unknown(&about.name, &unanswered)),
             Owner::Node(node) => {
                 super::push::check_size(cluster, push.len())?;
                 let forwarded = Forwarded {
@@ -199,10 +199,10 @@ fn is_nobody(status: StatusCode) -> bool {
 }
 
 /// Refusal of a request for a connection that a node may have that did not answer.
-fn unknown(id: &str, round: &Round) -> Refusal {
-    let silent = round.silent.iter().chain(&round.incompatible);
+fn unknown(id: &str, unanswered: &Unanswered) -> Refusal {
+    let silent = unanswered.silent.iter().chain(&unanswered.incompatible);
     let silent: Vec<_> = silent.map(|node| format!("{node:?}")).collect();
-    let why = match (round.is_disconnected, &silent[..]) {
+    let why = match (unanswered.is_disconnected, &silent[..]) {
         (true, []) => "NATS is disconnected, and no other node can be asked".to_owned(),
         (true, silent) => format!(
             "NATS is disconnected, and these cannot be asked: {}",

@@ -70,6 +70,6 @@ fn view(spread: &Spread) -> Value {
         "skipped": spread.total.skipped,
         "nodes": spread.nodes,
     });
-    note(&mut shown, &spread.round);
+    note(&mut shown, &spread.unanswered);
     shown
 }
