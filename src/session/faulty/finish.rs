@@ -52,7 +52,7 @@ impl From<End> for Finish {
 
 /// A session whose end is known, and is reported even if the close handshake is cut.
 struct Leaving<'a, S> {
-    play: &'a mut FaultySession<S>,
+    faulty: &'a mut FaultySession<S>,
     finish: Finish,
 }
 
@@ -65,7 +65,7 @@ impl<S> Leaving<'_, S> {
 impl<S> Drop for Leaving<'_, S> {
     fn drop(&mut self) {
         let end = self.take_end();
-        self.play.session.stats.cut(end);
+        self.faulty.session.stats.cut(end);
     }
 }
 
@@ -75,12 +75,12 @@ where
 {
     /// Ends the session, and reports it.
     pub(super) async fn leave(&mut self, finish: Finish, drain: &Drain) -> Report {
-        let play = self;
-        let mut leaving = Leaving { play, finish };
-        let part = leaving.play.part(&leaving.finish, drain);
+        let faulty = self;
+        let mut leaving = Leaving { faulty, finish };
+        let part = leaving.faulty.part(&leaving.finish, drain);
         let (other, close_handshake) = part.await;
         let end = other.unwrap_or_else(|| leaving.take_end());
-        leaving.play.session.stats.report(end, close_handshake)
+        leaving.faulty.session.stats.report(end, close_handshake)
     }
 
     /// Ends the session in the given way, and returns the end that came in its place, if one did. A

@@ -76,12 +76,12 @@ where
     let drain = context.drain.clone();
     let stream = Paced::new(stream);
     let session = Session::new(stream, early, context, Slots::exact(), start.into());
-    let mut play = FaultySession::new(session, script.scenario, drain.begun(), start);
-    play.base = base;
-    play.open(script);
-    let finish = poll_fn(|cx| play.poll(cx)).await;
-    let report = play.leave(finish, &drain).await;
-    (report, play.session.io.into_inner().into_inner())
+    let mut faulty = FaultySession::new(session, script.scenario, drain.begun(), start);
+    faulty.base = base;
+    faulty.open(script);
+    let finish = poll_fn(|cx| faulty.poll(cx)).await;
+    let report = faulty.leave(finish, &drain).await;
+    (report, faulty.session.io.into_inner().into_inner())
 }
 
 /// Goes on with a session that is to misbehave from now on, until it has ended.
@@ -91,12 +91,12 @@ where
 {
     let now = Instant::now();
     let session = session.map_stream(Paced::new);
-    let mut play = FaultySession::new(session, &Scenario::default(), drain.begun(), now);
-    play.is_open = true;
-    play.change(scenario, now);
-    let finish = poll_fn(|cx| play.poll(cx)).await;
-    let report = play.leave(finish, &drain).await;
-    (report, play.session.io.into_inner().into_inner())
+    let mut faulty = FaultySession::new(session, &Scenario::default(), drain.begun(), now);
+    faulty.is_open = true;
+    faulty.change(scenario, now);
+    let finish = poll_fn(|cx| faulty.poll(cx)).await;
+    let report = faulty.leave(finish, &drain).await;
+    (report, faulty.session.io.into_inner().into_inner())
 }
 
 /// The configuration, changed by the steps that override settings.
@@ -163,7 +163,7 @@ where
         start: Instant,
     ) -> Self {
         let is_recorded = session.stats.connection().is_some();
-        let mut play = Self {
+        let mut faulty = Self {
             send_queue: SendQueue::new(session.config.max_message_size, is_recorded),
             base: Arc::clone(&session.config),
             session,
@@ -185,8 +185,8 @@ where
             timer: Box::pin(sleep_until(start)),
             budget: Budget::new(),
         };
-        play.set(scenario, start);
-        play
+        faulty.set(scenario, start);
+        faulty
     }
 
     /// Sets what steps hold all the time.
