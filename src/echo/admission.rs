@@ -12,12 +12,9 @@ use crate::handshake::Handshake;
 use crate::http::Refusal;
 use crate::http::redact::header_lines;
 use crate::net::connection_info::ConnectionInfo;
-use crate::registry::Registry;
 use crate::registry::connection::Description;
+use crate::registry::{Registry, name};
 use crate::ws::subprotocol::Subprotocol;
-
-/// The longest name of a connection or topic, in bytes.
-const MAX_NAME: usize = 128;
 
 /// Topics of a connection.
 const MAX_TOPICS: usize = 64;
@@ -30,12 +27,13 @@ pub(super) struct Names {
 
 impl Names {
     /// The name of a connection, which the parameter `id` chooses, and its topics, one for each
-    /// parameter `topic`. A name that is made here is unique, and has that of its `node` in a cluster.
+    /// parameter `topic`. A name that is made here is unique; in a cluster it ends with that of its
+    /// `node`.
     pub(super) fn of(uri: &Uri, node: Option<&NodeName>) -> Result<Self, Refusal> {
         let mut id = None;
         let mut topics = BTreeSet::new();
-        for (name, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
-            match &*name {
+        for (parameter, value) in parse(uri.query().unwrap_or_default().as_bytes()) {
+            match &*parameter {
                 "id" if id.is_some() => {
                     return Err(bad_request("There must be one id, not several."));
                 }
@@ -59,21 +57,11 @@ impl Names {
     }
 }
 
-/// A name that may be used. Bytes that are not UTF-8 were replaced when the query was parsed, by which
-/// two names could become one. A header, which the name of a connection is sent in, has no space at
-/// its ends (RFC 9110, section 5.5).
 fn checked(name: &str) -> Result<Arc<str>, Refusal> {
-    let is_long = !(1..=MAX_NAME).contains(&name.len());
-    if is_long || name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
-        let sentence = format!(
-            "An id or a topic has 1 to {MAX_NAME} bytes of UTF-8, and no control characters."
-        );
-        return Err(bad_request(sentence));
+    match name::check(name) {
+        Ok(()) => Ok(name.into()),
+        Err(rule) => Err(bad_request(format!("An id or a topic {rule}."))),
     }
-    if name.trim() != name {
-        return Err(bad_request("An id or a topic has no space at its ends."));
-    }
-    Ok(name.into())
 }
 
 fn bad_request(sentence: impl Into<Cow<'static, str>>) -> Refusal {
@@ -131,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_are_bounded() {
-        let long = "x".repeat(MAX_NAME);
+        let long = "x".repeat(128);
         assert!(names(&format!("id={long}")).is_ok());
         let many = |n: usize| (0..n).map(|n| format!("topic={n}&")).collect::<String>();
         assert!(names(&many(MAX_TOPICS)).is_ok());

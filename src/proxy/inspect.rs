@@ -1,5 +1,6 @@
 //! Tunnels as the API shows them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use form_urlencoded::parse;
@@ -14,16 +15,13 @@ use crate::http::Refusal;
 use crate::http::redact::header_lines;
 use crate::net::connection_info::ConnectionInfo;
 use crate::registry::connection::Description;
-use crate::registry::{Admission, ConnectionHandle, Registry};
+use crate::registry::{Admission, ConnectionHandle, Registry, name};
 
 /// The parameter of a query that names a tunnel: `id` is for a server behind the proxy.
 const PARAMETER: &str = "echobeat-id";
 
 /// Header of the answer to an upgrade that names its tunnel.
 const TUNNEL: HeaderName = HeaderName::from_static("echobeat-tunnel");
-
-/// The longest name of a tunnel, in bytes.
-const MAX_NAME: usize = 128;
 
 /// Shows tunnels to the API.
 #[derive(Debug)]
@@ -52,14 +50,18 @@ impl Inspector {
     pub(super) fn take_id<B>(&self, request: &mut Request<B>) -> Result<Option<String>, Refusal> {
         let query = request.uri().query().unwrap_or_default();
         let mut parameters = parse(query.as_bytes()).filter(|(name, _)| name == PARAMETER);
-        let Some(id) = parameters.next().map(|(_, id)| id.into_owned()) else {
+        let (id, other) = (parameters.next(), parameters.next());
+        let Some(id) = id.map(|(_, id)| id.into_owned()) else {
             return Ok(None);
         };
+        if other.is_some() {
+            return Err(bad_request("There must be one echobeat-id, not several."));
+        }
         take_parameter(request, PARAMETER);
-        let is_good = (1..=MAX_NAME).contains(&id.len()) && !id.contains(char::is_control);
-        let sentence = "An echobeat-id has 1 to 128 bytes of text, and no control characters.";
-        let wrong = || Refusal::new(StatusCode::BAD_REQUEST, sentence);
-        is_good.then_some(Some(id)).ok_or_else(wrong)
+        match name::check(&id) {
+            Ok(()) => Ok(Some(id)),
+            Err(rule) => Err(bad_request(format!("An echobeat-id {rule}."))),
+        }
     }
 
     /// The description of the tunnel that a request is to become.
@@ -103,4 +105,44 @@ impl Inspector {
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let value = headers.get(name)?.as_bytes();
     Some(String::from_utf8_lossy(value).into_owned())
+}
+
+fn bad_request(sentence: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_out_of_a_request_and_a_wrong_one_is_refused() {
+        let taken = |target: &str| {
+            let mut request = Request::builder().uri(target).body(()).unwrap();
+            let inspector = Inspector::new(ApiConfig::default());
+            let id = inspector.take_id(&mut request);
+            id.map(|id| (id, request.uri().to_string()))
+        };
+        for (target, id, rest) in [
+            ("/a?b=%20", None, "/a?b=%20"),
+            ("/a?b&echobeat-id=caf%C3%A9", Some("caf\u{e9}"), "/a?b"),
+        ] {
+            let expected = (id.map(str::to_owned), rest.to_owned());
+            assert_eq!(taken(target).ok(), Some(expected), "{target}");
+        }
+        for (id, said) in [
+            ("", "1 to 128 bytes"),
+            ("caf%E9", "UTF-8"),
+            ("a%0Ab", "control characters"),
+            ("+a", "no space"),
+            ("a&echobeat-id=b", "not several"),
+        ] {
+            let refusal = taken(&format!("/?echobeat-id={id}")).unwrap_err();
+            assert!(
+                refusal.sentence.contains(said),
+                "{id}: {}",
+                refusal.sentence
+            );
+        }
+    }
 }

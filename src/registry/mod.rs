@@ -9,6 +9,7 @@
 //!
 //! | room | purpose |
 //! |---|---|
+//! | [`name`] | names of connections and topics |
 //! | [`connection`] | one connection: its description, its status, its end |
 //! | [`counts`] | counts of messages and frames |
 //! | [`record`] | messages as they are recorded |
@@ -38,6 +39,7 @@ mod forgotten;
 pub(crate) mod handle;
 mod history;
 pub(crate) mod mailbox;
+pub(crate) mod name;
 pub(crate) mod push;
 pub(crate) mod record;
 pub(crate) mod state;

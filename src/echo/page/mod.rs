@@ -57,7 +57,8 @@ const SETTINGS: &str =
 
 /// Policy of the page: it may run its own script and style, which are known by their hashes,
 /// connect WebSockets to anywhere, since its URL can be edited, and ask this server for its
-/// [verdict](super::verdict) on them and its [API](crate::serve::api). The last two directives keep text from ever becoming HTML.
+/// [verdict](super::verdict) on them and its [API](crate::serve::api). The last two directives keep
+/// text from ever becoming HTML.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let script = hash(inside("<script type=\"module\">", "</script>"));
     let style = hash(inside("<style>", "</style>"));
