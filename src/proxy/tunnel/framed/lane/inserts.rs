@@ -134,3 +134,25 @@ impl Lane {
 pub(super) fn is_end(action: &Action) -> bool {
     matches!(action, Action::Fin | Action::Rst | Action::Stall)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::queue::Due;
+    use super::*;
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn nothing_is_pushed_behind_a_close() {
+        let now = Instant::now();
+        let mut lane = Lane::new(Side::Client, &Scenario::default(), None, now);
+        for bytes in [&b"\x81\x02h"[..], b"i\x88\x00"] {
+            lane.take(bytes, now);
+            lane.push(Opcode::Text, Bytes::from("a"), now);
+        }
+        let Due::Bytes(bytes) = lane.queue.due(now) else {
+            panic!("nothing is due");
+        };
+        assert_eq!(bytes, b"\x81\x02hi\x81\x01a\x88\x00");
+        assert!(!lane.is_busy());
+    }
+}
