@@ -78,9 +78,9 @@ impl Outgoing {
         }
     }
 
-    /// Puts a piece of the payload.
+    /// Puts a piece of the payload. Bytes beyond its size are left out.
     pub(super) fn put(&mut self, mut payload: &[u8], masks: Masks, bytes: &mut Vec<u8>) {
-        while !payload.is_empty() {
+        while !payload.is_empty() && (self.left > 0 || self.rest > 0) {
             if self.left == 0 {
                 self.next(self.fragment, masks, bytes);
             }
@@ -151,8 +151,9 @@ mod tests {
             }
             assert_eq!(bytes, expected, "{fragment} {first:x}");
         }
-        let mut bytes = Vec::new();
-        Outgoing::new(1).put_whole(0x82, b"", PLAIN, &mut bytes);
+        let (mut outgoing, mut bytes) = (Outgoing::new(1), Vec::new());
+        outgoing.put_whole(0x82, b"", PLAIN, &mut bytes);
+        outgoing.put(b"beyond", PLAIN, &mut bytes);
         assert_eq!(bytes, b"\x82\x00");
     }
 
