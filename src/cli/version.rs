@@ -3,12 +3,14 @@
 use std::sync::LazyLock;
 
 /// Features of this build, in alphabetical order.
-const FEATURES: [(&str, bool); 8] = [
+const FEATURES: [(&str, bool); 10] = [
     ("api", cfg!(feature = "api")),
     ("cli", cfg!(feature = "cli")),
     ("http2", cfg!(feature = "http2")),
     ("jemalloc", cfg!(feature = "jemalloc")),
     ("metrics", cfg!(feature = "metrics")),
+    ("nats", cfg!(feature = "nats")),
+    ("probe", cfg!(feature = "probe")),
     ("proxy", cfg!(feature = "proxy")),
     ("simd", cfg!(feature = "simd")),
     ("tls", cfg!(feature = "tls")),
@@ -29,4 +31,20 @@ static LONG: LazyLock<String> = LazyLock::new(|| {
 /// The version with the commit, if it is known, the target and the features.
 pub(super) fn long() -> &'static str {
     &LONG
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FEATURES;
+
+    #[test]
+    fn every_feature_of_the_manifest_is_told() {
+        let manifest = include_str!("../../Cargo.toml");
+        let (_, list) = manifest.split_once("\nfull = [").unwrap();
+        let (list, _) = list.split_once(']').unwrap();
+        let mut features: Vec<_> = list.split('"').skip(1).step_by(2).collect();
+        features.push("jemalloc");
+        features.sort_unstable();
+        assert_eq!(FEATURES.map(|(name, _)| name)[..], features);
+    }
 }

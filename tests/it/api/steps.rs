@@ -154,7 +154,10 @@ async fn steps_that_come_too_late_or_are_wrong_are_refused_and_change_nothing() 
             r#"{"do":"refuse:503"}"#,
             "The step refuse is about the handshake",
         ),
-        (r#"{"do":"rst@2x"}"#, "The step rst has a share"),
+        (
+            r#"{"do":"rst@2x"}"#,
+            "The step rst is limited to some connections",
+        ),
         (r#"{"do":"nothing"}"#, "There is no step \"nothing\""),
         (r#"{"do":1}"#, "The body is the steps as JSON"),
         (r#"{"do":"","x":1}"#, "The body is the steps as JSON"),
