@@ -196,6 +196,8 @@ async fn exchange(
         pending::<Infallible>().await
     };
     tokio::select! {
+        // The request first: it cannot be made once the connection has failed.
+        biased;
         answer = answer => answer,
         never = driving => match never {},
     }
