@@ -55,11 +55,11 @@ impl Inspector {
         let Some(id) = parameters.next().map(|(_, id)| id.into_owned()) else {
             return Ok(None);
         };
+        if parameters.next().is_some() {
+            return Err(bad_request("There must be one echobeat-id, not several."));
+        }
         take_parameter(request, PARAMETER);
-        let is_good = (1..=MAX_NAME).contains(&id.len()) && !id.contains(char::is_control);
-        let sentence = "An echobeat-id has 1 to 128 bytes of text, and no control characters.";
-        let wrong = || Refusal::new(StatusCode::BAD_REQUEST, sentence);
-        is_good.then_some(Some(id)).ok_or_else(wrong)
+        check_name(&id).map(|()| Some(id))
     }
 
     /// The description of the tunnel that a request is to become.
@@ -100,7 +100,54 @@ impl Inspector {
     }
 }
 
+/// Refuses a name that cannot be used. Bytes that are not UTF-8 were replaced when the query was
+/// parsed, by which two names could become one. A header, which the name is sent in, has no space at
+/// its ends (RFC 9110, section 5.5).
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let is_long = !(1..=MAX_NAME).contains(&name.len());
+    if is_long || name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
+        let sentence = "An echobeat-id has 1 to 128 bytes of UTF-8, and no control characters.";
+        return Err(bad_request(sentence));
+    }
+    if name.trim() != name {
+        return Err(bad_request("An echobeat-id has no space at its ends."));
+    }
+    Ok(())
+}
+
+fn bad_request(sentence: &'static str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, sentence)
+}
+
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let value = headers.get(name)?.as_bytes();
     Some(String::from_utf8_lossy(value).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(target: &str) -> Result<Option<String>, String> {
+        let mut request = Request::builder().uri(target).body(()).unwrap();
+        let inspector = Inspector::new(ApiConfig::default());
+        let id = inspector.take_id(&mut request);
+        id.map_err(|refusal| refusal.sentence.into_owned())
+    }
+
+    #[test]
+    fn a_tunnel_has_one_name_that_a_header_can_have() {
+        assert_eq!(id("/?a=b"), Ok(None));
+        assert_eq!(id("/?echobeat-id=a%20b"), Ok(Some("a b".to_owned())));
+        for (target, told) in [
+            ("/?echobeat-id=a&echobeat-id=a", "not several"),
+            ("/?echobeat-id=", "1 to 128 bytes"),
+            ("/?echobeat-id=a%0d%0ab", "no control characters"),
+            ("/?echobeat-id=%ff", "UTF-8"),
+            ("/?echobeat-id=+a", "no space at its ends"),
+        ] {
+            let sentence = id(target).unwrap_err();
+            assert!(sentence.contains(told), "{target}: {sentence}");
+        }
+    }
 }

@@ -60,7 +60,7 @@ impl Api {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let too_large = || {
-            let sentence = format!("A message may have {limit} bytes; this one has more.");
+            let sentence = format!("The body may have {limit} bytes; this one has more.");
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
         };
         // By its Content-Length. A client that waits for a 100 before it sends the body gets this.

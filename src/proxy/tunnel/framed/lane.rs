@@ -153,7 +153,7 @@ impl Lane {
     /// Moment of the next thing that is to be done, while the sink takes bytes or `is_blocked`.
     pub(super) fn next(&self, is_blocked: bool) -> Option<Instant> {
         let held = self.held.as_ref().and_then(|held| held.due);
-        let held = held.filter(|_| self.message.is_none());
+        let held = held.filter(|_| self.is_between_messages());
         let queue = self.queue.next().filter(|_| !is_blocked);
         let times = [queue, self.triggers.next(), held];
         times.into_iter().flatten().min()
@@ -170,7 +170,7 @@ impl Lane {
         }
         self.put_inserts(now);
         let is_late = |held: &mut KeptMessage| held.due.is_some_and(|due| due <= now);
-        if self.message.is_none()
+        if self.is_between_messages()
             && let Some(held) = self.held.take_if(is_late)
         {
             self.put_message(&held, now);
@@ -197,9 +197,7 @@ impl Lane {
 
     /// Notes that the source has ended.
     pub(super) fn end(&mut self, now: Instant) {
-        if let Some(held) = self.held.take() {
-            self.put_message(&held, now);
-        }
+        self.release(now);
     }
 
     /// Passes frames on, and returns how many bytes need not be seen again.
@@ -257,9 +255,13 @@ impl Lane {
             mask: header.mask,
             masks: self.masks(header.mask),
         };
-        self.frame = Some(frame);
         let (least, most) = self.delay;
         self.late = rand::random_range(least..=most);
+        if frame.opcode() == CLOSE {
+            self.has_close = true;
+            self.release(now);
+        }
+        self.frame = Some(frame);
         if matches!(frame.opcode(), TEXT | BINARY) && self.message.is_none() {
             let fate = match self.fates.draw() {
                 Fate::Reorder if self.held.is_some() => Fate::Pass,
@@ -267,10 +269,9 @@ impl Lane {
             };
             self.message = Some(fate);
             if matches!(fate, Fate::Duplicate | Fate::Reorder) {
-                self.kept = Some(KeptMessage::begin(frame.first & !FIN));
+                self.kept = Some(KeptMessage::begin(frame.first & !FIN, frame.masks));
             }
         }
-        self.has_close |= frame.opcode() == CLOSE;
         if let Some(tap) = &mut self.tap {
             tap.begin(frame.first);
         }
@@ -369,17 +370,31 @@ impl Lane {
     }
 
     fn put_message(&mut self, message: &KeptMessage, now: Instant) {
-        let masks = self.own_masks();
         let outgoing = &mut self.outgoing;
         self.queue.append(now + self.late, |bytes| {
-            outgoing.put_whole(message.first, &message.payload, masks, bytes);
+            outgoing.put_whole(message.first, &message.payload, message.masks, bytes);
         });
+    }
+
+    /// Whether neither a frame nor a message is under way, so that another message may be put.
+    fn is_between_messages(&self) -> bool {
+        self.frame.is_none() && self.message.is_none()
+    }
+
+    /// Lets go of the message that is held, because an end comes that nothing may follow. In the
+    /// middle of another message it cannot be put any more.
+    fn release(&mut self, now: Instant) {
+        let held = self.held.take().filter(|_| self.is_between_messages());
+        if let Some(held) = held {
+            self.put_message(&held, now);
+        }
     }
 
     /// Does the actions that are due after so many messages.
     fn count(&mut self, now: Instant) {
         while let Some(action) = self.triggers.counted(self.messages) {
             if is_end(&action) {
+                self.release(now);
                 self.queue.end(now + self.late, action);
                 self.is_ending = true;
                 return;
@@ -411,6 +426,7 @@ impl Lane {
             match self.inserts.pop_front() {
                 Some(Insert::Bad(frame)) => self.put_frame(&frame, now),
                 Some(Insert::Close(closing)) => {
+                    self.release(now);
                     let frame = close_frame(&closing);
                     self.put_frame(&frame, now);
                     self.is_closed = true;
