@@ -165,6 +165,11 @@ pub fn fanout() -> [Load; 2] {
     [64, 1 << 10].map(|size| Load::new(Content::Binary, size, 1, 5_000).named("fanout"))
 }
 
+/// The loads that are pushed to subscribers on three nodes, and to as many on one.
+pub fn cluster() -> [Load; 2] {
+    [3, 3_000].map(|subscribers| Load::new(Content::Binary, 64, 1, subscribers).named("cluster"))
+}
+
 /// The loads that are measured with the API, beside the same server without it.
 pub fn api() -> Vec<Load> {
     let batch = Load::new(Content::Binary, 125, 200, 10);

@@ -3,6 +3,7 @@
 //! A post goes out when the one before has been answered and received by all. Its latency is the
 //! time until the last subscriber has it.
 
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,10 @@ use crate::peers::Peer;
 use crate::process;
 use crate::results::{self, CaseResults, Sample};
 use crate::rounds::Bench;
-use crate::servers::{Contender, Program, Role, Running};
+use crate::servers::{Contender, Program, Role};
 use crate::table::cpu_with_range;
 use crate::topic::Topic;
-use crate::traffic::Traffic;
+use crate::traffic::{Traffic, Wire};
 use crate::uwebsockets;
 
 /// Time that a server has to close its side of all subscriptions.
@@ -33,7 +34,7 @@ pub fn report(bench: &Bench) -> Result<String, Failure> {
     let wanted = loads.filter(|load| bench.args.wants(&load.name));
     let measured = wanted.map(|load| measure(bench, &load));
     let measured = measured.collect::<Result<Vec<_>, _>>()?;
-    let mut report = render(&measured);
+    let mut report = render("Fan-out", &measured);
     if !measured.is_empty() && bench.args.asks_for_all() && !uwebsockets::is_built() {
         report += "uWebSockets is not built, so fan-out is measured without it.\n\n";
     }
@@ -50,7 +51,7 @@ fn measure(bench: &Bench, load: &Load) -> Result<CaseResults, Failure> {
     let timing = bench.args.timing();
     let results = CaseResults::new(&load.name, Some(load), &servers);
     bench.take_turns(results, &servers, load.threads, |server| {
-        round(server, load, &timing)
+        round(&[server.address], &[server.pid], load, &timing)
     })
 }
 
@@ -66,20 +67,26 @@ fn contenders(bench: &Bench) -> Vec<Contender> {
     contenders
 }
 
-/// Measures a server once.
-fn round(server: &Running, load: &Load, timing: &Timing) -> Result<Sample, Failure> {
-    let traffic = Traffic::new(load, server.wire);
-    let mut topic = Topic::open(server, load.connections, &traffic)?;
+/// Measures servers that have a topic together once. The processes have these ids.
+pub fn round(
+    addresses: &[SocketAddr],
+    pids: &[u32],
+    load: &Load,
+    timing: &Timing,
+) -> Result<Sample, Failure> {
+    let traffic = Traffic::new(load, Wire::WebSocket);
+    let mut topic = Topic::open(addresses, load.connections, &traffic)?;
+    let cpu_time = || pids.iter().map(|pid| process::cpu_time(*pid)).sum();
     topic.post_for(timing.warm_up, |_| ())?;
     let mut latency = results::latencies();
     let begun = Instant::now();
-    let before = process::cpu_time(server.pid);
+    let before = cpu_time();
     topic.post_for(timing.measured, |took| {
         latency.saturating_record(took.as_nanos() as u64);
     })?;
-    let after = process::cpu_time(server.pid);
+    let after = cpu_time();
     let elapsed = begun.elapsed();
-    let resident = process::resident(server.pid);
+    let resident = pids.iter().map(|pid| process::resident(*pid)).sum();
     topic.close(&close_frame(1000, b""));
     thread::sleep(SETTLE);
     Ok(Sample {
@@ -91,7 +98,8 @@ fn round(server: &Running, load: &Load, timing: &Timing) -> Result<Sample, Failu
     })
 }
 
-fn render(cases: &[CaseResults]) -> String {
+/// The table of these cases.
+pub fn render(title: &str, cases: &[CaseResults]) -> String {
     let mut table = Table::new(
         2,
         &[
@@ -124,5 +132,5 @@ fn render(cases: &[CaseResults]) -> String {
             ]);
         }
     }
-    table.render("Fan-out")
+    table.render(title)
 }

@@ -30,6 +30,8 @@
 //! - `proxy`: the reverse proxy, beside nginx and HAProxy
 //! - `api`: the same echobeat without its API and with it
 //! - `fanout`, `topic`: messages to all subscribers of a topic
+//! - `cluster`: the same, with subscribers on several nodes, over NATS
+//! - `installed`: programs that are installed on the machine
 //! - `load`, `opening`, `batches`, `idle`, `beats`: one measurement of one server each
 //! - `rounds`: which server is measured when
 //! - `results`: medians and ratios of the rounds
@@ -46,10 +48,12 @@ mod build;
 mod cases;
 mod chart;
 mod client;
+mod cluster;
 mod deflate;
 mod echoes;
 mod fanout;
 mod idle;
+mod installed;
 mod json;
 mod load;
 mod machine;
@@ -121,6 +125,7 @@ fn benchmark(args: Args) -> Result<(), Failure> {
     print!("{}", deflate::report(&bench)?);
     print!("{}", api::report(&bench)?);
     print!("{}", fanout::report(&bench)?);
+    print!("{}", cluster::report(&bench)?);
     print!("{}", table::idle(&bench.idle()?));
     print!("{}", table::beats(&bench.beats()?));
     print!("{}", proxy::report(&bench)?);

@@ -1,6 +1,7 @@
-//! A topic of a server: one connection posts to it, and many are subscribed.
+//! A topic of a server, or of several nodes: one connection posts to it, and many are subscribed.
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -9,7 +10,6 @@ use mio::{Events, Interest, Poll, Token};
 use crate::Failure;
 use crate::client::{self, PATIENCE};
 use crate::echoes::Echoes;
-use crate::servers::Running;
 use crate::traffic::{Traffic, Wire};
 
 /// The path that a session upgrades at to be subscribed.
@@ -36,9 +36,9 @@ pub struct Topic<'t> {
 }
 
 impl<'t> Topic<'t> {
-    /// Subscribes so many clients.
+    /// Subscribes so many clients, in turns at these addresses. Messages are posted at the first.
     pub fn open(
-        server: &Running,
+        addresses: &[SocketAddr],
         subscribers: usize,
         traffic: &'t Traffic,
     ) -> Result<Self, Failure> {
@@ -52,7 +52,8 @@ impl<'t> Topic<'t> {
             Ok(stream)
         };
         let subscribe = |number| -> Result<Subscriber, Failure> {
-            let stream = client::connect_at(server.address, SUBSCRIBE)?;
+            let address = addresses[number % addresses.len()];
+            let stream = client::connect_at(address, SUBSCRIBE)?;
             Ok(Subscriber {
                 stream: connected(stream, number)?,
                 received: Echoes::default(),
@@ -60,7 +61,7 @@ impl<'t> Topic<'t> {
         };
         let all = (0..subscribers).map(subscribe);
         let all = all.collect::<Result<Vec<_>, Failure>>()?;
-        let poster = client::connect(server.address, Wire::Tcp)?;
+        let poster = client::connect(addresses[0], Wire::Tcp)?;
         Ok(Self {
             poster: Poster {
                 stream: connected(poster, subscribers)?,

@@ -84,6 +84,7 @@ fn wrapped(text: &str) -> String {
     let mut columns = 0;
     for word in text.split_inclusive([' ', '\n']) {
         if columns + word.len() > 80 {
+            lines.truncate(lines.trim_end_matches(' ').len());
             lines.push_str("\n  ");
             columns = 2;
         }

@@ -10,7 +10,7 @@ use hyper::HeaderMap;
 use super::values::{Interval, duration, interval, message_size};
 use super::{Cli, Role};
 use crate::config::{
-    ApiToken, Expectation, HeaderLine, HealthConfig, ProbeConfig, ProbeUrl, Trust,
+    ApiToken, Check, Expectation, HeaderLine, HealthConfig, ProbeConfig, ProbeUrl, Quantity, Trust,
 };
 use crate::net::address::Address;
 use crate::ws::subprotocol::Subprotocol;
@@ -103,6 +103,7 @@ pub(super) struct ProbeArgs {
 impl ProbeArgs {
     pub(super) fn into_role(self) -> Result<Role, clap::Error> {
         let trust = self.trust()?;
+        self.require_possible_expectations()?;
         let lines = self.header.into_iter();
         let headers: HeaderMap = lines.map(|line| (line.name, line.value)).collect();
         if self.health {
@@ -129,6 +130,39 @@ impl ProbeArgs {
             expectations: self.expect,
         };
         Ok(Role::Probe(config, Output { json: self.json }))
+    }
+
+    /// Refuses expectations that no result could meet, because the other flags keep it from being found.
+    fn require_possible_expectations(&self) -> Result<(), clap::Error> {
+        let hindered = |expectation| Some((expectation, self.hindrance(expectation)?));
+        let Some((expectation, hindrance)) = self.expect.iter().find_map(hindered) else {
+            return Ok(());
+        };
+        let complaint = format!("--expect {expectation} cannot be met: {hindrance}");
+        Err(Cli::command().error(ErrorKind::ArgumentConflict, complaint))
+    }
+
+    fn hindrance(&self, expectation: &Expectation) -> Option<&'static str> {
+        let most_bytes = Quantity::Bytes(u64::try_from(self.max_message).unwrap_or(u64::MAX));
+        match (expectation.check, self.max_idle.0) {
+            (Check::Size, _) if expectation.exceeds(most_bytes) => Some("--max-message is less"),
+            (Check::Idle, Some(most)) if expectation.exceeds(Quantity::Time(most)) => {
+                Some("--max-idle is less")
+            }
+            (
+                Check::Idle
+                | Check::KeepalivePing
+                | Check::KeepaliveData
+                | Check::PingFromThere
+                | Check::UnansweredPing,
+                None,
+            ) => Some("--max-idle is off"),
+            (Check::Subprotocol, _) if self.subprotocol.is_empty() => {
+                Some("no --subprotocol is offered")
+            }
+            (Check::FarEnd, _) if self.api_url.is_none() => Some("there is no --api-url"),
+            _ => None,
+        }
     }
 
     /// The authorities to trust. It is an error to name some for URLs without TLS, because nothing

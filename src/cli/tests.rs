@@ -473,6 +473,26 @@ fn a_wrong_flag_of_a_probe_is_named() {
             "'--header <HEADER>': the probe sets this header itself",
         ),
         (&["--cacert=ca.pem"], "--cacert is for a wss URL"),
+        (
+            &["--max-idle=30s", "--expect=idle>=30s,idle>=31s"],
+            "--expect idle>=31s cannot be met: --max-idle is less",
+        ),
+        (
+            &["--max-idle=off", "--expect=keepalive-ping"],
+            "--expect keepalive-ping cannot be met: --max-idle is off",
+        ),
+        (
+            &["--expect=size>=32MiB"],
+            "--expect size>=32MiB cannot be met: --max-message is less",
+        ),
+        (
+            &["--expect=subprotocol"],
+            "--expect subprotocol cannot be met: no --subprotocol is offered",
+        ),
+        (
+            &["--expect=far-end"],
+            "--expect far-end cannot be met: there is no --api-url",
+        ),
         (&["--max-idle=never"], "'--max-idle <DURATION>'"),
         (
             &["--health", "--json"],

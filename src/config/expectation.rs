@@ -151,6 +151,12 @@ pub struct Expectation {
 impl Eq for Expectation {}
 
 impl Expectation {
+    /// Whether it asks for more than `most`, the largest value that the check can measure.
+    #[must_use]
+    pub fn exceeds(&self, most: Quantity) -> bool {
+        matches!(self.bound, Some((Bound::AtLeast, bound)) if !most.is_at_least(bound))
+    }
+
     /// Whether a result meets it: `is_passed` says whether the check passes, and `measured` what it
     /// has measured.
     #[must_use]

@@ -36,7 +36,8 @@ pub(crate) fn passed_socket(descriptor: u32) -> io::Result<PassedSocket> {
         check(&SockRef::from(&tcp))?;
         return Ok(PassedSocket::Tcp(TcpListener::from_std(tcp)?));
     }
-    let local = passed.take_unix_listener(index)?.ok_or_else(absent)?;
+    let local = passed.take_unix_listener(index);
+    let local = local.map_err(|_other| unsuitable())?.ok_or_else(absent)?;
     check(&SockRef::from(&local))?;
     let path = local.local_addr()?.as_pathname().map(ToOwned::to_owned);
     let listener = LocalListener::from(UnixListener::from_std(local)?);
@@ -46,10 +47,17 @@ pub(crate) fn passed_socket(descriptor: u32) -> io::Result<PassedSocket> {
 /// Refuses a socket that does not listen, and has the others not block.
 fn check(socket: &SockRef<'_>) -> io::Result<()> {
     if !socket.is_listener()? {
-        let complaint = "the socket does not listen: Accept=no is for echobeat's unit";
+        let complaint = "the socket does not listen: its systemd unit must have Accept=no";
         return Err(io::Error::new(ErrorKind::InvalidInput, complaint));
     }
     socket.set_nonblocking(true)
+}
+
+fn unsuitable() -> io::Error {
+    io::Error::new(
+        ErrorKind::InvalidInput,
+        "what was passed is neither a TCP socket nor a Unix stream socket",
+    )
 }
 
 fn absent() -> io::Error {

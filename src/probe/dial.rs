@@ -1,7 +1,8 @@
 //! The way to a server: TCP, TLS, and the requests that are made over it.
 
+use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, join, split};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +27,10 @@ pub(super) const AGENT: &str = concat!("echobeat-probe/", env!("CARGO_PKG_VERSIO
 
 /// Most bytes of an answer to a GET.
 const MAX_BODY: usize = 4 << 20;
+
+/// Most bytes that are read for an answer, with all that comes before it and around it: hyper passes
+/// over interim answers, of which there may be no end.
+const MAX_READ: u64 = 2 * MAX_BODY as u64;
 
 /// Reasons for which a connection, or an answer over it, cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -119,20 +125,30 @@ impl Dialer {
         }
     }
 
-    /// The status and the body of the answer to a GET of the URL.
-    pub(super) async fn get(&self, headers: &HeaderMap) -> Result<(u16, Bytes), DialError> {
-        self.get_at(&self.url, headers).await
+    /// The status of the answer to a GET of the URL, whatever its body is.
+    pub(super) async fn get_status(&self, headers: &HeaderMap) -> Result<u16, DialError> {
+        let (status, _) = self.ask(&self.url, headers, |_| false).await?;
+        Ok(status)
     }
 
-    /// The same of another URL of that server.
+    /// The status of the answer to a GET of a URL of that server, and the body if that is 200.
     pub(super) async fn get_at(
         &self,
         url: &ProbeUrl,
         headers: &HeaderMap,
     ) -> Result<(u16, Bytes), DialError> {
+        self.ask(url, headers, |status| status == 200).await
+    }
+
+    async fn ask(
+        &self,
+        url: &ProbeUrl,
+        headers: &HeaderMap,
+        is_body_wanted: fn(u16) -> bool,
+    ) -> Result<(u16, Bytes), DialError> {
         let stream = self.connect(false).await?;
         self.in_time("the answer", async {
-            let answer = exchange(stream, request(url, headers)?).await;
+            let answer = exchange(stream, request(url, headers)?, is_body_wanted).await;
             answer.map_err(|error| DialError::Answer(innermost(&*error)))
         })
         .await
@@ -158,19 +174,33 @@ fn request(url: &ProbeUrl, headers: &HeaderMap) -> Result<Request<Empty<Bytes>>,
 async fn exchange(
     stream: MaybeTls,
     request: Request<Empty<Bytes>>,
+    is_body_wanted: fn(u16) -> bool,
 ) -> Result<(u16, Bytes), Box<dyn Error + Send + Sync>> {
+    let (reader, writer) = split(stream);
+    let stream = join(reader.take(MAX_READ), writer);
     let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let response = requests.send_request(request).await?;
         let status = response.status().as_u16();
+        if !is_body_wanted(status) {
+            return Ok((status, Bytes::new()));
+        }
         let body = Limited::new(response.into_body(), MAX_BODY)
             .collect()
             .await?;
         Ok((status, body.to_bytes()))
     };
-    // If the connection fails, the answer says so.
-    let (answer, _) = tokio::join!(answer, connection);
-    answer
+    let driving = async {
+        // If the connection fails, the answer says so.
+        let _ended = connection.await;
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        // The request first: it cannot be made once the connection has failed.
+        biased;
+        answer = answer => answer,
+        never = driving => match never {},
+    }
 }
 
 /// The innermost cause of an error: the outer ones only name the component that failed.

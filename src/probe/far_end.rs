@@ -49,12 +49,12 @@ impl FarEnd {
     async fn get(&self, path: &str) -> Result<Value, String> {
         let url = self.url.below(path).map_err(|error| error.to_string())?;
         let answer = self.dialer.get_at(&url, &self.headers).await;
-        let (status, body) = answer.map_err(|error| error.to_string())?;
+        let (status, body) = answer.map_err(|error| format!("the API: {error}"))?;
         match status {
             200 => serde_json::from_slice(&body)
                 .map_err(|error| format!("the API's answer is not JSON: {error}")),
             404 => Err("the API does not know the connection".to_owned()),
-            status => Err(format!("the API answered with {status}")),
+            status => Err(refused(status, &body)),
         }
     }
 
@@ -116,6 +116,15 @@ impl Probe {
         session.queue(FIN | CONTINUATION, third);
         await_echo(session, TEXT, text.as_bytes(), self.config.timeout).await?;
         Ok(())
+    }
+}
+
+/// A refusal of the API, with its sentence if it has one.
+fn refused(status: u16, body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    match body["error"].as_str() {
+        Some(sentence) => format!("the API answered with {status}: {sentence}"),
+        None => format!("the API answered with {status}"),
     }
 }
 

@@ -167,10 +167,10 @@ pub async fn check_health(config: HealthConfig) -> Result<(), ProbeError> {
         timeout,
     } = config;
     let dialer = Dialer::new(url, connect_to, &trust, timeout)?;
-    let answered = tokio::time::timeout(timeout, dialer.get(&headers)).await;
+    let answered = tokio::time::timeout(timeout, dialer.get_status(&headers)).await;
     match answered {
-        Ok(Ok((200, _))) => Ok(()),
-        Ok(Ok((status, _))) => Err(ProbeError::Unhealthy(format!("the answer is {status}"))),
+        Ok(Ok(200)) => Ok(()),
+        Ok(Ok(status)) => Err(ProbeError::Unhealthy(format!("the answer is {status}"))),
         Ok(Err(error)) => Err(ProbeError::Unhealthy(error.to_string())),
         Err(_late) => {
             let limit = humantime::format_duration(timeout);

@@ -152,6 +152,10 @@ impl Session {
 
     /// Waits for what comes next, up to a moment.
     pub(super) async fn next_by(&mut self, deadline: Instant) -> Option<Event> {
+        // The timeout asks for the event first, and would never end a flood.
+        if Instant::now() >= deadline {
+            return None;
+        }
         timeout_at(deadline, self.next()).await.ok()
     }
 
@@ -203,7 +207,9 @@ impl Session {
             match incoming.opcode {
                 PING => {
                     self.pings.note();
-                    if self.answers_pings {
+                    // A Pong for each Ping is not asked for (RFC 6455, section 5.5.3), and the far end
+                    // may not read them.
+                    if self.answers_pings && self.output.len() < self.limit + PIECE {
                         self.queue(FIN | PONG, &incoming.payload);
                     }
                     return Ok(Some(Event::Ping));
@@ -299,6 +305,22 @@ mod tests {
         theirs.read_exact(&mut pong).await.unwrap();
         assert_eq!(pong[..2], [0x8a, 0x81]);
         assert_eq!((session.pings.count, session.messages.count), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_pings_is_bounded_in_memory_and_time() {
+        let (ours, mut theirs) = duplex(10_000);
+        let mut session = session(ours);
+        let pings = [&[0x89, 125][..], &[b'a'; 125]].concat().repeat(10);
+        // Nobody reads the Pongs.
+        let flood = tokio::spawn(async move { while theirs.write_all(&pings).await.is_ok() {} });
+        for _ in 0..2_000 {
+            assert_eq!(session.next().await, Event::Ping);
+        }
+        let waiting = session.output.len();
+        assert!(waiting < 1_000 + PIECE + 200, "{waiting} bytes");
+        assert_eq!(session.next_by(Instant::now()).await, None);
+        flood.abort();
     }
 
     #[tokio::test]

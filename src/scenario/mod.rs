@@ -455,7 +455,7 @@ pub enum ScenarioError {
     #[error("The step {0} is about the handshake, and the session has begun.")]
     Late(&'static str),
     /// A share of connections, for one of them.
-    #[error("The step {0} has a share, and this is one connection.")]
+    #[error("The step {0} is limited to some connections (@2x, @20%), and this is one connection.")]
     Shared(&'static str),
     /// A time at a step that has none.
     #[error(

@@ -44,7 +44,7 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The cluster cannot be joined.
-    #[error("NATS: {0}")]
+    #[error("cannot connect to NATS: {0}")]
     Nats(String),
     /// A part of the server is asked for that this build is without: the feature of this name.
     #[error("this build of echobeat is without the feature {0}")]

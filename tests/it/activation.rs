@@ -1,6 +1,6 @@
 //! Sockets that are passed to the program, as systemd does for socket activation.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
@@ -81,6 +81,19 @@ async fn a_socket_that_was_not_passed_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
     let sentence = "cannot listen on fd:3: no such socket was passed";
+    assert!(complaint.contains(sentence), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_socket_of_another_kind_is_refused() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let echobeat = env!("CARGO_BIN_EXE_echobeat");
+    let mut command = program("sh", &["-c", PASS, echobeat, "fd:3"]);
+    command.stdin(Stdio::from(OwnedFd::from(socket)));
+    let output = soon(command.output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    let sentence = "fd:3: what was passed is neither a TCP socket nor a Unix stream socket";
     assert!(complaint.contains(sentence), "{complaint}");
 }
 

@@ -90,7 +90,11 @@ pub(super) async fn read_answer(
         if let Some((size, status, headers)) = parse(input)? {
             let _head = input.split_to(size);
             let is_interim = (100..200).contains(&status) && status != 101;
-            if is_interim && interim < MAX_INTERIM {
+            if is_interim && interim == MAX_INTERIM {
+                let error = format!("more than {MAX_INTERIM} interim answers came");
+                return Err(OpenError::broken(error));
+            }
+            if is_interim {
                 interim += 1;
                 continue;
             }

@@ -123,13 +123,13 @@ impl Limit {
 
     /// Pings and messages that came in the silence, and so may have kept the connection open.
     fn not_silent(&self) -> String {
+        let pings = counted(self.pings.count, "Ping");
+        let messages = counted(self.messages.count, "message");
         match (self.pings.count, self.messages.count) {
             (0, 0) => String::new(),
-            (pings, 0) => format!(", but the far end sent {pings} Pings"),
-            (0, messages) => format!(", but the far end sent {messages} messages"),
-            (pings, messages) => {
-                format!(", but the far end sent {pings} Pings and {messages} messages")
-            }
+            (_, 0) => format!(", but the far end sent {pings}"),
+            (0, _) => format!(", but the far end sent {messages}"),
+            (_, _) => format!(", but the far end sent {pings} and {messages}"),
         }
     }
 
@@ -184,19 +184,25 @@ fn unanswered_ping(silence: Option<&Silence>, most: Duration) -> Finding {
     let Some(silence) = silence.filter(|silence| silence.pings.count > 0) else {
         return Finding::skipped(check, "no Ping came that could be left unanswered");
     };
-    let pings = silence.pings.count;
+    let pings = counted(silence.pings.count, "Ping");
     match &silence.outcome {
         Outcome::Cut(after, cut) => {
             let after_shown = shown(*after);
-            let detail = format!("cut after {after_shown} and {pings} Pings: {cut}");
+            let detail = format!("cut after {after_shown} and {pings}: {cut}");
             Finding::new(check, Verdict::Limited, detail)
                 .with(json!({ "cut_after_s": seconds(*after), "cut": cut.json() }))
         }
         _ => {
-            let detail = format!("not cut within {}, with {pings} Pings", shown(most));
+            let detail = format!("not cut within {}, with {pings}", shown(most));
             Finding::pass(check, detail)
         }
     }
+}
+
+/// A number of things, with their noun.
+fn counted(count: u32, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 fn arrivals(arrivals: &Arrivals, begun: Instant) -> Value {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, Event, ServerAddr};
+use async_nats::{ClientError, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
@@ -92,7 +92,10 @@ impl Link {
             Event::ServerError(error) => warn!("NATS says: {error}"),
             Event::ClientError(error) => {
                 debug!(%error, "NATS");
-                let error = error.to_string();
+                let error = match error {
+                    ClientError::Other(sentence) => sentence,
+                    other => other.to_string(),
+                };
                 self.status.send_modify(|status| status.error = Some(error));
             }
             Event::LameDuckMode | Event::Draining => debug!("NATS: {event}"),

@@ -58,7 +58,7 @@ impl Api {
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
     {
         let too_large = || {
-            let sentence = format!("A body may have {limit} bytes here; this one has more.");
+            let sentence = format!("The body may have {limit} bytes; this one has more.");
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
         };
         // By its Content-Length. A client that waits for a 100 before it sends the body gets this.

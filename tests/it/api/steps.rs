@@ -154,7 +154,10 @@ async fn steps_that_come_too_late_or_are_wrong_are_refused_and_change_nothing() 
             r#"{"do":"refuse:503"}"#,
             "The step refuse is about the handshake",
         ),
-        (r#"{"do":"rst@2x"}"#, "The step rst has a share"),
+        (
+            r#"{"do":"rst@2x"}"#,
+            "The step rst is limited to some connections",
+        ),
         (r#"{"do":"nothing"}"#, "There is no step \"nothing\""),
         (r#"{"do":1}"#, "The body is the steps as JSON"),
         (r#"{"do":"","x":1}"#, "The body is the steps as JSON"),
@@ -168,14 +171,13 @@ async fn steps_that_come_too_late_or_are_wrong_are_refused_and_change_nothing() 
     }
     assert_eq!(change(server.address, "nobody", "").await.0, 404);
     let large = "x".repeat(70_000);
-    let (status, _) = ask_with(
-        server.address,
-        "PATCH /connections/me",
-        "",
-        large.as_bytes(),
-    )
-    .await;
-    assert_eq!(status, 413);
+    let request = "PATCH /connections/me";
+    let (status, error) = ask_with(server.address, request, "", large.as_bytes()).await;
+    let error = error["error"].as_str().unwrap();
+    assert_eq!(
+        (status, error),
+        (413, "The body may have 65536 bytes; this one has more.")
+    );
     raw.send(text_frame("a")).await;
     assert_eq!(raw.read(3).await, text_echo("a"));
     let nothing = timeout(Duration::from_millis(50), raw.stream.read_u8()).await;

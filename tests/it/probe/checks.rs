@@ -2,11 +2,13 @@
 
 use echobeat::{Compression, ServerConfig};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 use super::stub::{Habits, Stub};
 use super::{Found, QUICK, probe};
 use crate::proxy::TestProxy;
-use crate::support::{TestServer, config};
+use crate::support::{TestServer, config, soon};
 use crate::tls::Issued;
 
 /// Checks of messages, which an echobeat passes, with a proxy before it or without.
@@ -118,6 +120,22 @@ async fn a_refusal_is_told_with_its_status_and_sentence() {
             .starts_with("refused with 503: ")
     );
     assert_eq!(refused.exit_code, Some(1));
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_told_of() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let interim = b"HTTP/1.1 102 Processing\r\n\r\n";
+        while stream.write_all(interim).await.is_ok() {}
+    });
+    let refused = probe(&url, &QUICK).await;
+    refused.expect(&[("handshake", "fail")]);
+    let detail = refused.detail("handshake");
+    assert_eq!(detail, "more than 8 interim answers came");
+    soon(serving).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The program: its table, its exit codes, Ctrl-C, and health checks.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::stub::{Habits, Stub, accept};
@@ -97,6 +98,29 @@ async fn a_health_check_has_an_exit_code_and_a_sentence() {
     assert_eq!(bad.status.code(), Some(1));
     let told = String::from_utf8(bad.stderr).unwrap();
     assert!(told.contains("the answer is 4"), "{told}");
+}
+
+#[tokio::test]
+async fn a_health_check_is_about_the_status_alone_and_ends() {
+    // The body of the 200 does not come, and the interim answers do not end.
+    for (answer, times, exit_code) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 1, 0),
+        ("HTTP/1.1 102 Processing\r\n\r\n", usize::MAX, 1),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut left = times;
+            while left > 0 && stream.write_all(answer.as_bytes()).await.is_ok() {
+                left -= 1;
+            }
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+        let output = run(&["probe", "--health", &url]).await;
+        assert_eq!(output.status.code(), Some(exit_code), "{output:?}");
+        soon(serving).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use tokio::time::Instant;
 
+use super::outgoing::Masks;
+
 /// Bytes of the largest message that is kept.
 const LIMIT: usize = 1 << 20;
 
@@ -10,15 +12,18 @@ const LIMIT: usize = 1 << 20;
 pub(super) struct KeptMessage {
     /// Opcode and reserved bits.
     pub(super) first: u8,
+    /// Masks of its first frame: one that breaks the rules stays so.
+    pub(super) masks: Masks,
     pub(super) payload: Vec<u8>,
     /// Moment at which it is sent at the latest, once it is whole.
     pub(super) due: Option<Instant>,
 }
 
 impl KeptMessage {
-    pub(super) fn begin(first: u8) -> Self {
+    pub(super) fn begin(first: u8, masks: Masks) -> Self {
         Self {
             first,
+            masks,
             payload: Vec::new(),
             due: None,
         }

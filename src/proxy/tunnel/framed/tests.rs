@@ -98,31 +98,69 @@ async fn a_message_without_a_next_one_is_not_held_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_held_comes_before_a_close_and_never_into_a_frame() {
+async fn a_held_message_waits_for_the_end_of_a_control_frame() {
     let mut ends = Ends::of("reorder");
-    let frames = b"\x81\x01a\x88\x00";
-    ends.upstream.write_all(frames).await.unwrap();
-    assert_eq!(ends.next(5).await, (frames.to_vec(), 0));
-    let mut ends = Ends::of("reorder,close:4001@50ms");
-    ends.upstream.write_all(b"\x81\x01a").await.unwrap();
-    let (got, at) = ends.next(7).await;
-    assert_eq!((&got[..], at / 10), (&b"\x81\x01a\x88\x02\x0f\xa1"[..], 5));
-    // It is due while half of a Ping has come.
+    ends.upstream
+        .write_all(b"\x81\x01a\x89\x02p")
+        .await
+        .unwrap();
+    assert_eq!(ends.next(3).await.0, b"\x89\x02p");
+    timeout(Duration::from_secs(2), ends.client.read_u8())
+        .await
+        .unwrap_err();
+    ends.upstream.write_all(b"q").await.unwrap();
+    assert_eq!(ends.next(4).await.0, b"q\x81\x01a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_message_does_not_complete_one_that_ends_in_its_middle() {
     let mut ends = Ends::of("reorder");
-    let ping = b"\x81\x01a\x89\x02h";
-    ends.upstream.write_all(ping).await.unwrap();
-    assert_eq!(ends.next(3).await.0, b"\x89\x02h");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    ends.upstream.write_all(b"i").await.unwrap();
-    assert_eq!(ends.next(4).await.0, b"i\x81\x01a");
-    // The source ends within a message.
-    let mut ends = Ends::of("reorder");
-    let cut_short = b"\x81\x01a\x82\x05he";
-    ends.upstream.write_all(cut_short).await.unwrap();
+    ends.upstream
+        .write_all(b"\x81\x01a\x82\x09b")
+        .await
+        .unwrap();
     ends.upstream.shutdown().await.unwrap();
-    let mut rest = Vec::new();
-    ends.client.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(rest, b"\x82\x05he");
+    let mut got = Vec::new();
+    ends.client.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, b"\x82\x09b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_a_mask_gets_none_when_it_is_sent_again_or_later() {
+    for (steps, copies) in [("up.reorder", 1), ("up.duplicate", 2)] {
+        let mut ends = Ends::of(steps);
+        ends.client.write_all(b"\x81\x01a").await.unwrap();
+        let mut got = vec![0; 3 * copies];
+        ends.upstream.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, b"\x81\x01a".repeat(copies), "{steps}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_message_comes_after_a_close_or_an_end() {
+    for (steps, sent, expected) in [
+        (
+            "reorder",
+            &b"\x81\x01a\x88\x00"[..],
+            &b"\x81\x01a\x88\x00"[..],
+        ),
+        (
+            "reorder,close:none@1msg",
+            b"\x81\x01a",
+            b"\x81\x01a\x88\x00",
+        ),
+        ("reorder,fin@1msg", b"\x81\x01a", b"\x81\x01a"),
+    ] {
+        let mut ends = Ends::of(steps);
+        ends.upstream.write_all(sent).await.unwrap();
+        let mut got = vec![0; expected.len()];
+        ends.client.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, expected, "{steps}");
+        ends.client.shutdown().await.unwrap();
+        ends.upstream.shutdown().await.unwrap();
+        let more = ends.client.read_u8().await.unwrap_err();
+        assert_eq!(more.kind(), ErrorKind::UnexpectedEof, "{steps}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

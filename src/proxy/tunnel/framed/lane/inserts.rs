@@ -49,6 +49,7 @@ impl Lane {
     pub(super) fn count(&mut self, now: Instant) {
         while let Some(action) = self.triggers.counted(self.messages) {
             if is_end(&action) {
+                self.release(now);
                 self.queue.end(now + self.late, action);
                 self.is_ending = true;
                 return;
@@ -91,7 +92,7 @@ impl Lane {
     }
 
     fn put_close(&mut self, closing: &Closing, now: Instant) {
-        self.release_held(now);
+        self.release(now);
         let frame = close_frame(closing);
         self.put_frame(&frame, now);
         self.is_closed = true;

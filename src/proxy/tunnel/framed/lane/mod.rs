@@ -145,7 +145,7 @@ impl Lane {
     /// Moment of the next thing that is to be done, while the sink takes bytes or `is_blocked`.
     pub(super) fn next(&self, is_blocked: bool) -> Option<Instant> {
         let held = self.held.as_ref().and_then(|held| held.due);
-        let held = held.filter(|_| self.is_between());
+        let held = held.filter(|_| self.is_between_messages());
         let queue = self.queue.next().filter(|_| !is_blocked);
         let times = [queue, self.triggers.next(), held];
         times.into_iter().flatten().min()
@@ -162,22 +162,24 @@ impl Lane {
         }
         self.put_inserts(now);
         let held = self.held.as_ref();
-        if self.is_between() && held.and_then(|held| held.due).is_some_and(|due| due <= now) {
-            self.release_held(now);
+        if self.is_between_messages()
+            && held.and_then(|held| held.due).is_some_and(|due| due <= now)
+        {
+            self.release(now);
         }
         None
     }
 
     /// Whether neither a message nor a frame is under way, so that a message may be put in.
-    fn is_between(&self) -> bool {
+    fn is_between_messages(&self) -> bool {
         self.message.is_none() && self.frame.is_none()
     }
 
     /// Sends the message that is held. It is lost if another one is under way, which is not going to
     /// be whole.
-    fn release_held(&mut self, now: Instant) {
+    fn release(&mut self, now: Instant) {
         if let Some(held) = self.held.take()
-            && self.is_between()
+            && self.is_between_messages()
         {
             self.put_message(&held, now);
         }
@@ -202,7 +204,7 @@ impl Lane {
 
     /// Notes that the source has ended.
     pub(super) fn end(&mut self, now: Instant) {
-        self.release_held(now);
+        self.release(now);
     }
 
     /// Passes frames on, and returns how many bytes need not be seen again.
@@ -252,14 +254,13 @@ impl Lane {
             mask: header.mask,
             masks: self.masks(header.mask),
         };
-        if frame.opcode() == CLOSE {
-            // Nothing may follow a Close (RFC 6455, section 5.5.1).
-            self.release_held(now);
-            self.has_close = true;
-        }
-        self.frame = Some(frame);
         let (least, most) = self.delay;
         self.late = rand::random_range(least..=most);
+        if frame.opcode() == CLOSE {
+            self.has_close = true;
+            self.release(now);
+        }
+        self.frame = Some(frame);
         if matches!(frame.opcode(), TEXT | BINARY) && self.message.is_none() {
             let fate = match self.fates.draw() {
                 Fate::Reorder if self.held.is_some() => Fate::Pass,
@@ -267,7 +268,7 @@ impl Lane {
             };
             self.message = Some(fate);
             if matches!(fate, Fate::Duplicate | Fate::Reorder) {
-                self.kept = Some(KeptMessage::begin(frame.first & !FIN));
+                self.kept = Some(KeptMessage::begin(frame.first & !FIN, frame.masks));
             }
         }
         if let Some(tap) = &mut self.tap {
@@ -368,10 +369,9 @@ impl Lane {
     }
 
     fn put_message(&mut self, message: &KeptMessage, now: Instant) {
-        let masks = self.own_masks();
         let outgoing = &mut self.outgoing;
         self.queue.append(now + self.late, |bytes| {
-            outgoing.put_whole(message.first, &message.payload, masks, bytes);
+            outgoing.put_whole(message.first, &message.payload, message.masks, bytes);
         });
     }
 
