@@ -127,24 +127,24 @@ impl Dialer {
 
     /// The status of the answer to a GET of the URL, whatever its body is.
     pub(super) async fn get_status(&self, headers: &HeaderMap) -> Result<u16, DialError> {
-        let (status, _) = self.ask(&self.url, headers, |_| false).await?;
+        let (status, _) = self.ask(&self.url, headers, false).await?;
         Ok(status)
     }
 
-    /// The status of the answer to a GET of a URL of that server, and the body if that is 200.
+    /// The status of the answer to a GET of a URL of that server, and its body.
     pub(super) async fn get_at(
         &self,
         url: &ProbeUrl,
         headers: &HeaderMap,
     ) -> Result<(u16, Bytes), DialError> {
-        self.ask(url, headers, |status| status == 200).await
+        self.ask(url, headers, true).await
     }
 
     async fn ask(
         &self,
         url: &ProbeUrl,
         headers: &HeaderMap,
-        is_body_wanted: fn(u16) -> bool,
+        is_body_wanted: bool,
     ) -> Result<(u16, Bytes), DialError> {
         let stream = self.connect(false).await?;
         self.in_time("the answer", async {
@@ -174,7 +174,7 @@ fn request(url: &ProbeUrl, headers: &HeaderMap) -> Result<Request<Empty<Bytes>>,
 async fn exchange(
     stream: MaybeTls,
     request: Request<Empty<Bytes>>,
-    is_body_wanted: fn(u16) -> bool,
+    is_body_wanted: bool,
 ) -> Result<(u16, Bytes), Box<dyn Error + Send + Sync>> {
     let (reader, writer) = split(stream);
     let stream = join(reader.take(MAX_READ), writer);
@@ -182,7 +182,7 @@ async fn exchange(
     let answer = async {
         let response = requests.send_request(request).await?;
         let status = response.status().as_u16();
-        if !is_body_wanted(status) {
+        if !is_body_wanted {
             return Ok((status, Bytes::new()));
         }
         let body = Limited::new(response.into_body(), MAX_BODY)

@@ -111,6 +111,8 @@ async fn a_health_check_is_about_the_status_alone_and_ends() {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
             let mut left = times;
             while left > 0 && stream.write_all(answer.as_bytes()).await.is_ok() {
                 left -= 1;
