@@ -1,23 +1,18 @@
 //! Load balancers and proxies in front of the server, which say who their client is.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use echobeat::{ApiConfig, Peers, ProxyConfig, ServerConfig};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpSocket;
 
 use crate::api::ask;
 use crate::cli::{Running, echobeat};
 use crate::http2;
+use crate::installed::{Installed, directory_with, free_port};
 use crate::proxy::{Stub, TestProxy, to};
-use crate::support::{PATIENCE, Raw, TestServer, UPGRADE, config, soon, upgrade_request};
+use crate::support::{Raw, TestServer, UPGRADE, config, soon, upgrade_request};
 use crate::tls::{BOTH_VERSIONS, Issued};
 
 /// A header of version 1 for a client.
@@ -26,6 +21,9 @@ const HEADER: &str = "PROXY TCP4 192.0.2.1 198.51.100.1 4660 443\r\n";
 /// The same of version 2.
 const BINARY: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\x12\x34\x01\xbb";
+
+/// Arguments of nginx, whose files are all in its own directory.
+const NGINX: [&str; 4] = ["-p", ".", "-c", "balancer.conf"];
 
 /// The client that these headers name.
 const CLIENT: &str = "192.0.2.1:4660";
@@ -326,58 +324,17 @@ async fn a_proxy_behind_a_balancer_forwards_the_client() {
     );
 }
 
-/// A balancer that runs until the end of the test.
-struct Balancer {
-    _child: Child,
-    address: SocketAddr,
+/// The peer that the server behind a balancer sees, and the address of the client itself.
+async fn peer_behind(balancer: &Installed) -> (String, String) {
+    let mut raw = Raw::connect(balancer.address).await;
+    (peer(&mut raw, "", "").await, own_address(&raw))
 }
 
-impl Balancer {
-    /// Starts a program with the file of its configuration, which listens on `port`.
-    async fn start(program: &str, args: &[&str], file: &str, text: String, port: u16) -> Self {
-        let path = directory(file).join("balancer.conf");
-        fs::write(&path, text).expect("it can be written");
-        let child = Command::new(program)
-            .args(args)
-            .arg(&path)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect(program);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        // No event says that it listens.
-        let listens = async {
-            while TcpStream::connect(address).await.is_err() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PATIENCE, listens).await.expect(program);
-        Self {
-            _child: child,
-            address,
-        }
-    }
-
-    /// The peer that the server behind it sees, and the address of the client itself.
-    async fn peer(&self) -> (String, String) {
-        let mut raw = Raw::connect(self.address).await;
-        (peer(&mut raw, "", "").await, own_address(&raw))
-    }
-}
-
-fn directory(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("balancers")
-        .join(name);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).expect("a directory");
-    directory
-}
-
-/// A port of this machine that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+/// Starts a program with the text of its configuration.
+async fn balancer(program: &str, args: &[&str], text: &str, port: u16) -> Installed {
+    let name = format!("balancer-{program}-{port}");
+    let directory = directory_with(&name, "balancer.conf", text);
+    Installed::start(program, args, &directory, port).await
 }
 
 #[tokio::test]
@@ -391,8 +348,9 @@ async fn the_proxy_protocol_of_haproxy_names_the_client() {
              listen echo\n bind 127.0.0.1:{port}\n server echobeat {} {version}\n",
             server.address
         );
-        let haproxy = Balancer::start("haproxy", &["-db", "-f"], version, text, port).await;
-        let (seen, own) = haproxy.peer().await;
+        let args = ["-db", "-f", "balancer.conf"];
+        let haproxy = balancer("haproxy", &args, &text, port).await;
+        let (seen, own) = peer_behind(&haproxy).await;
         assert_eq!(seen, own, "{version}");
     }
 }
@@ -402,16 +360,15 @@ async fn the_proxy_protocol_of_haproxy_names_the_client() {
 async fn the_proxy_protocol_of_nginx_names_the_client() {
     let server = TestServer::start_with(behind_balancer()).await;
     let port = free_port();
-    let place = directory("nginx-files").display().to_string();
     let text = format!(
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
-         daemon off; master_process off; pid {place}/pid; error_log {place}/log;\n\
+         daemon off; master_process off; pid pid; error_log log;\n\
          events {{}}\n\
          stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass {}; proxy_protocol on; }} }}\n",
         server.address
     );
-    let nginx = Balancer::start("nginx", &["-c"], "nginx", text, port).await;
-    let (seen, own) = nginx.peer().await;
+    let nginx = balancer("nginx", &NGINX, &text, port).await;
+    let (seen, own) = peer_behind(&nginx).await;
     assert_eq!(seen, own);
 }
 
@@ -420,19 +377,18 @@ async fn the_proxy_protocol_of_nginx_names_the_client() {
 async fn the_headers_of_nginx_name_the_client() {
     let server = TestServer::start_with(trusting("127.0.0.1")).await;
     let port = free_port();
-    let place = directory("nginx-http-files").display().to_string();
     let text = format!(
-        "daemon off; master_process off; pid {place}/pid; error_log {place}/log;\n\
+        "daemon off; master_process off; pid pid; error_log log;\n\
          events {{}}\n\
-         http {{ access_log off; client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
-         fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;\n\
+         http {{ access_log off; client_body_temp_path body; proxy_temp_path proxy;\n\
+         fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;\n\
          server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{};\n\
          proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;\n\
          proxy_set_header Connection upgrade;\n\
          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}\n",
         server.address
     );
-    let nginx = Balancer::start("nginx", &["-c"], "nginx-http", text, port).await;
+    let nginx = balancer("nginx", &NGINX, &text, port).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
     let stream = soon(socket.connect(nginx.address)).await.unwrap();

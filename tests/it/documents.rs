@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::cli::echobeat;
 use crate::support::soon;
 
-/// What the program prints. It must end well, and complain of nothing.
+/// Runs the program, which must end well and complain of nothing, and returns its output.
 async fn printed(args: &[&str]) -> String {
     let output = soon(echobeat(args).output()).await.expect("it runs");
     assert!(
@@ -29,7 +29,7 @@ fn file(directory: &str, name: &str, content: &str) -> PathBuf {
     path
 }
 
-/// What another program prints, one line an item. It must complain of nothing.
+/// Runs another program, which must complain of nothing, and returns the lines of its output.
 async fn lines(program: &str, args: &[&str], path: &Path) -> BTreeSet<String> {
     let mut command = Command::new(program);
     command

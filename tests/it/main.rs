@@ -18,6 +18,7 @@ mod echo;
 mod faults;
 mod http;
 mod http2;
+mod installed;
 mod metrics;
 mod modules;
 mod page;

@@ -32,6 +32,16 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("it happens in time")
 }
 
+/// Waits until something holds that no event tells of, so that it has to be asked for.
+pub async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let held = async {
+        while !holds().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(held).await;
+}
+
 /// A server on a free port of this machine, stopped with the test.
 pub struct TestServer {
     pub address: SocketAddr,
@@ -339,14 +349,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         value.expect("it is counted").parse().expect("a number")
     }
 
-    /// Waits until a metric has at least this value. No event tells of it, so it is asked for.
+    /// Waits until a metric has at least this value.
     pub async fn counts(&mut self, name: &str, least: u64) {
-        let counted = async {
-            while self.metric(name).await < least {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        soon(counted).await;
+        until(async || self.metric(name).await >= least).await;
     }
 
     /// Reads a response whose length is given.

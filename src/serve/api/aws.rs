@@ -1,15 +1,12 @@
 //! Answers as the management API of AWS API Gateway gives them for WebSocket connections, so that
 //! the SDKs of AWS work with this server.
 
-use std::error::Error;
-
 use hyper::StatusCode;
-use hyper::body::{Body, Bytes};
 use hyper::header::{HeaderValue, USER_AGENT};
 use serde_json::json;
 
 use super::write::text;
-use super::{Api, answer, empty, view};
+use super::{Api, RequestBody, answer, empty, view};
 use crate::http::Refusal;
 use crate::http::response::Answer;
 use crate::net::connection_info::Peer;
@@ -41,10 +38,11 @@ impl Api {
 
     /// Pushes a body to a connection, as text whatever its content type: the WebSockets of AWS are
     /// for text, and its SDKs call every body binary or nothing.
-    pub(super) async fn post_by_aws<B>(&self, id: &str, body: B) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+    pub(super) async fn post_by_aws(
+        &self,
+        id: &str,
+        body: impl RequestBody,
+    ) -> Result<Answer, Refusal> {
         let limit = MAX_MESSAGE.min(self.config.max_message_size);
         let payload = self.read_body(body, limit).await?;
         let push = text(&payload, "A message is text, and text must be UTF-8.")?;

@@ -70,6 +70,17 @@ use crate::runtime::limit::Limit;
 use crate::runtime::shutdown::Drain;
 use routes::{Route, Routes};
 
+/// Body of a request, which comes whole or fails.
+pub(super) trait RequestBody:
+    Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin
+{
+}
+
+impl<B> RequestBody for B where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin
+{
+}
+
 /// The API of a server.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -111,16 +122,13 @@ impl Api {
     /// Answers a request that [asks the API](Self::is_asked). When the drain begins, nothing is
     /// waited for any more. The end of a `client` of HTTP/1.1 is to be watched by an answer that does
     /// not end.
-    pub(super) async fn answer<B>(
+    pub(super) async fn answer(
         &self,
-        request: Request<B>,
+        request: Request<impl RequestBody>,
         info: ConnectionInfo,
         drain: &Drain,
         client: Option<ClientEnd>,
-    ) -> Response<AnswerBody>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+    ) -> Response<AnswerBody> {
         let checked = handshake::check_head(&request);
         let (head, body) = request.into_parts();
         let answer = async {
@@ -149,10 +157,7 @@ impl Api {
         answer
     }
 
-    async fn try_answer<B>(&self, head: &Parts, body: B) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+    async fn try_answer(&self, head: &Parts, body: impl RequestBody) -> Result<Answer, Refusal> {
         guard::check(head, &self.config)?;
         let query = head.uri.query().unwrap_or_default();
         let (route, name) = self.routes.find(head.uri.path())?;
@@ -164,10 +169,12 @@ impl Api {
     }
 
     /// Answers a request about the connections of this server alone.
-    async fn here<B>(&self, head: &Parts, about: Subject<'_>, body: B) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+    async fn here(
+        &self,
+        head: &Parts,
+        about: Subject<'_>,
+        body: impl RequestBody,
+    ) -> Result<Answer, Refusal> {
         let Subject { route, name, query } = about;
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         match (&head.method, route) {

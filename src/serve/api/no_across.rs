@@ -35,7 +35,7 @@ impl Api {
         cluster: &Cluster,
         _: &Parts,
         _: Subject<'_>,
-        _body: B,
+        _body: impl RequestBody,
     ) -> Result<Answer, Refusal> {
         match *cluster {}
     }

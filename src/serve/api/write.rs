@@ -1,19 +1,18 @@
 //! Answers to POST and DELETE.
 
-use std::error::Error;
 use std::str;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
-use hyper::body::{Body, Bytes};
+use hyper::body::Bytes;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use serde_json::{Map, Value, json};
 
 use super::query::Query;
 use super::routes::Route;
-use super::{Api, answer, bad_request, empty, view};
+use super::{Api, RequestBody, answer, bad_request, empty, view};
 use crate::http::Refusal;
 use crate::http::response::Answer;
 use crate::registry::mailbox::Ending;
@@ -30,10 +29,11 @@ const MAX_STEPS: usize = 64 << 10;
 
 impl Api {
     /// Reads the message that a request pushes.
-    pub(super) async fn read_push<B>(&self, head: &Parts, body: B) -> Result<Push, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+    pub(super) async fn read_push(
+        &self,
+        head: &Parts,
+        body: impl RequestBody,
+    ) -> Result<Push, Refusal> {
         let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
         if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let sentence = "A body is pushed as it is: send it without a Content-Encoding.";
@@ -53,10 +53,11 @@ impl Api {
     }
 
     /// Reads a body, up to a number of bytes.
-    pub(super) async fn read_body<B>(&self, body: B, limit: usize) -> Result<Bytes, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+    pub(super) async fn read_body(
+        &self,
+        body: impl RequestBody,
+        limit: usize,
+    ) -> Result<Bytes, Refusal> {
         let too_large = || {
             let sentence = format!("The body may have {limit} bytes; this one has more.");
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
@@ -127,10 +128,12 @@ impl Api {
     }
 
     /// Changes the steps by which a connection misbehaves.
-    pub(super) async fn change<B>(&self, id: &str, query: &str, body: B) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+    pub(super) async fn change(
+        &self,
+        id: &str,
+        query: &str,
+        body: impl RequestBody,
+    ) -> Result<Answer, Refusal> {
         Query::parse(query, &[])?;
         if self.config.has_upstream {
             let sentence = "The faults of a tunnel are those that it began with.";

@@ -122,7 +122,6 @@ async fn events_of_all_nodes_come_to_a_reader_of_one() {
         loop {
             let client = connect(b.address, "/?topic=t").await;
             let connected = connect(a.address, "/?topic=t").await;
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             drop((client, connected));
         }
     };

@@ -1,14 +1,11 @@
 //! Nodes and NATS that go away, stand still, and come back.
 
-use std::time::Duration;
-
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::{Nats, Node, three};
 use crate::api::connect;
 use crate::cli::echobeat;
-use crate::support::soon;
+use crate::support::{soon, until};
 
 #[tokio::test]
 #[ignore = "needs nats-server, which is in Debian's package nats-server"]
@@ -50,12 +47,7 @@ async fn a_node_that_stands_still_is_silent_and_delivers_nothing_late() {
         "{sum}"
     );
     c.signal("-CONT").await;
-    let found = async {
-        while a.post("/topics/t", "found").await.1["delivered"] != 1 {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    soon(found).await;
+    until(async || a.post("/topics/t", "found").await.1["delivered"] == 1).await;
     assert_eq!(client.next().await, "found".into());
     assert!(c.metric("late_requests_total").await >= 1);
 }
@@ -116,12 +108,7 @@ async fn while_nats_stands_still_others_are_silent_and_nothing_comes_late() {
     let (_, sum) = a.post("/topics/t", "lost too").await;
     assert_eq!(sum["cluster"], "disconnected");
     nats.signal("-CONT").await;
-    let found = async {
-        while a.post("/topics/t", "found").await.1["delivered"] != 1 {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    soon(found).await;
+    until(async || a.post("/topics/t", "found").await.1["delivered"] == 1).await;
     assert_eq!(there.next().await, "found".into());
 }
 

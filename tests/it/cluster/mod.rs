@@ -7,16 +7,14 @@ mod pushes;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
 
 use crate::api::{ask, ask_with};
 use crate::cli::{Running, echobeat};
-use crate::support::soon;
+use crate::support::{soon, until};
 use crate::unix::{kill, kill_child};
 
 /// A NATS server on a free port.
@@ -113,35 +111,24 @@ impl Node {
         kill(signal, &self.running).await;
     }
 
-    /// Waits until it sees these nodes, and no others, each with its state. No event tells of it, so
-    /// it is asked for.
+    /// Waits until it sees these nodes, and no others, each with its state.
     pub async fn sees(&self, nodes: &[(&str, &str)]) {
         let nodes: Vec<_> = nodes
             .iter()
             .map(|(node, state)| (Some(*node), Some(*state)))
             .collect();
-        let seen = async {
-            loop {
-                let (_, shown) = self.ask("GET /cluster").await;
-                let list = shown["nodes"].as_array().expect("a list").iter();
-                let list = list.map(|node| (node["node"].as_str(), node["state"].as_str()));
-                if list.collect::<Vec<_>>() == nodes {
-                    return;
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        soon(seen).await;
+        until(async || {
+            let (_, shown) = self.ask("GET /cluster").await;
+            let list = shown["nodes"].as_array().expect("a list").iter();
+            let list = list.map(|node| (node["node"].as_str(), node["state"].as_str()));
+            list.collect::<Vec<_>>() == nodes
+        })
+        .await;
     }
 
     /// Waits until NATS is connected, or is not.
     pub async fn is(&self, state: &str) {
-        let reached = async {
-            while self.ask("GET /cluster").await.1["cluster"] != state {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        soon(reached).await;
+        until(async || self.ask("GET /cluster").await.1["cluster"] == state).await;
     }
 
     pub async fn metric(&self, name: &str) -> u64 {

@@ -1,19 +1,15 @@
 //! Programs that others wrote: what is found of them is what they were configured with.
 
 use std::env;
-use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
 
 use echobeat::ServerConfig;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
 
 use super::{Found, probe};
+use crate::installed::{Installed, directory_with, free_port};
 use crate::support::{TestServer, config, soon};
 
 /// Expects a time that was found to be the one that was configured, within a tenth.
@@ -26,48 +22,15 @@ fn expect_time(found: &Found, check: &str, pointer: &str, configured: f64) {
     );
 }
 
-/// A program, which ends with the test.
-struct Program {
+/// A server of another library, which ends with the test.
+struct Library {
     _child: Child,
     address: SocketAddr,
 }
 
-impl Program {
-    /// Starts a proxy whose configuration is in a file, and waits until it listens.
-    async fn proxy(
-        program: &str,
-        args: &[&str],
-        file: &str,
-        configure: impl Fn(u16) -> String,
-    ) -> Self {
-        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("probe-{program}"));
-        fs::create_dir_all(&directory).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        fs::write(directory.join(file), configure(address.port())).unwrap();
-        let child = Command::new(program)
-            .args(args)
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let program = Self {
-            _child: child.expect("it is installed"),
-            address,
-        };
-        // No event tells that it listens.
-        let listens = async {
-            while TcpStream::connect(address).await.is_err() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        soon(listens).await;
-        program
-    }
-
+impl Library {
     /// Starts a server that prints its port.
-    async fn server(program: &str, variable: &str, args: &[&str]) -> Self {
+    async fn start(program: &str, variable: &str, args: &[&str]) -> Self {
         let program = env::var_os(variable).unwrap_or_else(|| program.into());
         let script = format!("{}/tests/clients/{}", env!("CARGO_MANIFEST_DIR"), args[0]);
         let mut child = Command::new(program)
@@ -88,17 +51,17 @@ impl Program {
             address: format!("127.0.0.1:{port}").parse().expect("a port"),
         }
     }
-
-    async fn probe(&self, most: &str) -> Found {
-        let url = format!("ws://{}/", self.address);
-        probe(&url, &["--max-message=100KiB", most]).await
-    }
 }
 
-async fn nginx(upstream: SocketAddr) -> Program {
-    let configure = |port| {
-        format!(
-            "daemon off; master_process off; pid nginx.pid; error_log stderr warn;
+async fn probe_at(address: SocketAddr, most: &str) -> Found {
+    let url = format!("ws://{address}/");
+    probe(&url, &["--max-message=100KiB", most]).await
+}
+
+async fn nginx(upstream: SocketAddr) -> Installed {
+    let port = free_port();
+    let text = format!(
+        "daemon off; master_process off; pid nginx.pid; error_log stderr warn;
             events {{}}
             http {{
                 access_log off;
@@ -115,16 +78,16 @@ async fn nginx(upstream: SocketAddr) -> Program {
                     }}
                 }}
             }}"
-        )
-    };
+    );
     let args = ["-p", ".", "-c", "nginx.conf"];
-    Program::proxy("nginx", &args, "nginx.conf", configure).await
+    let directory = directory_with("probe-nginx", "nginx.conf", &text);
+    Installed::start("nginx", &args, &directory, port).await
 }
 
-async fn haproxy(upstream: SocketAddr) -> Program {
-    let configure = |port| {
-        format!(
-            "defaults
+async fn haproxy(upstream: SocketAddr) -> Installed {
+    let port = free_port();
+    let text = format!(
+        "defaults
                 mode http
                 timeout connect 5s
                 timeout client 30s
@@ -133,10 +96,10 @@ async fn haproxy(upstream: SocketAddr) -> Program {
             listen proxy
                 bind 127.0.0.1:{port}
                 server upstream {upstream}\n"
-        )
-    };
+    );
     let args = ["-db", "-f", "haproxy.cfg"];
-    Program::proxy("haproxy", &args, "haproxy.cfg", configure).await
+    let directory = directory_with("probe-haproxy", "haproxy.cfg", &text);
+    Installed::start("haproxy", &args, &directory, port).await
 }
 
 #[tokio::test]
@@ -149,7 +112,10 @@ async fn the_idle_timeouts_of_nginx_and_haproxy_are_found() {
     .await;
     let (nginx, haproxy) = tokio::join!(nginx(server.address), haproxy(server.address));
     let most = "--max-idle=7s";
-    let (nginx, haproxy) = tokio::join!(nginx.probe(most), haproxy.probe(most));
+    let (nginx, haproxy) = tokio::join!(
+        probe_at(nginx.address, most),
+        probe_at(haproxy.address, most)
+    );
     for (found, timeout) in [(nginx, 3.0), (haproxy, 4.0)] {
         found.expect(&[
             ("text", "pass"),
@@ -172,11 +138,11 @@ async fn the_idle_timeouts_of_nginx_and_haproxy_are_found() {
 #[ignore = "needs Python with websockets at $PYTHON or python3, and Node with ws at $NODE_PATH"]
 async fn the_pings_of_websockets_and_ws_are_found() {
     let (python, node) = tokio::join!(
-        Program::server("python3", "PYTHON", &["serve.py", "1", "0.8"]),
-        Program::server("node", "NODE", &["serve.js", "1000"]),
+        Library::start("python3", "PYTHON", &["serve.py", "1", "0.8"]),
+        Library::start("node", "NODE", &["serve.js", "1000"]),
     );
     let most = "--max-idle=4s";
-    let (python, node) = tokio::join!(python.probe(most), node.probe(most));
+    let (python, node) = tokio::join!(probe_at(python.address, most), probe_at(node.address, most));
     for (found, gives_up) in [(&python, 1.8), (&node, 2.0)] {
         found.expect(&[
             ("echo", "pass"),

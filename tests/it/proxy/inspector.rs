@@ -61,7 +61,7 @@ async fn unmasked(upstream: &mut Raw) -> Vec<u8> {
     }
 }
 
-/// What is shown of each message of a tunnel: direction, kind, and text.
+/// Direction, kind and text of each message of a tunnel, as they are shown.
 async fn messages(api: SocketAddr, id: &str) -> Vec<[String; 3]> {
     let (status, answer) = ask(api, &format!("GET /connections/{id}/messages")).await;
     assert_eq!(status, 200, "{answer}");

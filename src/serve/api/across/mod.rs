@@ -17,7 +17,6 @@ mod push;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use form_urlencoded::{Serializer, parse};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::BoxStream;
 use http_body_util::Full;
-use hyper::body::{Body, Bytes};
+use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
@@ -33,7 +32,7 @@ use serde_json::{Map, Value, json};
 
 use super::query::Query;
 use super::routes::Route;
-use super::{Api, Subject, answer, bad_request};
+use super::{Api, RequestBody, Subject, answer, bad_request};
 use crate::http::Refusal;
 use crate::http::response::Answer;
 use crate::registry::cluster::{
@@ -57,16 +56,13 @@ impl Api {
     }
 
     /// Answers a request about the connections of all nodes.
-    pub(super) async fn across<B>(
+    pub(super) async fn across(
         &self,
         cluster: &Cluster,
         head: &Parts,
         about: Subject<'_>,
-        body: B,
-    ) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+        body: impl RequestBody,
+    ) -> Result<Answer, Refusal> {
         let (query, is_across) = scope(about.query)?;
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         let subject = Subject {
@@ -94,16 +90,13 @@ impl Api {
     }
 
     /// Answers a request about this node, whose name the ID of a connection may have.
-    async fn here_by_name<B>(
+    async fn here_by_name(
         &self,
         cluster: &Cluster,
         head: &Parts,
         mut about: Subject<'_>,
-        body: B,
-    ) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+        body: impl RequestBody,
+    ) -> Result<Answer, Refusal> {
         if let Some((name, node)) = about.name.rsplit_once('@')
             && node == cluster.node()
             && self.registry.find(&about.name) == Found::Unknown

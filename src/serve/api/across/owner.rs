@@ -1,15 +1,14 @@
 //! Requests about one connection: they go to the node that has it.
 
-use std::error::Error;
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes};
+use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio::time::Instant;
 
-use super::{Api, Call, CallAnswer, Cluster, Query, SLICE, Subject, with};
+use super::{Api, Call, CallAnswer, Cluster, Query, RequestBody, SLICE, Subject, with};
 use crate::http::Refusal;
 use crate::http::response::{self, Answer};
 use crate::registry::cluster::{Owner, Unanswered};
@@ -30,16 +29,13 @@ struct Forwarded<'a> {
 
 impl Api {
     /// Answers a request about one connection, or has its node answer it.
-    pub(super) async fn about_connection<B>(
+    pub(super) async fn about_connection(
         &self,
         cluster: &Cluster,
         head: &Parts,
         about: Subject<'_>,
-        body: B,
-    ) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+        body: impl RequestBody,
+    ) -> Result<Answer, Refusal> {
         if head.method == Method::POST && about.route == Route::Connection {
             return self.post_to_connection(cluster, head, about, body).await;
         }
@@ -62,16 +58,13 @@ impl Api {
     }
 
     /// Pushes a message to one connection, once it is there, if that is asked for.
-    async fn post_to_connection<B>(
+    async fn post_to_connection(
         &self,
         cluster: &Cluster,
         head: &Parts,
         about: Subject<'_>,
-        body: B,
-    ) -> Result<Answer, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-    {
+        body: impl RequestBody,
+    ) -> Result<Answer, Refusal> {
         let wait = Query::parse(about.query, &["wait"])?.wait()?;
         let push = self.read_push(head, body).await?;
         let deadline = wait.map(|wait| Instant::now() + wait);
