@@ -424,8 +424,7 @@ async fn chromium_finds_each_fault() {
         "ERR_CERT_COMMON_NAME_INVALID",
         "ERR_CERT_AUTHORITY_INVALID",
         "ERR_CERT_AUTHORITY_INVALID",
-        // The refusal comes after the handshake, and may come before the request.
-        // A client of TLS 1.3 is refused after its handshake, while it sends its request.
+        // The refusal of TLS 1.3 comes after the handshake, and may come before the request.
         "ERR_BAD_SSL_CLIENT_AUTH_CERT|ERR_SOCKET_NOT_CONNECTED|ERR_INTERNET_DISCONNECTED",
         ">ok\n",
         ">ok\n",
