@@ -11,8 +11,9 @@ use futures_util::stream::BoxStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until};
 
+use super::nodes::MAX_NODES;
 use super::pending::Request;
-use super::wire::Content;
+use super::wire::{Content, Header};
 use super::{Cluster, lock, millis};
 
 /// Readers of other nodes that a node sends its events to.
@@ -59,10 +60,34 @@ impl Leases {
 #[derive(Debug)]
 pub(crate) struct FollowReader {
     request: Request,
-    /// Number of the events that each process has sent.
-    sent: HashMap<(String, u64), u64>,
+    sent: Sent,
     /// Task that asks again and again, until this is dropped.
     _asking: JoinSet<()>,
+}
+
+/// Number of the events that each node has sent, which are counted anew when it starts.
+#[derive(Debug, Default)]
+struct Sent(HashMap<String, Count>);
+
+#[derive(Debug)]
+struct Count {
+    /// Number of the process.
+    run: u64,
+    events: u64,
+}
+
+impl Sent {
+    /// Notes events of a node's process, which has sent `before` others, and returns how many of
+    /// those have not come. `None`: there are too many nodes for this one to be followed.
+    fn note(&mut self, node: &str, run: u64, before: u64, count: u64) -> Option<u64> {
+        if self.0.len() >= MAX_NODES && !self.0.contains_key(node) {
+            return None;
+        }
+        let events = before.saturating_add(count);
+        let earlier = self.0.insert(node.to_owned(), Count { run, events });
+        let earlier = earlier.filter(|earlier| earlier.run == run);
+        Some(before.saturating_sub(earlier.map_or(0, |earlier| earlier.events)))
+    }
 }
 
 /// Events of one node.
@@ -95,7 +120,7 @@ impl Cluster {
         });
         FollowReader {
             request,
-            sent: HashMap::new(),
+            sent: Sent::default(),
             _asking: asking,
         }
     }
@@ -146,17 +171,40 @@ impl FollowReader {
             let Content::Events { before, count } = reply.header.content else {
                 continue;
             };
-            let of_node = (reply.header.node.clone(), reply.header.run);
-            let expected = self.sent.insert(of_node, before.saturating_add(count));
-            let dropped = match expected {
-                Some(expected) => before.saturating_sub(expected),
-                None => before,
+            let Header { node, run, .. } = reply.header;
+            let Some(dropped) = self.sent.note(&node, run, before, count) else {
+                continue;
             };
             return Some(NodeEvents {
-                node: reply.header.node,
+                node,
                 dropped,
                 text: reply.payload,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_that_do_not_come_are_counted_by_process() {
+        let mut sent = Sent::default();
+        assert_eq!(sent.note("a", 1, 0, 2), Some(0));
+        assert_eq!(sent.note("a", 1, 5, 1), Some(3));
+        assert_eq!(sent.note("b", 1, 4, 1), Some(4));
+        assert_eq!(sent.note("a", 2, 0, 1), Some(0));
+        assert_eq!(sent.note("a", 2, u64::MAX, 1), Some(u64::MAX - 1));
+    }
+
+    #[test]
+    fn so_many_nodes_are_followed_and_no_more() {
+        let mut sent = Sent::default();
+        for number in 0..2 * MAX_NODES {
+            let is_followed = sent.note(&number.to_string(), 1, 0, 1).is_some();
+            assert_eq!(is_followed, number < MAX_NODES);
+        }
+        assert_eq!(sent.note("0", 2, 0, 1), Some(0));
     }
 }

@@ -15,7 +15,7 @@ const SILENT: Duration = Duration::from_millis(3500);
 const FORGOTTEN: Duration = Duration::from_secs(10);
 
 /// The most nodes that are known.
-const MAX_NODES: usize = 1000;
+pub(super) const MAX_NODES: usize = 1000;
 
 /// Time after which a new least [delay](Delays) is looked for.
 const DELAYS: Duration = Duration::from_secs(30);
