@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
 
-use super::{Api, Subject};
+use super::{Api, RequestBody, Subject};
 use crate::http::Refusal;
 use crate::http::response::Answer;
 use crate::registry::cluster::Cluster;
@@ -30,12 +30,12 @@ impl Api {
         match cluster {}
     }
 
-    pub(super) async fn across<B>(
+    pub(super) async fn across(
         &self,
         cluster: &Cluster,
         _: &Parts,
         _: Subject<'_>,
-        _body: impl RequestBody,
+        _: impl RequestBody,
     ) -> Result<Answer, Refusal> {
         match *cluster {}
     }
